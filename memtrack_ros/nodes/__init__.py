@@ -1,0 +1,1 @@
+"""The nodes: the only room that knows ROS."""
