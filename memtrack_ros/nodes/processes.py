@@ -1,0 +1,137 @@
+"""Nodes as processes: started in an environment of their own, and always ended."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ament_index_python.packages import get_package_share_directory
+
+from memtrack_ros.errors import MemtrackError
+
+
+class ProcessDied(MemtrackError):
+    """A node's process ended by itself; the message holds its last output."""
+
+
+def shared_memory_profile() -> Path:
+    """The shipped Fast DDS profile whose shared memory holds whole images."""
+    checkout = Path(__file__).resolve().parents[2]
+    for root in (checkout, Path(get_package_share_directory('memtrack_ros'))):
+        profile = root / 'config' / 'fastdds_shm.xml'
+        if profile.is_file():
+            return profile
+    raise MemtrackError(f'config/fastdds_shm.xml is not in {checkout}; install the package again')
+
+
+def isolate() -> None:
+    """Puts this process and its children into a free ROS domain on this machine only.
+
+    Large images then go through shared memory. To be called before rclpy is initialised.
+    """
+    profile = str(shared_memory_profile())
+    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
+    os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile  # its name in newer releases
+    os.environ['RMW_IMPLEMENTATION'] = 'rmw_fastrtps_cpp'
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    os.environ['ROS_LOCALHOST_ONLY'] = '1'  # the same on Humble
+    os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
+
+
+def _free_domain() -> int:
+    """A ROS domain whose first participant's port is free."""
+    domains = list(range(1, 102))  # above lie the ports that Linux gives to anybody
+    random.shuffle(domains)
+    for domain in domains:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise MemtrackError('every ROS domain id from 1 to 101 is in use; end some ROS processes')
+
+
+class NodeProcess:
+    """A module of this package run as a node in a process of its own. Use it as a context manager.
+
+    module: such as 'tracker_node'. arguments: what follows --ros-args.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+        self.module = module
+        self._output: deque[str] = deque(maxlen=20)
+        # A session of its own: Ctrl-C reaches the parent alone, which then ends its children.
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', f'memtrack_ros.nodes.{module}', '--ros-args', *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.poll()
+
+    def output(self) -> str:
+        """The last lines it wrote."""
+        return ''.join(self._output).rstrip()
+
+    def check(self) -> None:
+        """Raises ProcessDied when it has ended with an error."""
+        if self.code:
+            self._reader.join(5)
+            raise ProcessDied(f'{self.module} ended with code {self.code}:\n{self.output()}')
+
+    def stop(self) -> None:
+        """Ends it: SIGINT as from Ctrl-C, and after ten seconds SIGKILL."""
+        if self.code is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        self._reader.join(5)
+
+    def wait(self, deadline: float) -> int:
+        """Waits for its end and returns the exit code; raises TimeoutError."""
+        end = time.monotonic() + deadline
+        while self.code is None:
+            if time.monotonic() > end:
+                raise TimeoutError(f'{self.module} did not end within {deadline:g} s')
+            time.sleep(0.02)
+        self._reader.join(5)
+        return int(self.code)
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._output.append(line)
