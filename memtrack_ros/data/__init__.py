@@ -1,0 +1,1 @@
+"""Readers of sequences on disk: video frames with ground truth."""
