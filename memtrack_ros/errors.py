@@ -1,0 +1,21 @@
+"""What can go wrong for a user: each message is one sentence with the value, the limit and the remedy."""
+
+
+class MemtrackError(ValueError):
+    """Base of every error a user can mend."""
+
+
+class ConfigurationError(MemtrackError):
+    """A tracker, its weights, its device or its memory cannot be had as configured."""
+
+
+class PromptError(MemtrackError):
+    """A prompt that does not point at a target in its image."""
+
+
+class ImageError(MemtrackError):
+    """An image that cannot be processed."""
+
+
+class SequenceError(MemtrackError):
+    """A sequence on disk that is malformed."""

@@ -1,0 +1,65 @@
+"""Procedural textures: noise of several octaves, stripes, checks, and the photometry of surfaces."""
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
+    """Uniform numbers in [low, high) from `generator`, on its device."""
+    sample = torch.rand(shape, generator=generator, device=generator.device)
+    return low + (high - low) * sample
+
+
+def chance(generator: torch.Generator, probability: float, *shape: int) -> Tensor:
+    """Bool tensor, true with `probability`."""
+    return torch.rand(shape, generator=generator, device=generator.device) < probability
+
+
+def unit_grid(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """x and y of a side x side canvas, pixel centres in (-1, 1), each (side, side)."""
+    axis = (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
+    y, x = torch.meshgrid(axis, axis, indexing='ij')
+    return x, y
+
+
+def octave_noise(generator: torch.Generator, count: int, channels: int, side: int) -> Tensor:
+    """Sum of bicubic noise of halving wavelength, scaled to 0..1: (count, channels, side, side)."""
+    total = torch.zeros(count, channels, side, side, device=generator.device)
+    cells, weight = 3, 1.0
+    roughness = uniform(generator, 0.4, 0.9, count, 1, 1, 1)
+    while cells < side // 2:
+        grid = uniform(generator, -1, 1, count, channels, cells, cells)
+        total += weight * F.interpolate(grid, (side, side), mode='bilinear', align_corners=True)
+        cells, weight = cells * 2, weight * roughness  # type: ignore[assignment]
+    low = total.amin((2, 3), keepdim=True)
+    high = total.amax((2, 3), keepdim=True)
+    return (total - low) / (high - low).clamp_min(1e-6)
+
+
+def stripes(generator: torch.Generator, count: int, side: int) -> Tensor:
+    """Bands or checks between 0 and 1 of random direction, width and sharpness: (count, 1, side, side)."""
+    x, y = unit_grid(side, generator.device)
+    angle = uniform(generator, 0, math.pi, count, 1, 1)
+    cycles = uniform(generator, 2, 9, count, 1, 1) * math.pi
+    sharpness = uniform(generator, 1, 12, count, 1, 1)
+    along = torch.sin(cycles * (x * angle.cos() + y * angle.sin()))
+    across = torch.sin(cycles * (y * angle.cos() - x * angle.sin()))
+    checked = chance(generator, 0.4, count, 1, 1)
+    wave = torch.where(checked, along * across, along)
+    return torch.sigmoid(sharpness * wave)[:, None]
+
+
+def painted(generator: torch.Generator, count: int, side: int) -> Tensor:
+    """Textures of two colours mixed by a pattern, with colour noise on top: (count, 3, side, side) in 0..1."""
+    first = uniform(generator, 0, 1, count, 3, 1, 1)
+    second = uniform(generator, 0, 1, count, 3, 1, 1)
+    cloud = octave_noise(generator, count, 1, side)
+    striped = chance(generator, 0.5, count, 1, 1, 1)
+    pattern = torch.where(striped, stripes(generator, count, side), cloud)
+    grain = octave_noise(generator, count, 3, side) - 0.5
+    strength = uniform(generator, 0.0, 0.7, count, 1, 1, 1)
+    return (torch.lerp(first, second, pattern) + strength * grain).clamp(0, 1)

@@ -1,0 +1,100 @@
+"""Training clips: drawn scenes seen through search windows, as a tracker would cut them."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.scenes.imagery import Imagery
+from memtrack_ros.scenes.scene import Scenes
+from memtrack_ros.scenes.textures import chance, uniform
+
+# Share of the target that must be seen for a frame to count as showing it.
+SEEN = 0.15
+# Pixels that sqrt(w h) of the target takes in a crop: widely spread for queries, less so in memory.
+MEMORY_SIZE = (34.0, 68.0)
+QUERY_SIZE = (26.0, 80.0)
+MEMORY_SHIFT = 0.1
+QUERY_SHIFT = 0.3
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Crops (B, T, 3, S, S) RGB 0..255; masks (B, T, S, S) in 0..1; boxes (B, T, 4: x1, y1, x2, y2) px; present (B, T)."""
+
+    crops: Tensor
+    masks: Tensor
+    boxes: Tensor
+    present: Tensor
+
+    def pointed_at(self) -> Clips:
+        """The clips whose first frame shows the target, repeated so that their number stays."""
+        usable = self.present[:, 0].nonzero()[:, 0]
+        chosen = usable[torch.arange(len(self.present), device=usable.device) % len(usable)]
+        return Clips(self.crops[chosen], self.masks[chosen], self.boxes[chosen], self.present[chosen])
+
+
+def draw_clips(generator: torch.Generator, count: int, side: int, memory: int, queries: int, strength: float,
+               imagery: Imagery | None) -> Clips:
+    """Draw `count` clips: `memory` frames around the target, then `queries` frames less well centred.
+
+    One query in eight is taken from another scene, where there is no target.
+    """
+    device = generator.device
+    scenes = Scenes(generator, count, strength, imagery)
+    length = memory + queries
+    spread = torch.exp(uniform(generator, 1.5, 5.5, count, 1))
+    times = uniform(generator, 0, 1, count, length).sort(1).values * spread + uniform(generator, 0, 500, count, 1)
+    is_query = torch.arange(length, device=device) >= memory
+    place = scenes.target_place(times)
+    log_size = torch.where(is_query, _log_uniform(generator, QUERY_SIZE, count, length),
+                           _log_uniform(generator, MEMORY_SIZE, count, length))
+    per_pixel = place[..., 2] / log_size.exp()
+    shift = torch.where(is_query, QUERY_SHIFT, MEMORY_SHIFT)[None, :, None] * side * per_pixel[..., None]
+    centre = place[..., :2] + shift * uniform(generator, -1, 1, count, length, 2)
+    clip = scenes.render(times, torch.cat([centre, per_pixel[..., None]], -1), side, side)
+
+    strange = chance(generator, 1 / 8, count, length) & is_query
+    crops = torch.where(strange[..., None, None, None], clip.pictures.roll(1, 0), clip.pictures)
+    masks = torch.where(strange[..., None, None], 0.0, clip.target)
+    boxes, filled = boxes_of(masks > 0.5)
+    present = filled & (clip.visibility > SEEN) & ~strange
+    return Clips(crops * 255, masks * present[..., None, None], boxes, present)
+
+
+def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes x1, y1, x2, y2 around bool masks (..., H, W), pixel i spanning [i - 0.5, i + 0.5], and whether any is set."""
+    columns, rows = masks.any(-2).float(), masks.any(-1).float()
+    left, right = columns.argmax(-1), columns.shape[-1] - columns.flip(-1).argmax(-1)
+    top, bottom = rows.argmax(-1), rows.shape[-1] - rows.flip(-1).argmax(-1)
+    boxes = torch.stack([left, top, right, bottom], -1).float() - 0.5
+    return boxes, masks.flatten(-2).any(-1)
+
+
+def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
+    """Label maps (B, memory, 1, S, S) of the memory frames: the mask, or the filled box, both as inexact as a tracker's."""
+    masks, boxes = clips.masks[:, :memory], clips.boxes[:, :memory]
+    side = masks.shape[-1]
+    size = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2)
+    wrong = 0.08 * uniform(generator, -1, 1, *boxes.shape)
+    wrong[:, 0] *= 0.3
+    boxes = boxes + wrong * size
+    axis = torch.arange(side, device=masks.device)
+    inside_x = (axis > boxes[..., :1]) & (axis < boxes[..., 2:3])
+    inside_y = (axis > boxes[..., 1:2]) & (axis < boxes[..., 3:4])
+    filled = (inside_y[..., None] & inside_x[..., None, :]).float()
+    as_box = chance(generator, 0.5, *masks.shape[:2])[..., None, None]
+    labels = torch.where(as_box, filled * clips.present[:, :memory, None, None], masks)
+    return labels[:, :, None]
+
+
+def half_size(masks: Tensor) -> Tensor:
+    """Masks (N, S, S) at half the size, (N, 1, S/2, S/2)."""
+    return F.avg_pool2d(masks[:, None], 2)
+
+
+def _log_uniform(generator: torch.Generator, span: tuple[float, float], *shape: int) -> Tensor:
+    low, high = torch.tensor(span).log().tolist()
+    return uniform(generator, low, high, *shape)

@@ -1,0 +1,68 @@
+"""Losses of the trackers' trainings."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.nets.heads import BoxMaps, cell_centres
+
+
+def focal(logits: Tensor, target: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """Focal loss of every element (Lin et al. 2017): `target` in {0, 1}, same shape as `logits`."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    probability = torch.sigmoid(logits)
+    missed = probability + target - 2 * probability * target
+    weight = alpha * target + (1 - alpha) * (1 - target)
+    return weight * missed.pow(gamma) * cross_entropy
+
+
+def inside_distances(boxes: Tensor, height: int, width: int, stride: int, offset: float) -> Tensor:
+    """Distances of every cell to the left, top, right, bottom side of `boxes` (B, 4: x1, y1, x2, y2): (B, 4, H, W)."""
+    cells = cell_centres(height, width, stride, offset, boxes.device)
+    corners = boxes[:, :, None, None]
+    return torch.cat([cells - corners[:, :2], corners[:, 2:] - cells], 1)
+
+
+def stmtrack_loss(maps: BoxMaps, boxes: Tensor, present: Tensor, *, stride: int, offset: float) -> dict[str, Tensor]:
+    """STMTrack's losses (paper eq. 9): focal classification, centre-ness, -log IoU of the positive cells' boxes.
+
+    `boxes` (B, 4: x1, y1, x2, y2) in crop pixels; `present` (B,) bool, false where there is nothing to be found.
+    A cell is positive when it lies strictly inside the box.
+    """
+    height, width = maps.classification.shape[-2:]
+    distances = inside_distances(boxes, height, width, stride, offset)
+    positive = (distances.amin(1, keepdim=True) > 0) & present[:, None, None, None]
+    count = positive.sum().clamp_min(1)
+    left, top, right, bottom = distances.clamp_min(1e-3).unbind(1)
+    centreness = (torch.minimum(left, right) / torch.maximum(left, right)
+                  * torch.minimum(top, bottom) / torch.maximum(top, bottom)).sqrt()[:, None]
+    overlap = corner_iou(maps.boxes, boxes[:, :, None, None])[:, None]
+    classification = focal(maps.classification.float(), positive.float(), alpha=0.75, gamma=2.0).sum() / count
+    centred = F.binary_cross_entropy_with_logits(maps.centreness.float(), centreness, reduction='none')
+    entropy = F.binary_cross_entropy(centreness, centreness, reduction='none')
+    return {
+        'classification': classification,
+        'centreness': ((centred - entropy) * positive).sum() / count,
+        'box': 3 * (-(overlap.clamp_min(1e-4)).log() * positive).sum() / count,
+    }
+
+
+def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy plus soft IoU loss of mask logits (B, 1, H, W) against masks in 0..1 of the same shape."""
+    logits = logits.float()
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, mask)
+    probability = logits.sigmoid()
+    both = (probability * mask).sum((1, 2, 3))
+    either = (probability + mask - probability * mask).sum((1, 2, 3))
+    return 4 * cross_entropy + (1 - (both + 1) / (either + 1)).mean()
+
+
+def corner_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes x1, y1, x2, y2 along dimension 1, broadcast over the rest."""
+    low = torch.maximum(a[:, :2], b[:, :2])
+    high = torch.minimum(a[:, 2:], b[:, 2:])
+    both = (high - low).clamp_min(0).prod(1)
+    area_a = (a[:, 2:] - a[:, :2]).clamp_min(0).prod(1)
+    area_b = (b[:, 2:] - b[:, :2]).clamp_min(0).prod(1)
+    return both / (area_a + area_b - both).clamp_min(1e-6)

@@ -1,0 +1,55 @@
+"""STMTrack's training step: two labelled memory frames, two queries, all losses of the paper and the mask's."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.heads import BoxMaps
+from memtrack_ros.nets.stmtrack import Answer, CompactSTMTrack, Features
+from memtrack_ros.scenes.textures import chance
+from memtrack_ros.training.clips import Clips, half_size, label_maps
+from memtrack_ros.training.losses import mask_loss, stmtrack_loss
+
+MEMORY = 2
+QUERIES = 2
+
+
+def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answer:
+    """Answers to all queries of the clips, (B * QUERIES, …).
+
+    Memory and query frames pass the trunk together, so that batch normalisation sees both in training as in use.
+    One clip in three has the first frame alone to remember.
+    """
+    count, length = clips.present.shape
+    labels = torch.zeros(count, length, 1, *clips.masks.shape[-2:], device=clips.crops.device)
+    labels[:, :MEMORY] = label_maps(generator, clips, MEMORY)
+    features = net.trunk_features(clips.crops.flatten(0, 1), labels.flatten(0, 1))
+    cells = net.neck_m(_frames(features.eighth, length)[:, :MEMORY].flatten(0, 1))
+    memory = cells.unflatten(0, (count, MEMORY)).permute(0, 2, 1, 3, 4).flatten(2)
+    alone = chance(generator, 1 / 3, count)
+    valid = torch.ones(count, MEMORY, memory.shape[2] // MEMORY, dtype=torch.bool, device=memory.device)
+    valid[:, 1:] &= ~alone[:, None, None]
+    query = Features(*(_frames(level, length)[:, MEMORY:].flatten(0, 1) for level in features))
+    return net.answer(memory.repeat_interleave(QUERIES, 0), query, valid.flatten(1).repeat_interleave(QUERIES, 0))
+
+
+def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
+    """All losses of one batch, by name."""
+    clips = clips.pointed_at()
+    answer = answer_clips(net, clips, generator)
+    boxes, present = clips.boxes[:, MEMORY:].flatten(0, 1), clips.present[:, MEMORY:].flatten()
+    parts = stmtrack_loss(answer.maps, boxes, present, stride=STRIDE, offset=net.head.offset)
+    parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, MEMORY:].flatten(0, 1)))
+    return parts
+
+
+def best_boxes(maps: BoxMaps) -> tuple[Tensor, Tensor]:
+    """Box (B, 4) and score (B,) of the best cell of every answer."""
+    score, cell = maps.score.flatten(1).max(1)
+    boxes = maps.boxes.flatten(2)[torch.arange(len(cell)), :, cell]
+    return boxes, score
+
+
+def _frames(level: Tensor, length: int) -> Tensor:
+    return level.unflatten(0, (-1, length))
