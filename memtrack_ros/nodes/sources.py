@@ -1,0 +1,235 @@
+"""Where a camera's images come from: a video file, a webcam, a drawn scene."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+from builtin_interfaces.msg import Time
+
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.nodes.messages import Frame
+
+if TYPE_CHECKING:  # brings torch, which only a drawn scene needs
+    from memtrack_ros.trackers import Estimate
+
+DEFAULT_RATE = 30.0
+
+AHEAD_BYTES = 320 * 2**20
+"""What images fetched ahead or kept may take: ten seconds of 640x480 at 30 Hz fit."""
+
+# What does not open is reported here, in one sentence. Humble's OpenCV cannot be silenced.
+with suppress(AttributeError):
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class Shot(NamedTuple):
+    """An image, uint8 (height, width, 3) BGR.
+
+    stamp: when it was taken, for a live source. truth: what is really seen in a drawn scene.
+    """
+
+    image: Frame
+    stamp: Time | None = None
+    truth: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream of images.
+
+    rate: its own, in images per second. live: its images come when they are taken; those of any
+    other source can be fetched ahead. shots: begins the stream, given the clock to stamp with.
+    """
+
+    name: str
+    width: int
+    height: int
+    rate: float
+    live: bool
+    shots: Callable[[Callable[[], Time]], Iterator[Shot]]
+
+
+def video(path: Path, loop: bool) -> Source:
+    """A video file, played once or again and again.
+
+    Raises ConfigurationError: no such file, or none that OpenCV can read.
+    """
+    if not path.is_file():
+        raise ConfigurationError(f'the video {path} is not there: give the path of a video file')
+
+    def play() -> Iterator[Shot]:
+        capture = cv2.VideoCapture(str(path))
+        try:
+            while (image := capture.read()[1]) is not None:
+                yield Shot(image)
+        finally:
+            capture.release()
+
+    def shots(now: Callable[[], Time]) -> Iterator[Shot]:
+        yield from play()
+        while loop:  # opened anew: seeking is not exact in many formats
+            yield from play()
+
+    first = next(play(), None)
+    if first is None:
+        raise ConfigurationError(f'{path} cannot be read as a video: convert it, to MP4 for one')
+    height, width = first.image.shape[:2]
+    capture = cv2.VideoCapture(str(path))
+    rate = _rate(capture)
+    capture.release()
+    return Source(f'video {path}', width, height, rate, False, shots)
+
+
+def webcam(device: int | str, width: int, height: int, rate: float) -> Source:
+    """A webcam by number or device path, asked for this size and rate (0: as it likes).
+
+    It delivers what it can of that. Raises ConfigurationError when it does not open or deliver;
+    so does the stream when the camera goes away.
+    """
+    capture = cv2.VideoCapture(device)
+    if not capture.isOpened():
+        raise ConfigurationError(
+            f'the webcam {device} does not open: give one of /dev/video* that no other program uses'
+        )
+    for quality, value in (
+        (cv2.CAP_PROP_FRAME_WIDTH, width),
+        (cv2.CAP_PROP_FRAME_HEIGHT, height),
+        (cv2.CAP_PROP_FPS, rate),
+    ):
+        if value:
+            capture.set(quality, value)
+
+    def take(now: Callable[[], Time]) -> Shot:
+        if capture.grab():
+            stamp = now()  # before the picture is decoded
+            arrived, image = capture.retrieve()
+            if arrived:
+                return Shot(image, stamp)
+        raise ConfigurationError(
+            f'the webcam {device} delivers no pictures: see whether it is plugged in'
+        )
+
+    def shots(now: Callable[[], Time]) -> Iterator[Shot]:
+        try:
+            while True:
+                yield take(now)
+        finally:
+            capture.release()
+
+    height, width = take(Time).image.shape[:2]
+    return Source(f'webcam {device}', width, height, _rate(capture), True, shots)
+
+
+def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop: bool) -> Source:
+    """A drawn scene with its truth, played once or again and again.
+
+    The truth's confidence is 1 where the target is seen; its score is the visible share.
+    """
+    from memtrack_ros.scenes import drawn_scene
+    from memtrack_ros.trackers import Estimate, State
+
+    scene = drawn_scene(seed, width, height, frames, strength)
+
+    def shoot(t: int) -> Shot:
+        frame = scene.render(t)
+        box = OrientedBox.from_mask(frame.mask)
+        truth = Estimate(
+            state=State.OCCLUDED if box is None else State.TRACKING,
+            confidence=0.0 if box is None else 1.0,
+            score=frame.visibility,
+            box=box,
+            roi=None if box is None else frame.box,
+            mask=None,
+            mask_is_box=False,
+            frames_tracked=t + 1,
+        )
+        return Shot(frame.image, truth=truth)
+
+    def shots(now: Callable[[], Time]) -> Iterator[Shot]:
+        kept = []
+        for t in range(frames):
+            shot = shoot(t)
+            if loop and (t + 1) * shot.image.nbytes <= AHEAD_BYTES:
+                kept.append(shot)  # to draw takes longer than to show: once is enough
+            yield shot
+        while loop:
+            for t in range(frames):
+                yield kept[t] if t < len(kept) else shoot(t)
+
+    return Source(f'drawn scene {seed}', width, height, DEFAULT_RATE, False, shots)
+
+
+class Ahead:
+    """Shots fetched ahead by a thread of its own, never more than AHEAD_BYTES of them.
+
+    Iterate over it; what ends the stream with an error is raised there. Close it in the end.
+    """
+
+    def __init__(self, shots: Iterator[Shot]) -> None:
+        self._shots = shots
+        self._waiting: deque[Shot] = deque()
+        self._change = threading.Condition()
+        self._full = self._ended = self._closed = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._fetch, name='ahead', daemon=True)
+        self._thread.start()
+
+    def ready(self) -> bool:
+        """Whether it is as far ahead as it can be: a slow source has its lead now."""
+        return self._full or self._ended
+
+    def close(self) -> None:
+        """Ends the thread."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Shot]:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting or self._ended or self._closed)
+                if not self._waiting:
+                    if self._error:
+                        raise self._error
+                    return
+                shot = self._waiting.popleft()
+                self._change.notify_all()
+            yield shot
+
+    def _fetch(self) -> None:
+        try:
+            for shot in self._shots:
+                with self._change:
+                    self._waiting.append(shot)
+                    self._change.notify_all()
+                    self._change.wait_for(self._may_fetch)
+                if self._closed:
+                    return
+        except Exception as error:
+            self._error = error
+        finally:
+            with self._change:
+                self._ended = True
+                self._change.notify_all()
+
+    def _may_fetch(self) -> bool:
+        held = sum(shot.image.nbytes for shot in self._waiting)
+        room = held < AHEAD_BYTES
+        self._full = self._full or not room
+        return room or self._closed
+
+
+def _rate(capture: cv2.VideoCapture) -> float:
+    """Images per second as the container or the camera says; some do not, or say nonsense."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if math.isfinite(rate) and 0 < rate <= 1000 else DEFAULT_RATE
