@@ -1,0 +1,107 @@
+"""The command line: python -m memtrack_ros.evaluation run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from memtrack_ros import trackers
+from memtrack_ros.data.sequences import read_sequences
+from memtrack_ros.errors import MemtrackError, SequenceError
+from memtrack_ros.evaluation.runner import SessionFollower, one_pass, scores
+from memtrack_ros.session import Session
+
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from memtrack_ros.evaluation import report
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs each tracker over each sequence, shows the tables and writes them."""
+    if arguments.weights and len(arguments.trackers) > 1:
+        raise MemtrackError(
+            f'--weights is one file for one tracker, but --trackers names '
+            f'{len(arguments.trackers)}: run them one by one'
+        )
+    console = Console()
+    faults: list[SequenceError] = []
+    sequences = read_sequences(arguments.sequences, faults)
+    followers = {
+        name: SessionFollower(Session(trackers.create(name, arguments.variant, arguments.weights)))
+        for name in arguments.trackers
+    }
+    results: report.Results = {name: {} for name in followers}
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        whole = progress.add_task('sequences', total=len(sequences))
+        current = progress.add_task('')
+        for sequence in sequences:
+            try:
+                rows = {}
+                for name, follower in followers.items():
+                    label = f'{name} on {sequence.name}'
+                    progress.reset(current, total=len(sequence), description=label)
+                    answers = []
+                    for answer in one_pass(follower, sequence):
+                        answers.append(answer)
+                        progress.advance(current)
+                    rows[name] = scores(answers, sequence)
+            except SequenceError as error:
+                faults.append(error)
+            else:
+                for name, row in rows.items():
+                    results[name][sequence.name] = row
+            progress.advance(whole)
+        progress.remove_task(current)
+    report.show(console, results, faults)
+    if not all(results.values()):
+        raise SequenceError(f'{arguments.sequences}: none of its sequences can be scored')
+    report.write(arguments.out, results, faults)
+    console.print(f'written: {arguments.out}/results.json, results.md', highlight=False)
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """The exit code: 0, or 2 for an error that the user can mend, said in a sentence."""
+    parser = argparse.ArgumentParser(prog='python -m memtrack_ros.evaluation')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    command = commands.add_parser(
+        'run',
+        help='run trackers over sequences and score them',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument(
+        '--sequences',
+        type=Path,
+        required=True,
+        metavar='DIR',
+        help='folder of SET/NAME/img, groundtruth.txt',
+    )
+    command.add_argument(
+        '--trackers',
+        type=lambda names: names.split(','),
+        required=True,
+        metavar='NAME,...',
+        help=f'of {", ".join(trackers.NAMES)}',
+    )
+    command.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
+    command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='results', help='for the tables'
+    )
+    command.set_defaults(run=run)
+    arguments = parser.parse_args(args)
+    try:
+        return int(arguments.run(arguments))
+    except MemtrackError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())
