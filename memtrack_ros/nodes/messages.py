@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from array import array
 from functools import cache
-from math import nan
+from math import atan, nan
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from memtrack_ros import msg
@@ -41,10 +41,10 @@ _ENCODINGS: dict[str, tuple[int, int | None]] = {
 def image_to_bgr(image: Image) -> Frame:
     """The image as a BGR frame; bgr8 without padding is a view of the message's own data.
 
-    Of mono16 the high byte is taken. Encodings other than bgr8, rgb8, bgra8, rgba8, mono8 and mono16
-    go through cv_bridge.
+    Of mono16 the high byte is taken. Encodings other than bgr8, rgb8, bgra8, rgba8, mono8 and
+    mono16 go through cv_bridge.
 
-    Raises ImageError: no pixels, a wrong `step`, data of another length, an encoding that cannot be read.
+    Raises ImageError: no pixels, a wrong `step`, data of another length, an unreadable encoding.
     """
     if image.encoding not in _ENCODINGS:
         return _through_bridge(image)
@@ -62,7 +62,7 @@ def image_to_mask(image: Image) -> Frame:
     Raises ImageError: another encoding, no pixels, a wrong `step`, data of another length.
     """
     if image.encoding not in ('mono8', '8UC1'):
-        raise ImageError(f'the mask is encoded {image.encoding!r}: send mono8, non-zero on the target')
+        raise ImageError(f'the mask is {image.encoding!r}: send mono8, non-zero on the target')
     return np.where(_pixels(image, 1)[:, :, 0] > 0, np.uint8(255), np.uint8(0))
 
 
@@ -72,8 +72,8 @@ def compressed_to_bgr(image: CompressedImage) -> Frame:
     Raises ImageError: no data, or none that decodes.
     """
     if not len(image.data):
-        raise ImageError('the compressed image has no data: see whether the camera delivers pictures')
-    # A camera's calibration is that of the sensor: an orientation noted in the file must not turn it.
+        raise ImageError('the compressed image is empty: see whether the camera delivers pictures')
+    # The calibration is that of the sensor: an orientation noted in the file must not turn it.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         frame = cv2.imdecode(np.frombuffer(image.data, np.uint8), flags)
@@ -81,7 +81,7 @@ def compressed_to_bgr(image: CompressedImage) -> Frame:
         frame = None
     if frame is None:
         raise ImageError(
-            f'the compressed image of format {image.format!r} does not decode: send JPEG or PNG, whole'
+            f'the compressed image ({image.format!r}) does not decode: send JPEG or PNG, whole'
         )
     return np.asarray(frame, np.uint8)
 
@@ -127,6 +127,7 @@ def estimate_to_target(
     zero: they are set when the message leaves.
     """
     width, height = size
+    roi = np.full(4, nan) if estimate.roi is None else estimate.roi
     target = msg.TrackedTarget(
         header=header,
         target_id=target_id,
@@ -135,7 +136,7 @@ def estimate_to_target(
         confidence=float(estimate.confidence),
         score=float(estimate.score),
         box=box_to_message(estimate.box),
-        roi=np.full(4, nan, np.float32) if estimate.roi is None else estimate.roi.astype(np.float32),
+        roi=roi.astype(np.float32),
         has_mask=estimate.mask is not None,
         mask_is_box=estimate.mask_is_box,
         mask_area=0 if estimate.mask is None else cv2.countNonZero(estimate.mask),
@@ -166,11 +167,39 @@ def estimate_to_target(
     return target
 
 
+def bearing(
+    info: CameraInfo, point: tuple[float, float], size: tuple[int, int]
+) -> tuple[float, float] | None:
+    """Angles of a pixel from the optical axis: radians right and below, lens distortion removed.
+
+    point: x, y in an image of size (width, height) that this calibration belongs to; binning and
+    region of interest are honoured. None where the camera is not calibrated, the calibration is for
+    another size, or the lens model has no answer there.
+    """
+    bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    if not info.k[0] or not info.k[4] or size != (width // bin_x, height // bin_y):
+        return None
+    # The calibration counts in pixels of the whole sensor.
+    x = (point[0] + 0.5) * bin_x - 0.5 + info.roi.x_offset
+    y = (point[1] + 0.5) * bin_y - 0.5 + info.roi.y_offset
+    undistort = (
+        cv2.fisheye.undistortPoints
+        if info.distortion_model in ('equidistant', 'fisheye')
+        else cv2.undistortPoints
+    )
+    try:
+        ray = undistort(np.array([[[x, y]]]), info.k.reshape(3, 3), np.array(info.d)).reshape(2)
+    except cv2.error:  # as many distortion coefficients as no model has
+        return None
+    return (atan(ray[0]), atan(ray[1])) if np.isfinite(ray).all() else None
+
+
 def _image(pixels: Frame, encoding: str, header: Header) -> Image:
     pixels = np.ascontiguousarray(pixels)
     # Bytes or an ndarray would be checked element by element: a hundred milliseconds an image.
     data = array('B')
-    data.frombytes(memoryview(pixels).cast('B'))
+    data.frombytes(pixels.data.cast('B'))
     height, width = pixels.shape[:2]
     return Image(
         header=header,
@@ -189,7 +218,7 @@ def _pixels(image: Image, size: int) -> Frame:
     width, height, step, length = image.width, image.height, image.step, len(image.data)
     if step < width * size:
         raise ImageError(
-            f'step {step} is below the {width * size} bytes that {width} pixels of {image.encoding} take: '
+            f'step {step} is below the {width * size} bytes of {width} {image.encoding} pixels: '
             'the camera has to set step to the bytes of a row'
         )
     if length != step * height:
@@ -233,5 +262,5 @@ def _bridge() -> Any:
         from cv_bridge import CvBridge
 
         return CvBridge()
-    except Exception:
+    except (ImportError, AttributeError):
         return None

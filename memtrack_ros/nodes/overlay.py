@@ -1,0 +1,44 @@
+"""What was estimated, drawn into its frame."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memtrack_ros.trackers import Estimate, State
+
+_COLOURS = {  # BGR
+    State.IDLE: (200, 200, 200),
+    State.TRACKING: (80, 220, 60),
+    State.OCCLUDED: (0, 170, 255),
+    State.LOST: (60, 60, 240),
+    State.ERROR: (240, 60, 200),
+}
+_SUBPIXEL_BITS = 4  # OpenCV draws at sixteenths of a pixel, given as integers
+
+
+def draw(frame: NDArray[np.uint8], estimate: Estimate) -> NDArray[np.uint8]:
+    """A copy of the frame, uint8 (height, width, 3) BGR, with mask, box, state and confidence."""
+    picture = frame.copy()
+    colour = _COLOURS[estimate.state]
+    height = picture.shape[0]
+    stroke = max(1, height // 240)
+    if estimate.mask is not None:
+        x, y, w, h = cv2.boundingRect(estimate.mask)
+        part = picture[y : y + h, x : x + w]
+        tinted = cv2.addWeighted(part, 0.55, np.full_like(part, colour), 0.45, 0)
+        cv2.copyTo(tinted, estimate.mask[y : y + h, x : x + w], part)
+    if estimate.box is not None:
+        corners = np.round(estimate.box.corners() * 2**_SUBPIXEL_BITS).astype(np.int32)
+        cv2.polylines(picture, [corners], True, colour, stroke, cv2.LINE_AA, _SUBPIXEL_BITS)
+    text = estimate.state.name
+    if not isnan(estimate.confidence):
+        text += f' {estimate.confidence:.2f}'
+    scale = height / 600
+    origin = (round(12 * scale), round(30 * scale))
+    for ink, width in (((0, 0, 0), 3 * stroke), (colour, stroke)):
+        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
+    return picture

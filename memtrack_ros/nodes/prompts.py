@@ -1,0 +1,96 @@
+"""What an InitTarget request points at, as a prompt for the session."""
+
+from __future__ import annotations
+
+from math import cos, isfinite, sin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memtrack_ros.errors import ImageError, PromptError
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.nodes import messages
+from memtrack_ros.srv import InitTarget
+from memtrack_ros.trackers import Prompt
+
+
+def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt:
+    """The prompt in pixels of an image of width x height.
+
+    A normalized coordinate runs from 0, the left or top edge of the image, to 1, the other edge;
+    sizes are shares of the width (size_x) and the height (size_y), theta stays the angle in pixels.
+    A turned box becomes the mask of the pixels whose centre it covers.
+
+    Raises PromptError: an unknown kind, numbers that are none, a mask that is not mono8. Whether
+    the target lies in the image is the session's to judge, but for a turned box.
+    """
+    if request.kind == InitTarget.Request.BOX:
+        return _from_box(request, width, height)
+    if request.kind == InitTarget.Request.MASK:
+        try:
+            return Prompt('mask', messages.image_to_mask(request.mask))
+        except ImageError as error:
+            raise PromptError(f'the mask of the prompt cannot be read: {error}') from error
+    if request.kind == InitTarget.Request.POINT:
+        return _from_point(request, width, height)
+    raise PromptError(f'kind {request.kind} is unknown: give BOX (0), MASK (1) or POINT (2)')
+
+
+def _from_box(request: InitTarget.Request, width: int, height: int) -> Prompt:
+    given = request.box
+    _require_numbers(
+        center_x=given.center_x,
+        center_y=given.center_y,
+        size_x=given.size_x,
+        size_y=given.size_y,
+        theta=given.theta,
+    )
+    x, y, size_x, size_y = given.center_x, given.center_y, given.size_x, given.size_y
+    if request.normalized:
+        x, y = _in_pixels('center', x, width), _in_pixels('center', y, height)
+        size_x, size_y = size_x * width, size_y * height
+    box = OrientedBox(x, y, size_x, size_y, given.theta)
+    if box.theta == 0:
+        return Prompt('box', box.bounds())
+    mask = _filled(box, width, height)
+    if not mask.any():
+        raise PromptError(
+            f'the box of {size_x:g}x{size_y:g} around ({x:g}, {y:g}) covers no pixel '
+            f'of the {width}x{height} image: give one that lies in it'
+        )
+    return Prompt('mask', mask)
+
+
+def _from_point(request: InitTarget.Request, width: int, height: int) -> Prompt:
+    x, y = request.point.x, request.point.y
+    _require_numbers(x=x, y=y)
+    if request.normalized:
+        # The image's edges are half a pixel outside of its outermost pixels' centres.
+        x = min(max(_in_pixels('point', x, width), 0), width - 1)
+        y = min(max(_in_pixels('point', y, height), 0), height - 1)
+    return Prompt('point', np.array([x, y]))
+
+
+def _in_pixels(what: str, value: float, length: int) -> float:
+    if not 0 <= value <= 1:
+        raise PromptError(
+            f'{what} {value:g} lies outside 0..1: a normalized prompt counts in image sizes, '
+            'or give pixels with normalized false'
+        )
+    return value * length - 0.5
+
+
+def _require_numbers(**values: float) -> None:
+    for name, value in values.items():
+        if not isfinite(value):
+            raise PromptError(f'{name} is {value}: give a finite number')
+
+
+def _filled(box: OrientedBox, width: int, height: int) -> NDArray[np.uint8]:
+    """The mask (height, width) of the pixels whose centre the box covers."""
+    x = np.arange(width) - box.center_x
+    y = np.arange(height)[:, None] - box.center_y
+    along = x * cos(box.theta) + y * sin(box.theta)
+    across = y * cos(box.theta) - x * sin(box.theta)
+    inside = (abs(along) <= box.size_x / 2) & (abs(across) <= box.size_y / 2)
+    return np.where(inside, np.uint8(255), np.uint8(0))
