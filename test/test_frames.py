@@ -1,0 +1,150 @@
+"""The mailbox, the ring of recent images, the count of missing ones, and the lock in turn."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from builtin_interfaces.msg import Time
+from memtrack_ros.errors import PromptError
+from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+DEADLINE = 60
+PERIOD = 33_333_333
+
+
+def image(stamp: int) -> Image:
+    seconds, rest = divmod(stamp, 10**9)
+    return Image(header=Header(stamp=Time(sec=seconds, nanosec=rest)))
+
+
+def stamp(time: int) -> Time:
+    return image(time).header.stamp
+
+
+def test_the_newest_item_wins_and_the_others_are_counted() -> None:
+    box: Mailbox[int] = Mailbox()
+    assert box.take() is None
+    for item in range(4):
+        box.put(item)
+    assert box.wait()
+    assert (box.take(), box.take(), box.dropped) == (3, None, 3)
+
+
+def test_a_waiting_thread_gets_an_item_and_the_end() -> None:
+    box: Mailbox[int] = Mailbox()
+    got: list[int | None] = []
+    taken = threading.Event()
+
+    def work() -> None:
+        while box.wait():
+            got.append(box.take())
+            taken.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for item in (1, 2):
+        box.put(item)
+        assert taken.wait(DEADLINE)
+        taken.clear()
+    box.close()
+    thread.join(DEADLINE)
+    assert (got, box.wait()) == ([1, 2], False)
+
+
+def test_the_ring_finds_images_by_stamp() -> None:
+    ring = Ring(3)
+    with pytest.raises(PromptError, match='no image has come yet'):
+        ring.find(Time())
+    images = [image(time) for time in (10, 20, 30, 40)]
+    for one in images:
+        ring.add(one)
+    assert ring.find(Time()) is images[-1]
+    assert ring.find(stamp(20)) is images[1]
+    for missing in (10, 25, 50):
+        with pytest.raises(PromptError) as refusal:
+            ring.find(stamp(missing))
+        assert f'{missing / 1e9:.9f} is kept' in str(refusal.value)
+        assert 'only 3 from 0.000000020 to 0.000000040' in str(refusal.value)
+
+
+def missing(*stamps: int) -> int:
+    gaps = Gaps()
+    assert all(gaps.see(stamp) for stamp in stamps)
+    return gaps.missing
+
+
+def test_gaps_count_what_never_came() -> None:
+    steady = [k * PERIOD for k in range(100)]
+    assert missing(*steady) == 0
+    assert missing(*steady[:50], *steady[51:60], *steady[63:]) == 4
+    # three in four lost, as without the shared-memory profile
+    kept = [k * PERIOD for k in range(400) if k % 16 in (0, 1, 7, 12)]
+    assert missing(*kept) == pytest.approx(300, abs=45)
+
+
+def test_jitter_is_no_gap() -> None:
+    assert missing(*(k * PERIOD + (k * 7919 % 9 - 4) * 1_000_000 for k in range(200))) == 0
+
+
+def test_a_camera_that_stops_and_comes_back_misses_nothing() -> None:
+    first = [k * PERIOD for k in range(50)]
+    assert missing(*first, *(stamp + 60 * 10**9 for stamp in first)) == 0
+
+
+def test_a_slow_camera_misses_nothing() -> None:
+    assert missing(*(k * 2 * 10**9 for k in range(50))) == 0
+
+
+def test_equal_stamps_are_borne() -> None:
+    assert missing(*[0] * 50) == 0
+
+
+def test_time_that_jumps_back_starts_anew() -> None:
+    frames = Frames('/image', 30)
+    for time in range(50):
+        frames.put(image(10**12 + time * PERIOD))
+    for time in range(5):
+        frames.put(image(10**9 + time * PERIOD))
+    assert frames.missing == 0
+    assert frames.received == 55
+    with pytest.raises(PromptError, match='only 5 from 1.000000000 to'):
+        frames.recent.find(stamp(10**12))
+    assert nanoseconds(frames.recent.find(Time()).header.stamp) == 10**9 + 4 * PERIOD
+
+
+def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
+    class Event:
+        total_count = 7
+
+    frames = Frames('/image', 30)
+    for time in (*range(50), *range(55, 60)):
+        frames.put(image(time * PERIOD))
+    assert frames.missing == 5
+    frames.count_lost(Event())
+    assert frames.missing == 7
+
+
+def test_who_waits_gets_the_turn_before_its_last_holder() -> None:
+    turn = Turn()
+    rounds = 0
+    inside, served = threading.Event(), threading.Event()
+
+    def greedy() -> None:
+        nonlocal rounds
+        while not served.is_set():
+            with turn():
+                rounds += 1
+                inside.set()
+
+    thread = threading.Thread(target=greedy)
+    thread.start()
+    assert inside.wait(DEADLINE)
+    for _ in range(100):
+        with turn():
+            pass
+    served.set()
+    thread.join(DEADLINE)
+    assert rounds > 0

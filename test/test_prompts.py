@@ -1,0 +1,102 @@
+"""Requests of ~/init_target become prompts in pixels."""
+
+from __future__ import annotations
+
+from math import inf, nan, pi
+from typing import Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import Point
+from memtrack_ros import msg
+from memtrack_ros.errors import PromptError
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.nodes import messages, prompts
+from memtrack_ros.srv import InitTarget
+from memtrack_ros.trackers import Prompt
+from std_msgs.msg import Header
+
+BOX, MASK, POINT = InitTarget.Request.BOX, InitTarget.Request.MASK, InitTarget.Request.POINT
+WIDTH, HEIGHT = 64, 48
+
+
+def prompt(kind: int, normalized: bool = False, **fields: Any) -> Prompt:
+    request = InitTarget.Request(kind=kind, normalized=normalized, **fields)
+    return prompts.from_request(request, WIDTH, HEIGHT)
+
+
+def box(x: float, y: float, w: float, h: float, theta: float = 0.0) -> msg.OrientedBox:
+    return messages.box_to_message(OrientedBox(x, y, w, h, theta))
+
+
+def test_an_upright_box() -> None:
+    made = prompt(BOX, box=box(19.5, 14.5, 20, 10))
+    assert made.kind == 'box'
+    assert np.allclose(made.value, [10, 10, 20, 10])
+    made = prompt(BOX, True, box=box(0.5, 0.5, 1, 1))
+    assert np.allclose(made.value, [0, 0, WIDTH, HEIGHT])
+
+
+def test_a_turned_box_becomes_its_mask() -> None:
+    made = prompt(BOX, box=box(19.5, 14.5, 10, 20, pi / 2))
+    assert made.kind == 'mask'
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[10:20, 10:30] = 255
+    assert np.array_equal(made.value, expected)
+    turned = OrientedBox(30.2, 22.7, 24, 9, 0.5)
+    found = OrientedBox.from_mask(prompt(BOX, box=messages.box_to_message(turned)).value)
+    assert found is not None
+    assert (found.center_x, found.center_y) == pytest.approx((30.2, 22.7), abs=0.7)
+    assert (found.size_x, found.size_y) == pytest.approx((24, 9), abs=2)
+    assert found.theta == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_turned_box_as_large_as_anything_is_cut_to_the_image() -> None:
+    assert (prompt(BOX, box=box(32, 24, 1e12, 1e12, 0.3)).value == 255).all()
+
+
+@pytest.mark.parametrize('centre', [(-40, 10), (1e15, 10), (20, 200)])
+def test_a_turned_box_outside_the_image_is_refused(centre: tuple[float, float]) -> None:
+    with pytest.raises(PromptError, match='covers no pixel of the 64x48 image'):
+        prompt(BOX, box=box(*centre, 20, 10, 0.3))
+
+
+@pytest.mark.parametrize('number', [nan, inf, -inf])
+@pytest.mark.parametrize('name', ['center_x', 'center_y', 'size_x', 'size_y', 'theta'])
+def test_a_box_of_no_numbers_is_refused(name: str, number: float) -> None:
+    given = box(20, 20, 10, 10)
+    setattr(given, name, number)
+    with pytest.raises(PromptError, match=f'{name} is .*give a finite number'):
+        prompt(BOX, box=given)
+
+
+def test_a_point() -> None:
+    assert list(prompt(POINT, point=Point(x=3.0, y=5.5)).value) == [3, 5.5]
+    assert list(prompt(POINT, True, point=Point(x=0.5, y=0.5)).value) == [31.5, 23.5]
+    for corner in (0.0, 1.0):
+        made = prompt(POINT, True, point=Point(x=corner, y=corner))
+        assert list(made.value) == [corner * (WIDTH - 1), corner * (HEIGHT - 1)]
+    with pytest.raises(PromptError, match='x is nan'):
+        prompt(POINT, point=Point(x=nan))
+
+
+def test_pixels_said_to_be_normalized_are_refused() -> None:
+    with pytest.raises(PromptError, match='center 20 lies outside 0..1'):
+        prompt(BOX, True, box=box(20, 20, 10, 10))
+    with pytest.raises(PromptError, match='point 20 lies outside 0..1'):
+        prompt(POINT, True, point=Point(x=20.0))
+
+
+def test_a_mask() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[3:9, 4:7] = 1
+    made = prompt(MASK, mask=messages.mask_to_image(mask, Header()))
+    assert made.kind == 'mask'
+    assert np.array_equal(made.value, mask * 255)
+    with pytest.raises(PromptError, match='the mask of the prompt cannot be read: the mask is'):
+        prompt(MASK, mask=messages.bgr_to_image(np.dstack([mask] * 3), Header()))
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(PromptError, match='kind 7 is unknown'):
+        prompt(7)
