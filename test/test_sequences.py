@@ -77,7 +77,7 @@ def test_a_relative_folder_has_its_name_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path))
-    assert [s.name for s in read_sequences(Path('.'))] == ['SET/one']
+    assert [s.name for s in read_sequences(Path())] == ['SET/one']
 
 
 def without_frame_two(folder: Path) -> None:
