@@ -11,15 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.camera_node import calibration
-from memtrack_ros.nodes.client import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
+
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nodes import messages
+from memtrack_ros.nodes.camera_node import calibration
+from memtrack_ros.nodes.frames import nanoseconds
+from memtrack_ros.nodes.processes import NodeProcess
 
 DEADLINE = 60
 RELIABLE = ['-p', 'qos_overrides./camera/image_raw.publisher.reliability:=reliable']

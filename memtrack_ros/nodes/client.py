@@ -1,4 +1,4 @@
-"""A client of the tracker node: drives its lifecycle, feeds it images and prompts, waits for answers.
+"""A client of the tracker node: drives its lifecycle, sends images and prompts, gets its answers.
 
     with TrackerClient() as client:
         client.change(Transition.TRANSITION_CONFIGURE)
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from std_srvs.srv import Trigger
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages
+from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.srv import InitTarget
 
 DEADLINE = 60.0
@@ -46,11 +48,6 @@ class Received(NamedTuple):
 
     message: Any
     time: int
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A stamp as one number."""
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 class TrackerClient(Node):
@@ -158,7 +155,8 @@ class TrackerClient(Node):
         if point is not None:
             request.kind = InitTarget.Request.POINT
             request.point.x, request.point.y = (float(v) for v in np.asarray(point))
-        return self.call(self._init_target, request)
+        answer: InitTarget.Response = self.call(self._init_target, request)
+        return answer
 
     def reset(self) -> Trigger.Response:
         """Makes the tracker forget its target."""
@@ -166,7 +164,8 @@ class TrackerClient(Node):
 
     def target(self, stamp: Time, deadline: float = DEADLINE) -> TrackedTarget:
         """Waits for the target of the image with this stamp."""
-        return self._wait_for(self.targets, stamp, 'target', deadline)
+        target: TrackedTarget = self._wait_for(self.targets, stamp, 'target', deadline)
+        return target
 
     def mask(self, stamp: Time, deadline: float = DEADLINE) -> Image:
         """Waits for the mask of the image with this stamp."""
@@ -227,10 +226,9 @@ class TrackerClient(Node):
             self._news.notify_all()
 
     def _spin(self) -> None:
-        try:
+        # After rclpy.shutdown() the waits end by their deadline or by check().
+        with suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass  # rclpy.shutdown() or a signal: the waits end by their deadline or by check()
 
 
 def _oriented(box: ArrayLike | OrientedBox, normalized: bool) -> OrientedBox:

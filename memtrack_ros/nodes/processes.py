@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -26,12 +27,17 @@ class ProcessDied(MemtrackError):
 
 def shared_memory_profile() -> Path:
     """The shipped Fast DDS profile whose shared memory holds whole images."""
-    checkout = Path(__file__).resolve().parents[2]
-    for root in (checkout, Path(get_package_share_directory('memtrack_ros'))):
-        profile = root / 'config' / 'fastdds_shm.xml'
+    shares = [Path(__file__).resolve().parents[2], Path(sys.prefix, 'share', 'memtrack_ros')]
+    with suppress(OSError, LookupError):  # without a sourced ROS there is no index
+        shares.append(Path(get_package_share_directory('memtrack_ros')))
+    for share in shares:
+        profile = share / 'config' / 'fastdds_shm.xml'
         if profile.is_file():
             return profile
-    raise MemtrackError(f'config/fastdds_shm.xml is not in {checkout}; install the package again')
+    raise MemtrackError(
+        f'config/fastdds_shm.xml is in none of {", ".join(map(str, shares))}: '
+        'install the package again'
+    )
 
 
 def isolate() -> None:
@@ -44,8 +50,19 @@ def isolate() -> None:
     os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile  # its name in newer releases
     os.environ['RMW_IMPLEMENTATION'] = 'rmw_fastrtps_cpp'
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_LOCALHOST_ONLY'] = '1'  # the same on Humble
+    if os.environ.get('ROS_DISTRO') == 'humble':  # it knows only this; newer ones warn of it
+        os.environ['ROS_LOCALHOST_ONLY'] = '1'
     os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
+
+
+def end_on_signals() -> None:
+    """Lets SIGTERM and SIGHUP end this process as errors do, so that its children end with it."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGHUP, leave)
 
 
 def _free_domain() -> int:
@@ -65,11 +82,13 @@ def _free_domain() -> int:
 class NodeProcess:
     """A module of this package run as a node in a process of its own. Use it as a context manager.
 
-    module: such as 'tracker_node'. arguments: what follows --ros-args.
+    module: such as 'tracker_node'. arguments: what follows --ros-args. finite: whether it may end
+    by itself.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, module: str, arguments: Sequence[str] = (), *, finite: bool = False) -> None:
         self.module = module
+        self._finite = finite
         self._output: deque[str] = deque(maxlen=20)
         # A session of its own: Ctrl-C reaches the parent alone, which then ends its children.
         self._process = subprocess.Popen(
@@ -105,8 +124,8 @@ class NodeProcess:
         return ''.join(self._output).rstrip()
 
     def check(self) -> None:
-        """Raises ProcessDied when it has ended with an error."""
-        if self.code:
+        """Raises ProcessDied when it has ended and should not have."""
+        if self.code or (self.code == 0 and not self._finite):
             self._reader.join(5)
             raise ProcessDied(f'{self.module} ended with code {self.code}:\n{self.output()}')
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
+import numpy as np
 from builtin_interfaces.msg import Time
 
 from memtrack_ros.errors import ConfigurationError
@@ -70,7 +71,7 @@ def video(path: Path, loop: bool) -> Source:
         capture = cv2.VideoCapture(str(path))
         try:
             while (image := capture.read()[1]) is not None:
-                yield Shot(image)
+                yield Shot(np.asarray(image, np.uint8))
         finally:
             capture.release()
 
@@ -113,7 +114,7 @@ def webcam(device: int | str, width: int, height: int, rate: float) -> Source:
             stamp = now()  # before the picture is decoded
             arrived, image = capture.retrieve()
             if arrived:
-                return Shot(image, stamp)
+                return Shot(np.asarray(image, np.uint8), stamp)
         raise ConfigurationError(
             f'the webcam {device} delivers no pictures: see whether it is plugged in'
         )
