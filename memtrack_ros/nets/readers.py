@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor | None = None) -> Tensor:
+def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Tensor:
     """Space-time memory read: softmax over all memory cells of <key, query> / sqrt(C), then the mean value.
 
     STMTrack (Fu et al. 2021) eq. 3 and 4, with key = value there; SAMN's appearance read is the same.
@@ -17,7 +17,6 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor | None 
     """
     height, width = query.shape[-2:]
     affinity = keys.transpose(1, 2) @ query.flatten(2) / math.sqrt(keys.shape[1])
-    if valid is not None:
-        affinity = affinity.masked_fill(~valid[..., None], -torch.inf)
+    affinity = affinity.masked_fill(~valid[..., None], -torch.inf)
     read = values @ affinity.softmax(1)
     return read.unflatten(2, (height, width))

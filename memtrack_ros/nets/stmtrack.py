@@ -26,6 +26,8 @@ class Answer(NamedTuple):
 class CompactSTMTrack(nn.Module):
     """Memory and query frames share the trunk; a memory frame's label map marks it as one."""
 
+    channels = KEY  # of a memory cell
+
     def __init__(self) -> None:
         super().__init__()
         eighth = WIDTHS[-1]
@@ -49,8 +51,12 @@ class CompactSTMTrack(nn.Module):
         cells: Tensor = self.neck_m(self.trunk_features(crops, labels).eighth)
         return cells
 
-    def answer(self, memory: Tensor, query: Features, valid: Tensor | None = None) -> Answer:
-        """Read `memory` (B, KEY, M) with the query's features; `valid` (B, M) tells the cells in use."""
+    def query(self, crops: Tensor) -> Features:
+        """Trunk features of crops in which the target is to be found."""
+        return self.trunk_features(crops, torch.zeros_like(crops[:, :1]))
+
+    def answer(self, memory: Tensor, valid: Tensor, query: Features) -> Answer:
+        """Read `memory` (B, KEY, M), of which the cells `valid` (B, M) are in use, with the query's features."""
         f_q = self.neck_q(query.eighth)
         read = soft_read(memory, memory, f_q, valid)
         y = torch.relu(self.join(torch.cat([read, f_q], 1)))

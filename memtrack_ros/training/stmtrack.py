@@ -31,7 +31,7 @@ def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator)
     valid = torch.ones(count, MEMORY, memory.shape[2] // MEMORY, dtype=torch.bool, device=memory.device)
     valid[:, 1:] &= ~alone[:, None, None]
     query = Features(*(_frames(level, length)[:, MEMORY:].flatten(0, 1) for level in features))
-    return net.answer(memory.repeat_interleave(QUERIES, 0), query, valid.flatten(1).repeat_interleave(QUERIES, 0))
+    return net.answer(memory.repeat_interleave(QUERIES, 0), valid.flatten(1).repeat_interleave(QUERIES, 0), query)
 
 
 def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:

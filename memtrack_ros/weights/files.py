@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,12 @@ class Calibration:
 
     slope: float
     intercept: float
+
+    def confidence(self, score: float) -> float:
+        """The calibrated confidence of a score in 0..1."""
+        bounded = min(max(score, 1e-6), 1 - 1e-6)
+        logit = math.log(bounded / (1 - bounded))
+        return 1 / (1 + math.exp(-(self.slope * logit + self.intercept)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""Square search windows: frame -> crop -> frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from memtrack_ros.geometry.boxes import Floats
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of `side` x `side` crop pixels, each `pitch` frame pixels wide.
+
+    The middle of the crop, (side - 1) / 2, lies at (`center_x`, `center_y`) of the frame.
+    """
+
+    center_x: float
+    center_y: float
+    pitch: float
+    side: int
+
+    @property
+    def origin(self) -> Floats:
+        """Frame coordinates (2,) of the centre of crop pixel (0, 0)."""
+        return np.array([self.center_x, self.center_y]) - (self.side - 1) / 2 * self.pitch
+
+    def to_frame(self, points: ArrayLike) -> Floats:
+        """Points (..., 2) of the crop in frame coordinates."""
+        return self.origin + np.asarray(points, float) * self.pitch
+
+    def to_crop(self, points: ArrayLike) -> Floats:
+        """Points (..., 2) of the frame in crop coordinates."""
+        return (np.asarray(points, float) - self.origin) / self.pitch
+
+
+def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
+    """The crop (side, side[, C]) of `image` (H, W[, C]); beyond the image it has the value `border`.
+
+    Where a crop pixel is wider than two of the image's, the image is averaged first.
+    """
+    reduction = max(1, int(window.pitch))
+    left, top = window.origin
+    if reduction > 1:
+        # Whole blocks of reduction x reduction pixels are averaged: only those the window touches.
+        first = np.maximum(np.floor(window.origin / reduction).astype(int) * reduction, 0)
+        last = np.ceil(window.to_frame([window.side] * 2)).astype(int) + reduction
+        part = image[first[1] : max(last[1], 0), first[0] : max(last[0], 0)]
+        height, width = (np.array(part.shape[:2]) // reduction) * reduction
+        if height and width:
+            image = cv2.resize(
+                part[:height, :width],
+                (width // reduction, height // reduction),
+                interpolation=cv2.INTER_AREA,
+            )
+            left, top = ((window.origin - first) - (reduction - 1) / 2) / reduction
+        else:
+            reduction = 1
+    pitch = window.pitch / reduction
+    matrix = np.array([[pitch, 0, left], [0, pitch, top]])
+    values = tuple(float(v) for v in np.atleast_1d(np.asarray(border, float)))
+    return np.asarray(
+        cv2.warpAffine(
+            image,
+            matrix,
+            (window.side, window.side),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=values,
+        )
+    )
+
+
+def paste(
+    crop: NDArray[np.float32], window: Window, height: int, width: int
+) -> NDArray[np.float32]:
+    """A map of the window, square of any resolution, laid into a frame (height, width), 0 elsewhere."""
+    cell = window.side / crop.shape[0]
+    # Frame -> map: crop pixel p is map cell (p + 0.5) / cell - 0.5.
+    scale = 1 / (window.pitch * cell)
+    left, top = (-window.origin / window.pitch + 0.5) / cell - 0.5
+    matrix = np.array([[scale, 0, left], [0, scale, top]])
+    laid: NDArray[np.float32] = cv2.warpAffine(
+        crop, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    return laid

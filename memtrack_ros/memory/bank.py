@@ -1,0 +1,54 @@
+"""What every memory bank is: allocated once, never growing, frozen and cleared at will."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from memtrack_ros.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class BankStatus:
+    """What a bank holds; the fields are those of MemoryStatus.msg."""
+
+    entries: int
+    capacity: int
+    bytes: int
+    writes: int
+    refused: int
+    frozen: bool
+
+
+class Bank(ABC):
+    """A memory of fixed capacity. A frozen bank refuses writes; refusals are counted."""
+
+    def __init__(self, capacity: int, nbytes: int, max_bytes: int) -> None:
+        """Refuse, with ConfigurationError, to be larger than `max_bytes`; subclasses allocate after this check."""
+        if nbytes > max_bytes:
+            raise ConfigurationError(
+                f'The memory bank needs {nbytes} bytes, but memory.max_bytes allows {max_bytes}; '
+                'raise memory.max_bytes or choose the compact variant.'
+            )
+        self.capacity = capacity
+        self.bytes = nbytes
+        self.writes = 0
+        self.refused = 0
+        self.frozen = False
+
+    @property
+    @abstractmethod
+    def entries(self) -> int:
+        """Slots, frames or cells in use."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget everything, the counters too; the allocation stays."""
+
+    def refuse(self) -> None:
+        """Count a write that was withheld."""
+        self.refused += 1
+
+    def status(self) -> BankStatus:
+        """A snapshot of the counters."""
+        return BankStatus(self.entries, self.capacity, self.bytes, self.writes, self.refused, self.frozen)

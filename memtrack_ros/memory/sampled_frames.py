@@ -1,0 +1,102 @@
+"""STMTrack's bank: every frame's feature is kept, a few representative ones are read."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtrack_ros.memory.bank import Bank
+
+SEGMENTS = 4
+READ = SEGMENTS + 2  # N of the paper: the first, the last and one frame a segment
+
+
+def representative_frames(count: int, last_is_confident: bool) -> list[int]:
+    """Numbers (from 1) of the frames to read after `count` were memorised, ascending, without repetition.
+
+    The authors' rule: all while there are at most SEGMENTS; then the first, the middle of each of SEGMENTS equal
+    segments, and the last if its score was confident. (Eq. 5 of the paper, as printed, names frames to come.)
+    """
+    if count <= SEGMENTS:
+        return list(range(1, count + 1))
+    duration = count // SEGMENTS
+    middles = {i * duration + duration // 2 + 1 for i in range(SEGMENTS)}
+    return sorted({1} | middles | ({count} if last_is_confident else set()))
+
+
+class SampledFrames(Bank):
+    """Features of memorised frames, (capacity, C, H * W), key and value at once.
+
+    When full, every second frame is thinned out; the first and the newest stay. A representative frame that was
+    thinned out is stood in for by the stored frame nearest to it in time. Below capacity the rule is the paper's.
+    """
+
+    def __init__(
+        self, capacity: int, channels: int, cells: int, *, confident: float, max_bytes: int, device: torch.device
+    ) -> None:
+        """Allocate all; `confident` is the score above which the last frame is read."""
+        super().__init__(capacity, capacity * channels * cells * 4, max_bytes)
+        self.confident = confident
+        self._features = torch.zeros(capacity, channels, cells, device=device)
+        self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
+        self._last_score = 0.0
+
+    @property
+    def entries(self) -> int:
+        """Frames stored."""
+        return len(self._numbers)
+
+    def clear(self) -> None:
+        """Forget all frames."""
+        self._numbers = np.empty(0, np.int64)
+        self.writes = self.refused = 0
+
+    def write(self, features: Tensor, score: float) -> None:
+        """Store the feature (C, H, W) of the newest frame, found with `score`; refused when frozen."""
+        if self.frozen:
+            self.refuse()
+            return
+        if self.entries == self.capacity:
+            self._thin_out()
+        self._features[self.entries] = features.flatten(1)
+        self.writes += 1
+        self._numbers = np.append(self._numbers, self.writes)
+        self._last_score = score
+
+    def selected(self) -> NDArray[np.int64]:
+        """Numbers (from 1, in the order of writing) of the frames that a read uses now."""
+        return self._numbers[self._slots()]
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Memory cells (1, C, READ * H * W) and which of them are in use, bool (1, READ * H * W).
+
+        The shapes never change. Raises ValueError when nothing was written yet.
+        """
+        slots = self._slots()
+        if not len(slots):
+            raise ValueError('The memory bank is empty; write a frame before reading.')
+        padded = np.zeros(READ, np.int64)
+        padded[: len(slots)] = slots
+        device = self._features.device
+        chosen = self._features[torch.from_numpy(padded).to(device)]
+        used = torch.arange(READ, device=device) < len(slots)
+        return (
+            chosen.transpose(0, 1).flatten(1)[None],
+            used[:, None].expand(-1, chosen.shape[2]).reshape(1, -1),
+        )
+
+    def _slots(self) -> NDArray[np.int64]:
+        """Indices into the store, ascending and unique, of the frames nearest to the representative ones."""
+        if not self.entries:
+            return np.empty(0, np.int64)
+        wanted = np.array(representative_frames(self.writes, self._last_score > self.confident))
+        distance = np.abs(self._numbers[:, None] - wanted)
+        return np.unique(distance.argmin(0))
+
+    def _thin_out(self) -> None:
+        keep = np.union1d(np.arange(0, self.entries, 2), [self.entries - 1])
+        kept = self._features[torch.from_numpy(keep).to(self._features.device)]
+        self._features[: len(keep)] = kept
+        self._numbers = self._numbers[keep]

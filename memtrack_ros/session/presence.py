@@ -1,0 +1,51 @@
+"""Is the target there? Two thresholds and counts of frames, so that one odd frame changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memtrack_ros.trackers.tracker import State
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Settings; the names are those of the parameters presence.*."""
+
+    seen: float = 0.5  # confidence from which a target counts as seen again, and its frame may be remembered
+    unseen: float = 0.25  # confidence below which it counts as not seen
+    unseen_frames: int = 3  # frames in a row not seen before TRACKING becomes OCCLUDED
+    lost_frames: int = 45  # frames not seen before OCCLUDED becomes LOST
+    seen_frames: int = 2  # frames in a row seen before OCCLUDED or LOST becomes TRACKING
+
+
+class PresenceFilter:
+    """The state of one target over time."""
+
+    def __init__(self) -> None:
+        self.state = State.TRACKING
+        self._unseen = 0
+        self._seen = 0
+
+    def update(self, confidence: float, settings: Presence) -> State:
+        """Take in one frame's confidence; returns the new state."""
+        if self.state is State.TRACKING:
+            self._unseen = self._unseen + 1 if confidence < settings.unseen else 0
+            if self._unseen >= settings.unseen_frames:
+                self.state, self._seen = State.OCCLUDED, 0
+            return self.state
+        self._unseen += 1
+        self._seen = self._seen + 1 if confidence >= settings.seen else 0
+        if self._seen >= settings.seen_frames:
+            self.state, self._unseen = State.TRACKING, 0
+        elif self._unseen >= settings.lost_frames:
+            self.state = State.LOST
+        return self.state
+
+    @property
+    def candidate(self) -> bool:
+        """Whether the last frame, though not yet TRACKING, showed what may be the target again."""
+        return self.state is not State.TRACKING and self._seen > 0
+
+    def search_for(self, settings: Presence) -> None:
+        """Count as LOST at once: what was known of the place is too old."""
+        self.state, self._unseen, self._seen = State.LOST, settings.lost_frames, 0

@@ -1,0 +1,87 @@
+"""From what a user points with to a definite target."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from memtrack_ros.errors import PromptError
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.trackers.tracker import Prompt, Target
+
+SMALLEST = 3  # pixels: the least side of a target inside the image
+LOOK = 160  # pixels: the side at which the surroundings of a point are segmented
+
+
+def resolve(frame: Pixels, prompt: Prompt) -> Target:
+    """Check a prompt against its frame and make it definite; PromptError says what is wrong with it."""
+    if prompt.kind == 'box':
+        return Target(_checked_box(frame, np.asarray(prompt.value, float)), None)
+    mask = (
+        _checked_mask(frame, np.asarray(prompt.value))
+        if prompt.kind == 'mask'
+        else _segment_at(frame, np.asarray(prompt.value, float))
+    )
+    return Target(np.array(cv2.boundingRect(mask), float), mask)
+
+
+def _checked_box(frame: Pixels, box: Floats) -> Floats:
+    height, width = frame.shape[:2]
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise PromptError(f'The box {box.tolist()} is not four finite numbers x, y, w, h; give these in pixels.')
+    inside = boxes.intersect(box, width, height)
+    if inside[2:].min() < SMALLEST:
+        raise PromptError(
+            f'The box x {box[0]:g}, y {box[1]:g}, w {box[2]:g}, h {box[3]:g} has less than '
+            f'{SMALLEST} x {SMALLEST} pixels inside the {width} x {height} image; draw it around the target.'
+        )
+    return inside
+
+
+def _checked_mask(frame: Pixels, mask: Pixels) -> Pixels:
+    height, width = frame.shape[:2]
+    if mask.shape != (height, width):
+        raise PromptError(
+            f'The mask is {" x ".join(str(n) for n in mask.shape[::-1])}, but its image is {width} x {height}; '
+            'give a mask of the size of the image.'
+        )
+    filled = np.where(mask, 255, 0).astype(np.uint8)
+    count = cv2.countNonZero(filled)
+    if count < SMALLEST**2:
+        raise PromptError(
+            f'The mask marks {count} pixels, at least {SMALLEST**2} are needed; mark the target with non-zero values.'
+        )
+    return filled
+
+
+def _segment_at(frame: Pixels, point: Floats) -> Pixels:
+    """The object at `point`: GrabCut (Rother et al. 2004) on the surroundings, seeded at the point."""
+    height, width = frame.shape[:2]
+    inside = point.shape == (2,) and np.isfinite(point).all() and (point >= 0).all() and (point < [width, height]).all()
+    if not inside:
+        raise PromptError(f'The point {point.tolist()} is outside the {width} x {height} image; point at the target.')
+    half = max(min(height, width) // 4, 16)
+    left, top = (max(int(c) - half, 0) for c in point)
+    around = frame[top : int(point[1]) + half, left : int(point[0]) + half]
+    scale = LOOK / max(around.shape[:2])
+    small = cv2.resize(around, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    x, y = (round(float(c)) for c in (point - [left, top]) * scale)
+    x, y = min(x, small.shape[1] - 1), min(y, small.shape[0] - 1)
+    guess = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
+    cv2.circle(guess, (x, y), LOOK * 2 // 5, cv2.GC_PR_BGD, -1)
+    cv2.circle(guess, (x, y), LOOK // 6, cv2.GC_PR_FGD, -1)
+    cv2.circle(guess, (x, y), LOOK // 40, cv2.GC_FGD, -1)
+    cv2.grabCut(small, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    object_here = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    labels = cv2.connectedComponents(object_here)[1]
+    part = np.where(labels == labels[y, x], 255, 0).astype(np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    back = cv2.resize(part, around.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    mask[top : top + back.shape[0], left : left + back.shape[1]] = np.where(back > 127, 255, 0)
+    if cv2.countNonZero(mask) < SMALLEST**2:
+        raise PromptError(
+            f'Nothing stands out around the point {point.tolist()}; point at the middle of the target or give a box.'
+        )
+    return mask

@@ -1,0 +1,8 @@
+"""The published trackers behind one switch."""
+
+from memtrack_ros.trackers.registry import NAMES, VARIANTS, create
+from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, State, Target, Tracker
+
+__all__ = [
+    'NAMES', 'VARIANTS', 'Estimate', 'Observation', 'Prior', 'Prompt', 'State', 'Target', 'Tracker', 'create',
+]

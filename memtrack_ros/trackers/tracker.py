@@ -1,0 +1,98 @@
+"""What every tracker is, and what goes in and out of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import Bank
+from memtrack_ros.weights.files import Calibration
+
+
+class State(IntEnum):
+    """State of a target; the numbers are those of TrackedTarget.msg."""
+
+    IDLE = 0
+    TRACKING = 1
+    OCCLUDED = 2
+    LOST = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a user points with: box (4,) x, y, w, h; mask (H, W), non-zero = target; or point (2,) x, y, in pixels."""
+
+    kind: Literal['box', 'mask', 'point']
+    value: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A prompt made definite: box (4,) x, y, w, h inside the frame; mask uint8 (H, W) 0/255 where one was given."""
+
+    box: Floats
+    mask: Pixels | None
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where to look: the box (4,) expected, and how much wider than usual to search around it (1 = as usual)."""
+
+    box: Floats
+    search: float = 1.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a tracker found in one frame: its score, the box (4,) and the mask uint8 (H, W) 0/255, in the frame."""
+
+    score: float
+    box: Floats
+    mask: Pixels
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is believed of the target in one frame. Without a target numbers are nan and the rest is None."""
+
+    state: State
+    confidence: float
+    score: float
+    box: OrientedBox | None
+    roi: Floats | None
+    mask: Pixels | None
+    mask_is_box: bool
+    frames_tracked: int
+
+
+class Tracker(ABC):
+    """One published tracker. Frames are uint8 (H, W, 3) BGR; any number of instances live side by side."""
+
+    name: str
+    variant: str
+    segments: bool  # False: its mask is the box filled
+    device: torch.device
+    bank: Bank
+    calibration: Calibration
+
+    @abstractmethod
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """Forget what was, remember the target, and say how it is seen in its own frame."""
+
+    @abstractmethod
+    def locate(self, frame: Pixels, prior: Prior) -> Observation:
+        """Find the target; changes nothing, so that a second call gives the same answer."""
+
+    @abstractmethod
+    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+        """Write what was seen of the target in `frame` into the memory."""
