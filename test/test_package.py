@@ -1,0 +1,76 @@
+"""What is installed beside the code says the same as the code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Nested keys joined with dots, as ROS reads a parameter file."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, dict)
+        leaves |= flat(value, f'{prefix}{key}.') if nested else {prefix + key: value}
+    return leaves
+
+
+def test_parameter_file_holds_the_table_and_its_defaults() -> None:
+    from memtrack_ros.nodes.parameters import TABLE
+
+    tree = yaml.safe_load((ROOT / 'config' / 'tracker.yaml').read_text())
+    written = flat(tree['/**']['ros__parameters'])
+    defaults = {parameter.name: parameter.default for parameter in TABLE}
+    assert written == defaults
+    assert {name: type(value) for name, value in written.items()} == {
+        name: type(value) for name, value in defaults.items()
+    }
+
+
+@pytest.mark.parametrize('kind', ['msg', 'srv'])
+def test_installed_interfaces_are_those_of_the_sources(kind: str) -> None:
+    module = pytest.importorskip(f'memtrack_ros.{kind}')
+    for source in (ROOT / kind).glob(f'*.{kind}'):
+        sections = [getattr(module, source.stem)]
+        if kind == 'srv':
+            sections = [sections[0].Request, sections[0].Response]
+        for section, text in zip(sections, source.read_text().split('---\n'), strict=True):
+            lines = (line.split('#')[0].split() for line in text.splitlines())
+            names = [words[1] for words in lines if len(words) == 2 and '=' not in words[1]]
+            assert list(section.get_fields_and_field_types()) == names
+
+
+def test_every_interface_is_generated() -> None:
+    cmake = (ROOT / 'CMakeLists.txt').read_text()
+    for source in [*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')]:
+        assert f'"{source.relative_to(ROOT)}"' in cmake
+
+
+def test_every_ros_package_that_is_imported_is_declared() -> None:
+    tree = ElementTree.parse(ROOT / 'package.xml')
+    declared = {tag.text for tag in tree.iter() if tag.tag.endswith('depend')}
+    sources = [*ROOT.glob('memtrack_ros/**/*.py'), *ROOT.glob('launch/*.py')]
+    statements = re.compile(r'^ *(?:from|import) (\w+)', re.MULTILINE)
+    imported = {name for path in sources for name in statements.findall(path.read_text())}
+    of_ros = ('_msgs', '_interfaces', 'ament_index_python', 'launch', 'launch_ros', 'rclpy')
+    assert {name for name in imported if name.endswith(of_ros)} <= declared
+
+
+def test_launch_file_declares_its_arguments() -> None:
+    launch = pytest.importorskip(
+        'launch.actions', reason='launch comes with an installed ROS 2, not from PyPI'
+    )
+    describe = runpy.run_path(str(ROOT / 'launch' / 'tracker.launch.py'))
+    actions = describe['generate_launch_description']().entities
+    arguments = {a.name for a in actions if isinstance(a, launch.DeclareLaunchArgument)}
+    assert arguments == {
+        'image', 'tracker', 'device', 'params_file', 'namespace', 'autostart', 'rviz', 'video',
+    }  # fmt: skip
