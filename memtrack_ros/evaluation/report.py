@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -32,9 +33,11 @@ def show(console: Console, results: Results, faults: Sequence[SequenceError] = (
     """Prints the tables and the faults."""
     for name, rows in results.items():
         head, *body = _cells(rows)
-        table = Table(*head, title=name)
-        for column in table.columns[1:]:
-            column.justify = 'right'
+        # Narrow enough for 80 columns: heads wrap at spaces, names never.
+        table = Table(title=name, box=SIMPLE, padding=0, show_edge=False)
+        table.add_column(head[0], no_wrap=True)
+        for key in head[1:]:
+            table.add_column(key.replace('_', ' '), justify='right')
         for row in body[:-1]:
             table.add_row(*row)
         table.add_section()
