@@ -21,6 +21,7 @@ from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.camera_node import calibration
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.scenes import drawn_scene
 
 DEADLINE = 60
 RELIABLE = ['-p', 'qos_overrides./camera/image_raw.publisher.reliability:=reliable']
@@ -79,7 +80,7 @@ def camera(*parameters: str) -> NodeProcess:
 
 
 def test_video_is_played_once_in_order_and_at_its_rate(listener: Listener, video: Path) -> None:
-    with camera(f'source:={video}', 'loop:=false', 'wait_for_subscribers:=1') as process:
+    with camera(f'source:={video}', 'loop:=false', 'wait_for_nodes:=1') as process:
         listener.until(lambda: process.code is not None)
         listener.until(lambda: len(listener.images) == 20)
         assert process.code == 0
@@ -101,6 +102,27 @@ def test_camera_info_goes_with_the_image(listener: Listener, video: Path) -> Non
     info = listener.infos[0]
     assert info.header in [image.header for image in listener.images]
     assert (info.width, info.height, info.k[0]) == (160, 120, 0)
+
+
+def test_drawn_scene_comes_with_its_truth(listener: Listener) -> None:
+    scene = drawn_scene(seed=5, width=96, height=64, frames=4)
+    size = ['seed:=5', 'width:=96', 'height:=64', 'frames:=4']
+    with camera(*size, 'rate:=20.0', 'wait_for_nodes:=1') as process:
+        listener.until(lambda: len(listener.images) > 8 and len(listener.truths) > 8)
+        process.stop()
+    for t in range(8):  # the second round shows the same
+        image, truth, drawn = listener.images[t], listener.truths[t], scene.render(t % 4)
+        # How the work is split over threads may show in the last bit.
+        assert np.allclose(messages.image_to_bgr(image), drawn.image, atol=2)
+        assert truth.header == image.header
+        assert (truth.image_width, truth.image_height) == (96, 64)
+        if np.isnan(drawn.box).any():
+            assert truth.state == TrackedTarget.OCCLUDED
+            assert np.isnan(truth.roi).all()
+        else:
+            assert truth.state == TrackedTarget.TRACKING
+            assert np.allclose(truth.roi, drawn.box, atol=1)
+            assert truth.box.size_x > 0
 
 
 @pytest.mark.parametrize(

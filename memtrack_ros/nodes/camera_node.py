@@ -33,7 +33,7 @@ from memtrack_ros.nodes import messages, sources
 from memtrack_ros.nodes.sources import Ahead, Shot, Source
 
 SETTLE = 0.5
-"""Seconds from seeing the subscribers to the first image: they have to see this node, too."""
+"""Seconds from seeing the listeners to the first image: they have to see this node, too."""
 
 
 class CameraNode(Node):
@@ -60,10 +60,7 @@ class CameraNode(Node):
         self._declare('frame_id', 'camera', 'frame_id of the headers')
         self._declare('camera_info_url', '', 'calibration file; empty = not calibrated')
         self._declare(
-            'wait_for_subscribers',
-            0,
-            'no image is published before so many are there',
-            (0, 100),
+            'wait_for_nodes', 0, 'no image is published before so many nodes listen', (0, 100)
         )
         self.finished = Future()
         self._stopping = threading.Event()
@@ -83,7 +80,11 @@ class CameraNode(Node):
             qos_profile_sensor_data,
             qos_overriding_options=qos,
         )
-        self._truths = self.create_publisher(TrackedTarget, '~/truth', QoSProfile(depth=10))
+        self._truths = (
+            self.create_publisher(TrackedTarget, '~/truth', QoSProfile(depth=10))
+            if self._source.has_truth
+            else None
+        )
         self._count = 0
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
@@ -144,7 +145,7 @@ class CameraNode(Node):
             self.finished.set_exception(error)
 
     def _publish_live(self, shots: Iterator[Shot]) -> None:
-        self._await_subscribers()
+        self._await_listeners()
         for shot in shots:
             if self._stopping.is_set():
                 return
@@ -154,7 +155,7 @@ class CameraNode(Node):
         ahead = Ahead(shots)
         try:
             self._await_lead(ahead)
-            self._await_subscribers()
+            self._await_listeners()
             period = 1 / (self.get_parameter('rate').value or self._source.rate)
             due = time.monotonic()
             for shot in ahead:
@@ -175,12 +176,22 @@ class CameraNode(Node):
                 told = True
                 self.get_logger().info(f'preparing {self._source.name} ahead, to keep the rate')
 
-    def _await_subscribers(self) -> None:
-        count = self.get_parameter('wait_for_subscribers').value
-        while self._images.get_subscription_count() < count and not self._stopping.is_set():
-            self._pause(0.02)
+    def _await_listeners(self) -> None:
+        count = self.get_parameter('wait_for_nodes').value
+        while len(self._listeners()) < count and not self._stopping.is_set():
+            self._pause(0.05)
         if count:
             self._pause(SETTLE)
+
+    def _listeners(self) -> set[str]:
+        """The nodes that subscribe to anything published here, by full name."""
+        return {
+            f'{info.node_namespace}/{info.node_name}'
+            for publisher in (self._images, self._infos, self._truths)
+            if publisher
+            for info in self.get_subscriptions_info_by_topic(publisher.topic_name)
+            if info.node_name != '_NODE_NAME_UNKNOWN_'  # it will be, in a moment
+        }
 
     def _pause(self, seconds: float) -> None:
         if seconds > 0:
@@ -192,7 +203,7 @@ class CameraNode(Node):
         self._images.publish(messages.bgr_to_image(shot.image, header))
         self._info.header = header
         self._infos.publish(self._info)
-        if shot.truth:
+        if self._truths and shot.truth:
             height, width = shot.image.shape[:2]
             self._truths.publish(
                 messages.estimate_to_target(

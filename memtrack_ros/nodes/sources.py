@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,9 @@ if TYPE_CHECKING:  # brings torch, which only a drawn scene needs
 
 DEFAULT_RATE = 30.0
 
+AHEAD = 300
 AHEAD_BYTES = 320 * 2**20
-"""What images fetched ahead or kept may take: ten seconds of 640x480 at 30 Hz fit."""
+"""What is fetched ahead at most: ten seconds at 30 Hz, if they fit, as those of 640x480 do."""
 
 # What does not open is reported here, in one sentence. Humble's OpenCV cannot be silenced.
 with suppress(AttributeError):
@@ -49,6 +52,7 @@ class Source:
 
     rate: its own, in images per second. live: its images come when they are taken; those of any
     other source can be fetched ahead. shots: begins the stream, given the clock to stamp with.
+    has_truth: every shot comes with what is really seen.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Source:
     rate: float
     live: bool
     shots: Callable[[Callable[[], Time]], Iterator[Shot]]
+    has_truth: bool = False
 
 
 def video(path: Path, loop: bool) -> Source:
@@ -76,9 +81,7 @@ def video(path: Path, loop: bool) -> Source:
             capture.release()
 
     def shots(now: Callable[[], Time]) -> Iterator[Shot]:
-        yield from play()
-        while loop:  # opened anew: seeking is not exact in many formats
-            yield from play()
+        return _rounds(play, loop)  # opened anew: seeking is not exact in many formats
 
     first = next(play(), None)
     if first is None:
@@ -135,13 +138,19 @@ def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop
 
     The truth's confidence is 1 where the target is seen; its score is the visible share.
     """
+    import torch
+
     from memtrack_ros.scenes import drawn_scene
     from memtrack_ros.trackers import Estimate, State
 
-    scene = drawn_scene(seed, width, height, frames, strength)
+    torch.set_num_threads(1)  # several images are drawn at a time instead
+    drawer = threading.local()
+
+    def begin() -> None:
+        drawer.scene = drawn_scene(seed, width, height, frames, strength)
 
     def shoot(t: int) -> Shot:
-        frame = scene.render(t)
+        frame = drawer.scene.render(t)
         box = OrientedBox.from_mask(frame.mask)
         truth = Estimate(
             state=State.OCCLUDED if box is None else State.TRACKING,
@@ -155,22 +164,37 @@ def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop
         )
         return Shot(frame.image, truth=truth)
 
-    def shots(now: Callable[[], Time]) -> Iterator[Shot]:
-        kept = []
-        for t in range(frames):
-            shot = shoot(t)
-            if loop and (t + 1) * shot.image.nbytes <= AHEAD_BYTES:
-                kept.append(shot)  # to draw takes longer than to show: once is enough
-            yield shot
-        while loop:
+    def play() -> Iterator[Shot]:
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers, 'drawer', begin) as drawers:
+            drawn: deque[Future[Shot]] = deque()
             for t in range(frames):
-                yield kept[t] if t < len(kept) else shoot(t)
+                drawn.append(drawers.submit(shoot, t))
+                if len(drawn) > 2 * workers:
+                    yield drawn.popleft().result()
+            while drawn:
+                yield drawn.popleft().result()
 
-    return Source(f'drawn scene {seed}', width, height, DEFAULT_RATE, False, shots)
+    def shots(now: Callable[[], Time]) -> Iterator[Shot]:
+        # To draw takes longer than to show: once is enough.
+        return _rounds(play, loop, keep=loop and 3 * width * height * frames <= AHEAD_BYTES)
+
+    return Source(f'drawn scene {seed}', width, height, DEFAULT_RATE, False, shots, True)
+
+
+def _rounds(play: Callable[[], Iterator[Shot]], loop: bool, keep: bool = False) -> Iterator[Shot]:
+    """What play() gives, once, or again and again, then from memory if it is to be kept."""
+    kept: list[Shot] = []
+    for shot in play():
+        if keep:
+            kept.append(shot)
+        yield shot
+    while loop:
+        yield from kept or play()
 
 
 class Ahead:
-    """Shots fetched ahead by a thread of its own, never more than AHEAD_BYTES of them.
+    """Shots fetched ahead by a thread of its own, as many as AHEAD and AHEAD_BYTES allow.
 
     Iterate over it; what ends the stream with an error is raised there. Close it in the end.
     """
@@ -224,8 +248,8 @@ class Ahead:
                 self._change.notify_all()
 
     def _may_fetch(self) -> bool:
-        held = sum(shot.image.nbytes for shot in self._waiting)
-        room = held < AHEAD_BYTES
+        count = len(self._waiting)
+        room = not count or (count < AHEAD and count * self._waiting[0].image.nbytes < AHEAD_BYTES)
         self._full = self._full or not room
         return room or self._closed
 
