@@ -7,16 +7,12 @@ import sys
 from pathlib import Path
 
 from memtrack_ros import trackers
-from memtrack_ros.data.sequences import read_sequences
-from memtrack_ros.errors import MemtrackError, SequenceError
-from memtrack_ros.evaluation.runner import SessionFollower, one_pass, scores
+from memtrack_ros.errors import MemtrackError
+from memtrack_ros.evaluation.runner import SessionFollower
 from memtrack_ros.session import Session
 
 try:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from memtrack_ros.evaluation import report
+    from memtrack_ros.evaluation.compare import compare
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -28,41 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
             f'--weights is one file for one tracker, but --trackers names '
             f'{len(arguments.trackers)}: run them one by one'
         )
-    console = Console()
-    faults: list[SequenceError] = []
-    sequences = read_sequences(arguments.sequences, faults)
     followers = {
         name: SessionFollower(Session(trackers.create(name, arguments.variant, arguments.weights)))
         for name in arguments.trackers
     }
-    results: report.Results = {name: {} for name in followers}
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        whole = progress.add_task('sequences', total=len(sequences))
-        current = progress.add_task('')
-        for sequence in sequences:
-            try:
-                rows = {}
-                for name, follower in followers.items():
-                    label = f'{name} on {sequence.name}'
-                    progress.reset(current, total=len(sequence), description=label)
-                    answers = []
-                    for answer in one_pass(follower, sequence):
-                        answers.append(answer)
-                        progress.advance(current)
-                    rows[name] = scores(answers, sequence)
-            except SequenceError as error:
-                faults.append(error)
-            else:
-                for name, row in rows.items():
-                    results[name][sequence.name] = row
-            progress.advance(whole)
-        progress.remove_task(current)
-    report.show(console, results, faults)
-    if not all(results.values()):
-        raise SequenceError(f'{arguments.sequences}: none of its sequences can be scored')
-    report.write(arguments.out, results, faults)
-    console.print(f'written: {arguments.out}/results.json, results.md', highlight=False)
+    compare(followers, arguments.sequences, arguments.out)
     return 0
 
 
