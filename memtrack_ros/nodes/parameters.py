@@ -1,0 +1,222 @@
+"""The tracker node's parameters: one table. The keys of config/*.yaml are the names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter as Value
+
+from memtrack_ros import trackers
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.session import Presence
+
+TRANSPORTS = ('raw', 'compressed')
+_PRESENCE = 'presence.'
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table. The default says the type."""
+
+    name: str
+    default: str | int | float
+    sentence: str
+    unit: str = ''
+    range: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    at_configure: bool = False
+    """Read when the node is configured: refused afterwards, until it is cleaned up."""
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows; rclpy keeps type and range by it."""
+        limits = []
+        if self.choices:
+            limits.append(f'one of {", ".join(self.choices)}')
+        if self.unit:
+            limits.append(f'in {self.unit}')
+        if self.at_configure:
+            limits.append('read when the node is configured')
+        descriptor = ParameterDescriptor(description=self.sentence)
+        descriptor.additional_constraints = '; '.join(limits)
+        if self.range is not None:
+            low, high = self.range
+            if isinstance(self.default, int):
+                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+            else:
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=low, to_value=high)
+                ]
+        return descriptor
+
+    def fault(self, value: object) -> str:
+        """Why the value cannot be; empty when it can."""
+        if self.choices and value not in self.choices:
+            return f'{self.name} {value!r} is unknown: choose one of {", ".join(self.choices)}'
+        return ''
+
+
+TABLE = (
+    Parameter(
+        'tracker',
+        trackers.NAMES[0],
+        'Tracker that follows the target.',
+        choices=trackers.NAMES,
+        at_configure=True,
+    ),
+    Parameter(
+        'variant',
+        'compact',
+        'compact is small and real time on a CPU, paper is the published architecture.',
+        choices=trackers.VARIANTS,
+        at_configure=True,
+    ),
+    Parameter(
+        'weights',
+        '',
+        'Weight file (safetensors); empty takes the one that comes with the package.',
+        at_configure=True,
+    ),
+    Parameter(
+        'device',
+        'auto',
+        'cpu, cuda or cuda:N; auto takes a GPU where there is one.',
+        at_configure=True,
+    ),
+    Parameter(
+        'image_transport',
+        'raw',
+        'raw subscribes to image, compressed to image/compressed.',
+        choices=TRANSPORTS,
+        at_configure=True,
+    ),
+    Parameter(
+        'frames.ring',
+        30,
+        'Recent images kept for prompts that carry a stamp.',
+        unit='images',
+        range=(1, 1000),
+        at_configure=True,
+    ),
+    Parameter(
+        'memory.max_bytes',
+        2**30,
+        'Most that the memory bank may allocate; the node does not configure with a larger one.',
+        unit='bytes',
+        range=(2**20, 2**40),
+        at_configure=True,
+    ),
+    Parameter(
+        'presence.seen',
+        Presence.seen,
+        'From this confidence on the target counts as seen again, and its image is remembered.',
+        range=(0.0, 1.0),
+    ),
+    Parameter(
+        'presence.unseen',
+        Presence.unseen,
+        'Below this confidence the target counts as not seen; not above presence.seen.',
+        range=(0.0, 1.0),
+    ),
+    Parameter(
+        'presence.seen_frames',
+        Presence.seen_frames,
+        'Images in a row that have to show the target before it is TRACKING again.',
+        unit='images',
+        range=(1, 1000),
+    ),
+    Parameter(
+        'presence.unseen_frames',
+        Presence.unseen_frames,
+        'Images in a row that do not show the target before it is OCCLUDED.',
+        unit='images',
+        range=(1, 1000),
+    ),
+    Parameter(
+        'presence.lost_frames',
+        Presence.lost_frames,
+        'Images without the target before it is LOST.',
+        unit='images',
+        range=(1, 100_000),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the node reads when it is configured."""
+
+    tracker: str
+    variant: str
+    weights: Path | None
+    device: str
+    image_transport: str
+    ring: int
+    max_bytes: int
+
+
+def declare(node: Node) -> None:
+    """Declares the table.
+
+    Choices are checked when the node is configured, so that a wrong one given at launch fails this
+    transition and not the process. rclpy raises for a value of another type or out of its range.
+    """
+    for parameter in TABLE:
+        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+
+
+def settings(node: Node) -> Settings:
+    """The values to configure with; raises ConfigurationError for one outside its choices."""
+    value = {parameter.name: node.get_parameter(parameter.name).value for parameter in TABLE}
+    for parameter in TABLE:
+        if fault := parameter.fault(value[parameter.name]):
+            raise ConfigurationError(fault)
+    return Settings(
+        tracker=value['tracker'],
+        variant=value['variant'],
+        weights=Path(value['weights']).expanduser() if value['weights'] else None,
+        device=value['device'],
+        image_transport=value['image_transport'],
+        ring=value['frames.ring'],
+        max_bytes=value['memory.max_bytes'],
+    )
+
+
+def presence(node: Node, changes: Iterable[Value] = ()) -> Presence:
+    """The values of presence.*, with changes; raises ConfigurationError where they contradict."""
+    changed = {change.name: change.value for change in changes}
+    values = {}
+    for field in fields(Presence):
+        name = _PRESENCE + field.name
+        values[field.name] = changed[name] if name in changed else node.get_parameter(name).value
+    made = Presence(**values)
+    if made.unseen > made.seen:
+        raise ConfigurationError(
+            f'presence.unseen {made.unseen:g} is above presence.seen {made.seen:g}: '
+            'between the two the state stays as it is, so set unseen to seen or less'
+        )
+    return made
+
+
+def refusal(node: Node, changes: list[Value], configured: bool) -> str:
+    """Why these changes cannot be made; empty when they can."""
+    rows = {parameter.name: parameter for parameter in TABLE}
+    for change in changes:
+        row = rows.get(change.name)
+        if row is None:
+            continue
+        if fault := row.fault(change.value):
+            return fault
+        if row.at_configure and configured and change.value != node.get_parameter(row.name).value:
+            return (
+                f'{row.name} is read when the node is configured: '
+                'clean up, set it, then configure again'
+            )
+    try:
+        presence(node, changes)
+    except ConfigurationError as error:
+        return str(error)
+    return ''

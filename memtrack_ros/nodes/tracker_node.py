@@ -1,0 +1,363 @@
+"""The lifecycle node `memtrack`: an image topic and a prompt in, a tracked target out.
+
+configure    the tracker is made and warmed up; on failure nothing is left of it
+activate     images are subscribed to and processed
+deactivate   no more images; the target stays, the memory bank is frozen
+cleanup, shutdown, error    target, bank and weights go
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+import rclpy
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidHandle, ParameterException
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import (
+    LifecycleNode,
+    LifecyclePublisher,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from memtrack_ros import trackers
+from memtrack_ros.errors import MemtrackError, PromptError
+from memtrack_ros.msg import TrackedTarget
+from memtrack_ros.nodes import parameters
+from memtrack_ros.nodes.diagnostics import Health
+from memtrack_ros.nodes.frames import Frames
+from memtrack_ros.nodes.pipeline import Pipeline
+from memtrack_ros.session import Session
+from memtrack_ros.srv import InitTarget
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+_WARM_UP_SIZE = 640, 480
+_DIAGNOSIS = 1.0
+
+
+class TrackerNode(LifecycleNode):
+    """See the module; topics, services and parameters are in the README's tables."""
+
+    def __init__(self, **options: Any) -> None:
+        """Raises rclpy's ParameterException for a parameter of a wrong type or out of its range."""
+        super().__init__('memtrack', **options)
+        self.pipeline: Pipeline | None = None
+        self._settings: parameters.Settings | None = None
+        self._configured = ExitStack()
+        """What undoes configure, and below, activate."""
+        self._activated = ExitStack()
+        self._next_id = partial(next, count(1))
+        self._fault = ''
+        parameters.declare(self)
+        self.add_on_set_parameters_callback(self._judge_parameters)
+        self._answer_impossible_transitions()
+
+        # The lifecycle services stay alone in the default group, so that nothing here blocks them.
+        self._images_group = MutuallyExclusiveCallbackGroup()
+        prompts_group = MutuallyExclusiveCallbackGroup()
+        self.create_service(
+            InitTarget, '~/init_target', self._init_target, callback_group=prompts_group
+        )
+        self.create_service(Trigger, '~/reset', self._reset, callback_group=prompts_group)
+
+        self._health = Health()
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # A clock that runs when simulated time stands still.
+        self.create_timer(
+            _DIAGNOSIS,
+            self._diagnose,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fails back to unconfigured."""
+        return self._transit('configure', self._configure, TransitionCallbackReturn.FAILURE)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fails back to inactive."""
+        activate = partial(self._activate, state)
+        return self._transit('activate', activate, TransitionCallbackReturn.FAILURE)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fails through on_error to unconfigured."""
+        return self._transit('deactivate', self._activated.close, TransitionCallbackReturn.ERROR)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fails through on_error to unconfigured."""
+        return self._transit('cleanup', self.release, TransitionCallbackReturn.ERROR)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends in finalized, whatever happens."""
+        return self._transit('shutdown', self.release, TransitionCallbackReturn.FAILURE)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends in unconfigured, or in finalized where even that fails."""
+        fault = self._fault
+        result = self._transit('error', self.release, TransitionCallbackReturn.FAILURE)
+        self._fault = self._fault or fault
+        return result
+
+    def release(self) -> None:
+        """Drops target, bank and weights, and everything made to use them."""
+        try:
+            self._activated.close()
+        finally:
+            self._configured.close()
+            _free_memory()
+
+    def _transit(
+        self, name: str, work: Callable[[], None], failed: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
+        """Does the work of a transition; logs why it could not be done, which rclpy would not."""
+        try:
+            work()
+            self._fault = ''
+            return TransitionCallbackReturn.SUCCESS
+        except MemtrackError as error:
+            self._fault = f'{name} failed: {error}'
+            self.get_logger().error(self._fault)
+        except Exception as error:
+            self._fault = f'{name} failed: {error!r}'
+            self.get_logger().error(f'{name} failed: {traceback.format_exc()}')
+        _free_memory()  # only here: the error's traceback kept alive what was made
+        return failed
+
+    def _configure(self) -> None:
+        settings = parameters.settings(self)
+        with ExitStack() as made:
+            session = Session(
+                trackers.create(
+                    settings.tracker,
+                    settings.variant,
+                    settings.weights,
+                    settings.device,
+                    settings.max_bytes,
+                ),
+                parameters.presence(self),
+            )
+            _warm_up(session)
+            self.pipeline = Pipeline(
+                self,
+                session,
+                target=self._publish(TrackedTarget, '~/target', 10, made),
+                mask=self._publish(Image, '~/mask', 5, made),
+                overlay=self._publish(Image, '~/overlay', 5, made),
+                next_id=self._next_id,
+            )
+            made.callback(setattr, self, 'pipeline', None)
+            self._settings = settings
+            self._configured = made.pop_all()
+        bank = session.tracker.bank.status()
+        self.get_logger().info(
+            f'{settings.tracker} ({settings.variant}) on {session.tracker.device}, '
+            f'memory bank of {bank.bytes / 2**20:.1f} MiB'
+        )
+
+    def _activate(self, state: LifecycleState) -> None:
+        pipeline, settings = self.pipeline, self._settings
+        assert pipeline is not None and settings is not None
+        with ExitStack() as made:
+            super().on_activate(state)
+            made.callback(super().on_deactivate, state)
+            image = self.resolve_topic_name('image')
+            if compressed := settings.image_transport == 'compressed':
+                topic = self._remapped('image/compressed') or f'{image}/compressed'
+            else:
+                topic = image
+            frames = Frames(topic, settings.ring)
+            pipeline.start(frames)
+            made.callback(pipeline.stop)
+            info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
+            self._subscribe(CameraInfo, info, partial(setattr, pipeline, 'calibration'), made)
+            self._subscribe(
+                CompressedImage if compressed else Image, topic, frames.put, made, frames.count_lost
+            )
+            self._activated = made.pop_all()
+
+    # Publishers and subscriptions
+
+    def _publish(self, kind: type, topic: str, depth: int, made: ExitStack) -> LifecyclePublisher:
+        # Reliable: best-effort subscribers get it too, RViz would not get the other.
+        publisher: LifecyclePublisher = self.create_lifecycle_publisher(
+            kind,
+            topic,
+            QoSProfile(depth=depth),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        made.callback(self.destroy_lifecycle_publisher, publisher)
+        return publisher
+
+    def _subscribe(
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        made: ExitStack,
+        lost: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Subscribes until `made` is closed; `lost` hears of messages the middleware lost."""
+        create = partial(
+            self.create_subscription,
+            kind,
+            topic,
+            callback,
+            QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+            callback_group=self._images_group,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+        try:
+            subscription = create(event_callbacks=SubscriptionEventCallbacks(message_lost=lost))
+        except UnsupportedEventTypeError:
+            subscription = create()
+        made.callback(self.destroy_subscription, subscription)
+
+    def _remapped(self, name: str) -> str:
+        """The full name that a topic was remapped to by its own name; empty when it was not."""
+        resolved = self.resolve_topic_name(name)
+        return '' if resolved == self.resolve_topic_name(name, only_expand=True) else resolved
+
+    # Services and parameters
+
+    def _init_target(
+        self, request: InitTarget.Request, response: InitTarget.Response
+    ) -> InitTarget.Response:
+        try:
+            response.target_id, response.stamp = self._running().prompt(request)
+            response.success = True
+            response.message = f'target {response.target_id} is set'
+        except MemtrackError as error:
+            response.message = str(error)
+            self.get_logger().warning(f'prompt refused: {error}')
+        except Exception as error:
+            response.message = f'the prompt failed: {error!r}; the log of the node says more'
+            self.get_logger().error(traceback.format_exc())
+        return response
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            self._running().reset()
+            response.success = True
+            response.message = 'there is no target now'
+        except MemtrackError as error:
+            response.message = str(error)
+        return response
+
+    def _running(self) -> Pipeline:
+        pipeline = self.pipeline
+        if pipeline is None:
+            raise PromptError('the node is unconfigured: configure and activate it first')
+        return pipeline
+
+    def _judge_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        reason = parameters.refusal(self, changes, configured=self.pipeline is not None)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _answer_impossible_transitions(self) -> None:
+        """rclpy leaves a transition that the state does not have unanswered, and stops spinning."""
+        service = self._service_change_state
+        change = service.callback
+
+        def answer(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RuntimeError as error:
+                self.get_logger().error(f'transition {request.transition.id} refused: {error}')
+                response.success = False
+                return response
+
+        service.callback = answer
+
+    def _diagnose(self) -> None:
+        name = f'{self.get_fully_qualified_name()[1:]}: tracker'
+        status = self._health.status(name, self.pipeline, self._fault, _DIAGNOSIS)
+        if status.level == DiagnosticStatus.WARN:
+            self.get_logger().warning(status.message, throttle_duration_sec=30.0)
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
+
+
+def _warm_up(session: Session) -> None:
+    """Runs everything once on a blank image, so that the first real one does not wait for it."""
+    width, height = _WARM_UP_SIZE
+    blank = np.zeros((height, width, 3), np.uint8)
+    box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
+    session.prompt(blank, trackers.Prompt('box', box))
+    session.step(blank)
+    session.remember()
+    session.reset()
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def spin(executor: Executor) -> None:
+    """Spins until shut down.
+
+    A transition destroys subscriptions and publishers while the executor, in another thread, may be
+    collecting what to wait for; rclpy then falls over their event handlers.
+    """
+    while True:
+        try:
+            return executor.spin()
+        except InvalidHandle:
+            pass
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until it is interrupted."""
+    rclpy.init(args=args)
+    try:
+        node = TrackerNode()
+    except ParameterException as error:
+        rclpy.logging.get_logger('memtrack').fatal(str(error))
+        rclpy.try_shutdown()
+        return 1
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+    try:
+        spin(executor)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown()
+        node.release()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
