@@ -1,4 +1,7 @@
-"""What can go wrong for a user: each message is one sentence with the value, the limit and the remedy."""
+"""What can go wrong for a user.
+
+Each message is one sentence with the value, the limit and the remedy.
+"""
 
 
 class MemtrackError(ValueError):

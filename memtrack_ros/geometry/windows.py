@@ -25,6 +25,12 @@ class Window:
     pitch: float
     side: int
 
+    @classmethod
+    def around(cls, centre: ArrayLike, pitch: float, side: int) -> Window:
+        """The window around `centre` (2,) of the frame."""
+        x, y = (float(v) for v in np.asarray(centre, float))
+        return cls(x, y, pitch, side)
+
     @property
     def origin(self) -> Floats:
         """Frame coordinates (2,) of the centre of crop pixel (0, 0)."""
@@ -40,7 +46,7 @@ class Window:
 
 
 def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
-    """The crop (side, side[, C]) of `image` (H, W[, C]); beyond the image it has the value `border`.
+    """The crop (side, side[, C]) of `image` (H, W[, C]), `border` beyond the image.
 
     Where a crop pixel is wider than two of the image's, the image is averaged first.
     """
@@ -53,10 +59,13 @@ def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
         part = image[first[1] : max(last[1], 0), first[0] : max(last[0], 0)]
         height, width = (np.array(part.shape[:2]) // reduction) * reduction
         if height and width:
-            image = cv2.resize(
-                part[:height, :width],
-                (width // reduction, height // reduction),
-                interpolation=cv2.INTER_AREA,
+            image = np.asarray(
+                cv2.resize(
+                    part[:height, :width],
+                    (width // reduction, height // reduction),
+                    interpolation=cv2.INTER_AREA,
+                ),
+                np.uint8,
             )
             left, top = ((window.origin - first) - (reduction - 1) / 2) / reduction
         else:
@@ -72,20 +81,21 @@ def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=values,
-        )
+        ),
+        np.uint8,
     )
 
 
 def paste(
     crop: NDArray[np.float32], window: Window, height: int, width: int
 ) -> NDArray[np.float32]:
-    """A map of the window, square of any resolution, laid into a frame (height, width), 0 elsewhere."""
+    """A map of the window, square of any resolution, in a frame (height, width), 0 elsewhere."""
     cell = window.side / crop.shape[0]
     # Frame -> map: crop pixel p is map cell (p + 0.5) / cell - 0.5.
     scale = 1 / (window.pitch * cell)
     left, top = (-window.origin / window.pitch + 0.5) / cell - 0.5
     matrix = np.array([[scale, 0, left], [0, scale, top]])
-    laid: NDArray[np.float32] = cv2.warpAffine(
+    laid = cv2.warpAffine(
         crop, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
-    return laid
+    return np.asarray(laid, np.float32)

@@ -24,7 +24,10 @@ class Bank(ABC):
     """A memory of fixed capacity. A frozen bank refuses writes; refusals are counted."""
 
     def __init__(self, capacity: int, nbytes: int, max_bytes: int) -> None:
-        """Refuse, with ConfigurationError, to be larger than `max_bytes`; subclasses allocate after this check."""
+        """Refuse, with ConfigurationError, to be larger than `max_bytes`.
+
+        Subclasses allocate after this check.
+        """
         if nbytes > max_bytes:
             raise ConfigurationError(
                 f'The memory bank needs {nbytes} bytes, but memory.max_bytes allows {max_bytes}; '
@@ -51,4 +54,6 @@ class Bank(ABC):
 
     def status(self) -> BankStatus:
         """A snapshot of the counters."""
-        return BankStatus(self.entries, self.capacity, self.bytes, self.writes, self.refused, self.frozen)
+        return BankStatus(
+            self.entries, self.capacity, self.bytes, self.writes, self.refused, self.frozen
+        )

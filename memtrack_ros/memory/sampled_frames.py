@@ -14,27 +14,37 @@ READ = SEGMENTS + 2  # N of the paper: the first, the last and one frame a segme
 
 
 def representative_frames(count: int, last_is_confident: bool) -> list[int]:
-    """Numbers (from 1) of the frames to read after `count` were memorised, ascending, without repetition.
+    """Numbers (from 1) of the frames to read after `count` were memorised.
 
-    The authors' rule: all while there are at most SEGMENTS; then the first, the middle of each of SEGMENTS equal
-    segments, and the last if its score was confident. (Eq. 5 of the paper, as printed, names frames to come.)
+    The authors' rule: all while there are at most SEGMENTS; then the first and the middle of each
+    of
+    SEGMENTS equal segments, each once, and besides these the last if its score was confident (so
+    that of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
     """
     if count <= SEGMENTS:
         return list(range(1, count + 1))
     duration = count // SEGMENTS
     middles = {i * duration + duration // 2 + 1 for i in range(SEGMENTS)}
-    return sorted({1} | middles | ({count} if last_is_confident else set()))
+    return sorted({1} | middles) + [count] * last_is_confident
 
 
 class SampledFrames(Bank):
     """Features of memorised frames, (capacity, C, H * W), key and value at once.
 
-    When full, every second frame is thinned out; the first and the newest stay. A representative frame that was
-    thinned out is stood in for by the stored frame nearest to it in time. Below capacity the rule is the paper's.
+    Below capacity the rule is the paper's. When full, every second frame is thinned out; the first
+    and the newest stay. A representative frame that was thinned out is stood in for by the stored
+    frame nearest to it in time.
     """
 
     def __init__(
-        self, capacity: int, channels: int, cells: int, *, confident: float, max_bytes: int, device: torch.device
+        self,
+        capacity: int,
+        channels: int,
+        cells: int,
+        *,
+        confident: float,
+        max_bytes: int,
+        device: torch.device,
     ) -> None:
         """Allocate all; `confident` is the score above which the last frame is read."""
         super().__init__(capacity, capacity * channels * cells * 4, max_bytes)
@@ -54,7 +64,7 @@ class SampledFrames(Bank):
         self.writes = self.refused = 0
 
     def write(self, features: Tensor, score: float) -> None:
-        """Store the feature (C, H, W) of the newest frame, found with `score`; refused when frozen."""
+        """Store the newest frame's feature (C, H, W), found with `score`; refused when frozen."""
         if self.frozen:
             self.refuse()
             return
@@ -88,12 +98,12 @@ class SampledFrames(Bank):
         )
 
     def _slots(self) -> NDArray[np.int64]:
-        """Indices into the store, ascending and unique, of the frames nearest to the representative ones."""
+        """Indices into the store of the frames nearest to the representative ones."""
         if not self.entries:
             return np.empty(0, np.int64)
-        wanted = np.array(representative_frames(self.writes, self._last_score > self.confident))
-        distance = np.abs(self._numbers[:, None] - wanted)
-        return np.unique(distance.argmin(0))
+        wanted = representative_frames(self.writes, self._last_score > self.confident)
+        distance = np.abs(self._numbers[:, None] - np.array(wanted))
+        return np.asarray(distance.argmin(0), np.int64)
 
     def _thin_out(self) -> None:
         keep = np.union1d(np.arange(0, self.entries, 2), [self.entries - 1])

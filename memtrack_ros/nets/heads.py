@@ -1,4 +1,5 @@
 """Anchor-free box head: classification, centre-ness and box offsets for every cell."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -8,7 +9,10 @@ from torch import Tensor, nn
 
 
 class BoxMaps(NamedTuple):
-    """Answers of the head for every cell: logits (B, 1, H, W) twice, box x1, y1, x2, y2 in crop pixels (B, 4, H, W)."""
+    """The head's answers for every cell: two logits (B, 1, H, W) each, boxes (B, 4, H, W).
+
+    Boxes are x1, y1, x2, y2 in crop pixels.
+    """
 
     classification: Tensor
     centreness: Tensor
@@ -57,12 +61,18 @@ class BoxHead(nn.Module):
         evidence = self.cls_ctr(features)
         offsets = self.reg_offsets(self.reg(features)).float()
         distance = torch.exp(self.si * offsets + self.bi) * self.stride
-        cells = cell_centres(features.shape[-2], features.shape[-1], self.stride, self.offset, features.device)
+        cells = cell_centres(
+            features.shape[-2], features.shape[-1], self.stride, self.offset, features.device
+        )
         boxes = torch.cat([cells - distance[:, :2], cells + distance[:, 2:]], 1)
         return BoxMaps(self.cls_score(evidence), self.ctr_score(evidence), boxes)
 
 
-def cell_centres(height: int, width: int, stride: int, offset: float, device: torch.device) -> Tensor:
+def cell_centres(
+    height: int, width: int, stride: int, offset: float, device: torch.device
+) -> Tensor:
     """x and y of every cell's centre in crop pixels, (2, height, width)."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij'
+    )
     return offset + stride * torch.stack([x, y]).float()

@@ -1,4 +1,5 @@
-"""Light mask decoder: from the memory's answer at stride 8 to a mask at stride 2, guided by the query's features."""
+"""Light mask decoder: from the memory's answer at stride 8 to a mask at stride 2."""
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """Outlines of drawn objects: star-shaped bodies with limbs, as soft alpha masks."""
+
 from __future__ import annotations
 
 import math
@@ -15,7 +16,8 @@ LIMBS = 2
 def star(generator: torch.Generator, count: int, side: int, centre: Tensor, size: Tensor) -> Tensor:
     """Alpha of `count` star-shaped contours r(phi) = r0 (1 + sum a_k cos(k phi + phase_k)).
 
-    `centre` (count, 2) and `size` (count, 2: semi-axes) are in canvas units, the canvas spanning (-1, 1).
+    `centre` (count, 2) and `size` (count, 2: semi-axes) are in canvas units, the canvas spanning
+    (-1, 1).
     Returns (count, side, side) in 0..1, soft over one pixel.
     """
     x, y = unit_grid(side, generator.device)
@@ -34,7 +36,7 @@ def star(generator: torch.Generator, count: int, side: int, centre: Tensor, size
 
 
 def body_with_limbs(generator: torch.Generator, count: int, side: int) -> Tensor:
-    """Alpha of objects: a body and up to LIMBS limbs joined to it, (count, 1, side, side) in 0..1."""
+    """Alpha (count, 1, side, side) in 0..1 of bodies with up to LIMBS limbs joined to them."""
     size = uniform(generator, 0.3, 0.75, count, 2)
     alpha = star(generator, count, side, torch.zeros_like(size), size)
     for _ in range(LIMBS):

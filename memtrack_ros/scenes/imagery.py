@@ -1,4 +1,5 @@
 """A folder of photographs, cut-outs and swatches as raw material for drawn scenes."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,31 +19,41 @@ SWATCHES_PER_SHEET = 8
 
 @dataclass(frozen=True)
 class Imagery:
-    """Raw material, uint8 RGB: photos (N, 3, PHOTO_SIDE, PHOTO_SIDE), objects (N, 4, OBJECT_SIDE, OBJECT_SIDE) with alpha."""
+    """Raw material, uint8 RGB.
+
+    Photos (N, 3, PHOTO_SIDE, PHOTO_SIDE), objects with alpha (N, 4, OBJECT_SIDE, OBJECT_SIDE).
+    """
 
     photos: Tensor
     objects: Tensor
 
 
 def read_imagery(folder: Path, device: torch.device) -> Imagery:
-    """Read `folder`/photos, `folder`/textures (both become photos) and `folder`/objects (with alpha).
+    """Read photos, textures (which become photos) and objects (with alpha) from `folder`.
 
     Raises ConfigurationError when the folder holds no photograph or no object.
     """
-    photos = [cv2.resize(picture, (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_AREA)
-              for picture in _pictures(folder / 'photos', cv2.IMREAD_COLOR)]
+    photos = [
+        cv2.resize(picture, (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_AREA)
+        for picture in _pictures(folder / 'photos', cv2.IMREAD_COLOR)
+    ]
     for sheet in _pictures(folder / 'textures', cv2.IMREAD_COLOR):
         height, width = sheet.shape[:2]
         for row in np.linspace(0, max(height - PHOTO_SIDE, 0), SWATCHES_PER_SHEET, dtype=int):
             column = (row * 7) % max(width - PHOTO_SIDE, 1)
-            swatch = sheet[row:row + PHOTO_SIDE, column:column + PHOTO_SIDE]
+            swatch = sheet[row : row + PHOTO_SIDE, column : column + PHOTO_SIDE]
             photos.append(cv2.resize(swatch, (PHOTO_SIDE, PHOTO_SIDE)))
-    objects = [_centred(picture) for picture in _pictures(folder / 'objects', cv2.IMREAD_UNCHANGED)
-               if picture.shape[-1] == 4]
+    objects = [
+        _centred(picture)
+        for picture in _pictures(folder / 'objects', cv2.IMREAD_UNCHANGED)
+        if picture.shape[-1] == 4
+    ]
     if not photos or not objects:
         raise ConfigurationError(
-            f'{folder} holds {len(photos)} photographs and {len(objects)} objects with alpha, at least one of each '
-            'is needed; leave the folder out to draw without imagery.')
+            f'{folder} holds {len(photos)} photographs and {len(objects)} objects with alpha, '
+            'at least one of each '
+            'is needed; leave the folder out to draw without imagery.'
+        )
     return Imagery(_stack(photos, device), _stack(objects, device))
 
 
@@ -52,19 +63,24 @@ def _pictures(folder: Path, mode: int) -> list[np.ndarray]:
 
 
 def _centred(cutout: np.ndarray) -> np.ndarray:
-    """The cut-out scaled into the middle of a transparent square, a margin of 4 pixels around it."""
+    """The cut-out scaled into the middle of a transparent square, with a margin of 4 pixels."""
     height, width = cutout.shape[:2]
     scale = (OBJECT_SIDE - 8) / max(height, width)
-    small = cv2.resize(cutout, (max(1, round(width * scale)), max(1, round(height * scale))),
-                       interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        cutout,
+        (max(1, round(width * scale)), max(1, round(height * scale))),
+        interpolation=cv2.INTER_AREA,
+    )
     square = np.zeros((OBJECT_SIDE, OBJECT_SIDE, 4), np.uint8)
     top, left = (OBJECT_SIDE - small.shape[0]) // 2, (OBJECT_SIDE - small.shape[1]) // 2
-    square[top:top + small.shape[0], left:left + small.shape[1]] = small
+    square[top : top + small.shape[0], left : left + small.shape[1]] = small
     return square
 
 
 def _stack(pictures: list[np.ndarray], device: torch.device) -> Tensor:
     """BGR(A) pictures of one size as one RGB(A) tensor (N, C, H, W)."""
     stack = np.stack(pictures)
-    order = [2, 1, 0, 3][:stack.shape[-1]]
-    return torch.from_numpy(np.ascontiguousarray(stack[..., order].transpose(0, 3, 1, 2))).to(device)
+    order = [2, 1, 0, 3][: stack.shape[-1]]
+    return torch.from_numpy(np.ascontiguousarray(stack[..., order].transpose(0, 3, 1, 2))).to(
+        device
+    )

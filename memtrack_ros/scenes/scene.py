@@ -1,4 +1,5 @@
-"""Drawn scenes: layers with textures and outlines, each on its own smooth path, seen through moving windows."""
+"""Drawn scenes: layers with textures and outlines on smooth paths, seen through windows."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.scenes.contours import body_with_limbs
-from memtrack_ros.scenes.degrade import photograph
+from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.imagery import OBJECT_SIDE, Imagery
 from memtrack_ros.scenes.motion import Path, wander
 from memtrack_ros.scenes.textures import chance, octave_noise, painted, uniform
@@ -21,7 +22,10 @@ TARGET_HALF = 0.5
 
 @dataclass(frozen=True)
 class Layer:
-    """One object in each of B scenes: premultiplied RGBA canvas (B, 4, side, side), its path, its half extent (world)."""
+    """One object in each of B scenes.
+
+    Its premultiplied RGBA canvas (B, 4, side, side), its path, its half extent in the world (B,).
+    """
 
     canvas: Tensor
     path: Path
@@ -31,7 +35,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Clip:
-    """What windows saw: pictures (B, T, 3, H, W) in 0..1 RGB; target (B, T, H, W) visible alpha; visibility (B, T)."""
+    """What windows saw.
+
+    Pictures (B, T, 3, H, W) in 0..1 RGB, the visible alpha of the target (B, T, H, W), its
+    visibility (B, T).
+    """
 
     pictures: Tensor
     target: Tensor
@@ -39,17 +47,29 @@ class Clip:
 
 
 class Scenes:
-    """B scenes drawn from one generator: ground, a distractor behind, the target, a distractor and an occluder in front."""
+    """B scenes drawn from one generator.
 
-    def __init__(self, generator: torch.Generator, count: int, strength: float,
-                 imagery: Imagery | None = None) -> None:
-        """Draw `count` scenes; `strength` 0..1 scales motion, distractors, occlusion and degradation."""
+    From back to front: ground, a distractor, the target, a distractor, an occluder.
+    """
+
+    def __init__(
+        self,
+        generator: torch.Generator,
+        count: int,
+        strength: float,
+        imagery: Imagery | None = None,
+    ) -> None:
+        """Draw `count` scenes.
+
+        `strength` 0..1 scales motion, distractors, occlusion and degradation.
+        """
         self.generator, self.count, self.strength = generator, count, strength
         self.imagery = imagery
         self.light = octave_noise(generator, count, 1, 32)
+        self.camera = Camera(generator, count, strength)
         target, other = self._objects(2 * count).split(count)
         self.extent = _extent(target[:, 3])
-        self.camera = self._path(0.8, scale=0.15, turn=0.15, aspect=0.0, bend=0.0, period=(60, 240))
+        self.sway = self._path(0.8, scale=0.15, turn=0.15, aspect=0.0, bend=0.0, period=(60, 240))
         self.ground = self._ground()
         path = self._path(0.5, scale=0.3, turn=0.7, aspect=0.25, bend=0.12, period=(30, 160))
         self.target = self._layer(target, path)
@@ -58,19 +78,31 @@ class Scenes:
         self.occluder = self._occluder(other.roll(2, 0), path)
 
     # -- drawing -----------------------------------------------------------------------------------
-    def _path(self, travel: float, *, scale: float, turn: float, aspect: float, bend: float,
-              period: tuple[float, float]) -> Path:
-        extent = torch.tensor([travel, travel, scale, turn, aspect, aspect, bend, bend],
-                              device=self.generator.device)
+    def _path(
+        self,
+        travel: float,
+        *,
+        scale: float,
+        turn: float,
+        aspect: float,
+        bend: float,
+        period: tuple[float, float],
+    ) -> Path:
+        extent = torch.tensor(
+            [travel, travel, scale, turn, aspect, aspect, bend, bend], device=self.generator.device
+        )
         vigour = self.strength * uniform(self.generator, 0.2, 1.5, self.count, len(extent))
         return wander(self.generator, extent * vigour, period)
 
     def _texture(self, count: int, side: int, share: float, smallest: float) -> Tensor:
-        """Textures (count, 3, side, side): painted, but for a `share` of pieces of photographs where there is imagery.
+        """Textures (count, 3, side, side) in 0..1.
 
-        A piece covers between `smallest` and the whole of its photograph.
+        Painted, but for a `share` of pieces of photographs where there is imagery; a piece covers
+        between `smallest` and the whole of its photograph.
         """
-        texture = F.interpolate(painted(self.generator, count, CANVAS), (side, side), mode='bilinear')
+        texture = F.interpolate(
+            painted(self.generator, count, CANVAS), (side, side), mode='bilinear'
+        )
         if self.imagery is None:
             return texture
         which = self._choose(len(self.imagery.photos), count)
@@ -78,11 +110,20 @@ class Scenes:
         centre = uniform(self.generator, -1, 1, count, 2) * (1 - extent)
         zero = torch.zeros_like(extent)
         flip = torch.where(chance(self.generator, 0.5, count, 1), -extent, extent)
-        theta = torch.stack([torch.cat([flip, zero, centre[:, :1]], 1),
-                             torch.cat([zero, extent, centre[:, 1:]], 1)], 1)
+        theta = torch.stack(
+            [
+                torch.cat([flip, zero, centre[:, :1]], 1),
+                torch.cat([zero, extent, centre[:, 1:]], 1),
+            ],
+            1,
+        )
         grid = F.affine_grid(theta, [count, 3, side, side], align_corners=False)
-        piece = F.grid_sample(self.imagery.photos[which].float() / 255, grid, align_corners=False,
-                              padding_mode='reflection')
+        piece = F.grid_sample(
+            self.imagery.photos[which].float() / 255,
+            grid,
+            align_corners=False,
+            padding_mode='reflection',
+        )
         return torch.where(chance(self.generator, share, count, 1, 1, 1), piece, texture)
 
     def _choose(self, among: int, *shape: int) -> Tensor:
@@ -92,11 +133,18 @@ class Scenes:
         colour = self._texture(self.count, GROUND, share=0.8, smallest=0.5)
         opaque = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
         still = self._path(0.0, scale=0.0, turn=0.0, aspect=0.0, bend=0.0, period=(60, 240))
-        return Layer(opaque, still, uniform(self.generator, 2.0, 6.0, self.count),
-                     torch.zeros(self.count, 4, device=opaque.device))
+        return Layer(
+            opaque,
+            still,
+            uniform(self.generator, 2.0, 6.0, self.count),
+            torch.zeros(self.count, 4, device=opaque.device),
+        )
 
     def _objects(self, count: int) -> Tensor:
-        """Premultiplied RGBA canvases (count, 4, CANVAS, CANVAS): an outline filled with two textures, or a cut-out."""
+        """Premultiplied RGBA canvases (count, 4, CANVAS, CANVAS).
+
+        An outline filled with two textures, or a cut-out.
+        """
         alpha = body_with_limbs(self.generator, count, CANVAS)
         parts = alpha.roll((1, CANVAS // 4), (0, 2)) * chance(self.generator, 0.6, count, 1, 1, 1)
         texture = self._texture(count, CANVAS, share=0.7, smallest=0.15)
@@ -117,16 +165,27 @@ class Scenes:
         return Layer(canvas, path, half, waves)
 
     def _distractor(self, target: Tensor, other: Tensor, probability: float) -> Layer:
-        """An object like the target, tinted, of its texture, or simply the `other`; absent at times."""
+        """An object like the target, tinted, of its texture, or simply the `other`.
+
+        Absent at times.
+        """
         alike = target.flip(3)
         tint = uniform(self.generator, 0.6, 1.0, self.count, 3, 1, 1)
         tinted = torch.cat([target[:, :3] * tint, target[:, 3:]], 1)
         retextured = target[:, :3] / target[:, 3:].clamp_min(1e-3) * other[:, 3:]
-        same_texture = torch.cat([retextured.clamp(0, 1) * (target[:, 3:] > 0.5) * other[:, 3:],
-                                  other[:, 3:] * (target[:, 3:] > 0.5)], 1)
+        same_texture = torch.cat(
+            [
+                retextured.clamp(0, 1) * (target[:, 3:] > 0.5) * other[:, 3:],
+                other[:, 3:] * (target[:, 3:] > 0.5),
+            ],
+            1,
+        )
         kind = self._choose(5, self.count, 1, 1, 1)
-        canvas = torch.where(kind == 0, alike, torch.where(kind == 1, tinted,
-                             torch.where(kind == 2, same_texture, other)))
+        canvas = torch.where(
+            kind == 0,
+            alike,
+            torch.where(kind == 1, tinted, torch.where(kind == 2, same_texture, other)),
+        )
         canvas = canvas * chance(self.generator, probability * self.strength, self.count, 1, 1, 1)
         path = self._path(1.2, scale=0.3, turn=0.7, aspect=0.25, bend=0.1, period=(40, 200))
         away = uniform(self.generator, -1.6, 1.6, self.count, 2)
@@ -145,13 +204,19 @@ class Scenes:
 
     # -- seeing ------------------------------------------------------------------------------------
     def target_place(self, times: Tensor) -> Tensor:
-        """Centre and size sqrt(w h) of the target in the world, (B, T, 3: x, y, size), at `times` (B, T)."""
+        """Centre and size sqrt(w h) of the target in the world at `times` (B, T).
+
+        Returns (B, T, 3: x, y, size).
+        """
         pose = self.target.path.at(times)
         size = (self.target.half * self.extent)[:, None] * pose[..., 2].exp()
         return torch.stack([pose[..., 0], pose[..., 1], size], -1)
 
     def render(self, times: Tensor, windows: Tensor, height: int, width: int) -> Clip:
-        """See the scenes at `times` (B, T) through `windows` (B, T, 3: centre x, y, world units per pixel)."""
+        """See the scenes at `times` (B, T) through `windows`.
+
+        Windows are (B, T, 3: centre x, centre y, world units per pixel).
+        """
         picture, visible, whole = None, None, None
         for layer in (self.ground, self.behind, self.target, self.front, self.occluder):
             seen = self._see(layer, times, windows, height, width)
@@ -168,22 +233,27 @@ class Scenes:
         clips = picture.unflatten(2, (frames, height)).transpose(1, 2) * light[:, None]
         target = visible.unflatten(2, (frames, height)).transpose(1, 2)[:, :, 0]
         entire = whole.unflatten(2, (frames, height)).transpose(1, 2)[:, :, 0]
-        # The share of the target that is seen, of what its pose would show without a frame's border.
+        # The share of the target that is seen, of what its pose would show without a frame's
+        # border.
         half = self.target.half[:, None] * self.target.path.at(times)[..., 2].exp()
         shown = self.target.canvas[:, 3].mean((1, 2))[:, None] * (2 * half).square()
         area = entire.sum((2, 3)) * windows[..., 2].square()
         inside = (area / shown.clamp_min(1e-6)).clamp(0, 1)
         seen_share = target.sum((2, 3)) / entire.sum((2, 3)).clamp_min(1e-6)
-        return Clip(photograph(self.generator, clips.clamp(0, 1), self.strength), target, inside * seen_share)
+        pictures = self.camera.photograph(self.generator, clips.clamp(0, 1), times)
+        return Clip(pictures, target, inside * seen_share)
 
     def _see(self, layer: Layer, times: Tensor, windows: Tensor, height: int, width: int) -> Tensor:
-        """One layer through the windows, frames stacked along the height: (B, 4, T * height, width)."""
+        """One layer through the windows, frames stacked along the height.
+
+        Returns (B, 4, T * height, width).
+        """
         device = times.device
         column = torch.arange(width, device=device) - (width - 1) / 2
         row = torch.arange(height, device=device) - (height - 1) / 2
         per_pixel = windows[..., 2, None, None]
-        camera = self.camera.at(times) if layer is self.ground else torch.zeros(1, device=device)
-        pose = layer.path.at(times) + camera
+        sway = self.sway.at(times) if layer is self.ground else torch.zeros(1, device=device)
+        pose = layer.path.at(times) + sway
         x = windows[..., 0, None, None] + per_pixel * column - pose[..., 0, None, None]
         y = windows[..., 1, None, None] + per_pixel * row[:, None] - pose[..., 1, None, None]
         half = (layer.half[:, None] * pose[..., 2].exp())[..., None, None]
@@ -193,15 +263,22 @@ class Scenes:
         u = u + shear * v
         if layer is not self.ground:
             wave = layer.waves[:, None, None, None]
-            u, v = (u + pose[..., 6, None, None] * torch.sin(wave[..., 0] * v + wave[..., 1] * 6),
-                    v + pose[..., 7, None, None] * torch.sin(wave[..., 2] * u + wave[..., 3] * 6))
+            u, v = (
+                u + pose[..., 6, None, None] * torch.sin(wave[..., 0] * v + wave[..., 1] * 6),
+                v + pose[..., 7, None, None] * torch.sin(wave[..., 2] * u + wave[..., 3] * 6),
+            )
         grid = torch.stack([u.expand(-1, -1, height, width), v.expand(-1, -1, height, width)], -1)
         border = 'reflection' if layer is self.ground else 'zeros'
-        return F.grid_sample(layer.canvas, grid.flatten(1, 2), align_corners=False, padding_mode=border)
+        return F.grid_sample(
+            layer.canvas, grid.flatten(1, 2), align_corners=False, padding_mode=border
+        )
 
 
 def _extent(alpha: Tensor) -> Tensor:
-    """sqrt(w h) of the box around each alpha (N, side, side), in half canvases: 2 for a full canvas. (N,)"""
+    """sqrt(w h) of the box around each alpha (N, side, side), in half canvases: (N,).
+
+    2 for a full canvas.
+    """
     solid = alpha > 0.5
     width = solid.any(1).sum(1)
     height = solid.any(2).sum(1)

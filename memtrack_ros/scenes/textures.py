@@ -1,4 +1,5 @@
-"""Procedural textures: noise of several octaves, stripes, checks, and the photometry of surfaces."""
+"""Procedural textures: noise of several octaves, stripes, checks."""
+
 from __future__ import annotations
 
 import math
@@ -41,7 +42,7 @@ def octave_noise(generator: torch.Generator, count: int, channels: int, side: in
 
 
 def stripes(generator: torch.Generator, count: int, side: int) -> Tensor:
-    """Bands or checks between 0 and 1 of random direction, width and sharpness: (count, 1, side, side)."""
+    """Bands or checks (count, 1, side, side) in 0..1 of random direction, width and sharpness."""
     x, y = unit_grid(side, generator.device)
     angle = uniform(generator, 0, math.pi, count, 1, 1)
     cycles = uniform(generator, 2, 9, count, 1, 1) * math.pi
@@ -54,7 +55,7 @@ def stripes(generator: torch.Generator, count: int, side: int) -> Tensor:
 
 
 def painted(generator: torch.Generator, count: int, side: int) -> Tensor:
-    """Textures of two colours mixed by a pattern, with colour noise on top: (count, 3, side, side) in 0..1."""
+    """Textures (count, 3, side, side) in 0..1: two colours in a pattern, colour noise on top."""
     first = uniform(generator, 0, 1, count, 3, 1, 1)
     second = uniform(generator, 0, 1, count, 3, 1, 1)
     cloud = octave_noise(generator, count, 1, side)

@@ -1,4 +1,4 @@
-"""Is the target there? Two thresholds and counts of frames, so that one odd frame changes nothing."""
+"""Is the target there? Two thresholds and counts of frames: one odd frame changes nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from memtrack_ros.trackers.tracker import State
 class Presence:
     """Settings; the names are those of the parameters presence.*."""
 
-    seen: float = 0.5  # confidence from which a target counts as seen again, and its frame may be remembered
-    unseen: float = 0.25  # confidence below which it counts as not seen
+    seen: float = 0.5  # confidence from which a target is seen again and may be remembered
+    unseen: float = 0.25  # confidence below which it is not seen
     unseen_frames: int = 3  # frames in a row not seen before TRACKING becomes OCCLUDED
     lost_frames: int = 45  # frames not seen before OCCLUDED becomes LOST
     seen_frames: int = 2  # frames in a row seen before OCCLUDED or LOST becomes TRACKING

@@ -16,7 +16,10 @@ LOOK = 160  # pixels: the side at which the surroundings of a point are segmente
 
 
 def resolve(frame: Pixels, prompt: Prompt) -> Target:
-    """Check a prompt against its frame and make it definite; PromptError says what is wrong with it."""
+    """Check a prompt against its frame and make it definite.
+
+    PromptError says what is wrong with it.
+    """
     if prompt.kind == 'box':
         return Target(_checked_box(frame, np.asarray(prompt.value, float)), None)
     mask = (
@@ -30,12 +33,15 @@ def resolve(frame: Pixels, prompt: Prompt) -> Target:
 def _checked_box(frame: Pixels, box: Floats) -> Floats:
     height, width = frame.shape[:2]
     if box.shape != (4,) or not np.isfinite(box).all():
-        raise PromptError(f'The box {box.tolist()} is not four finite numbers x, y, w, h; give these in pixels.')
+        raise PromptError(
+            f'The box {box.tolist()} is not four finite numbers x, y, w, h; give these in pixels.'
+        )
     inside = boxes.intersect(box, width, height)
     if inside[2:].min() < SMALLEST:
         raise PromptError(
             f'The box x {box[0]:g}, y {box[1]:g}, w {box[2]:g}, h {box[3]:g} has less than '
-            f'{SMALLEST} x {SMALLEST} pixels inside the {width} x {height} image; draw it around the target.'
+            f'{SMALLEST} x {SMALLEST} pixels inside the {width} x {height} image; '
+            'draw it around the target.'
         )
     return inside
 
@@ -44,24 +50,37 @@ def _checked_mask(frame: Pixels, mask: Pixels) -> Pixels:
     height, width = frame.shape[:2]
     if mask.shape != (height, width):
         raise PromptError(
-            f'The mask is {" x ".join(str(n) for n in mask.shape[::-1])}, but its image is {width} x {height}; '
+            f'The mask is {" x ".join(str(n) for n in mask.shape[::-1])}, but its image is '
+            f'{width} x {height}; '
             'give a mask of the size of the image.'
         )
     filled = np.where(mask, 255, 0).astype(np.uint8)
     count = cv2.countNonZero(filled)
     if count < SMALLEST**2:
         raise PromptError(
-            f'The mask marks {count} pixels, at least {SMALLEST**2} are needed; mark the target with non-zero values.'
+            f'The mask marks {count} pixels, at least {SMALLEST**2} are needed; '
+            'mark the target with non-zero values.'
         )
     return filled
 
 
 def _segment_at(frame: Pixels, point: Floats) -> Pixels:
-    """The object at `point`: GrabCut (Rother et al. 2004) on the surroundings, seeded at the point."""
+    """The object at `point`, as a mask.
+
+    GrabCut (Rother et al. 2004) on the surroundings, seeded at the point.
+    """
     height, width = frame.shape[:2]
-    inside = point.shape == (2,) and np.isfinite(point).all() and (point >= 0).all() and (point < [width, height]).all()
+    inside = (
+        point.shape == (2,)
+        and np.isfinite(point).all()
+        and (point >= 0).all()
+        and (point < [width, height]).all()
+    )
     if not inside:
-        raise PromptError(f'The point {point.tolist()} is outside the {width} x {height} image; point at the target.')
+        raise PromptError(
+            f'The point {point.tolist()} is outside the {width} x {height} image; '
+            'point at the target.'
+        )
     half = max(min(height, width) // 4, 16)
     left, top = (max(int(c) - half, 0) for c in point)
     around = frame[top : int(point[1]) + half, left : int(point[0]) + half]
@@ -82,6 +101,7 @@ def _segment_at(frame: Pixels, point: Floats) -> Pixels:
     mask[top : top + back.shape[0], left : left + back.shape[1]] = np.where(back > 127, 255, 0)
     if cv2.countNonZero(mask) < SMALLEST**2:
         raise PromptError(
-            f'Nothing stands out around the point {point.tolist()}; point at the middle of the target or give a box.'
+            f'Nothing stands out around the point {point.tolist()}; '
+            'point at the middle of the target or give a box.'
         )
     return mask

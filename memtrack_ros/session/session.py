@@ -22,7 +22,10 @@ SPEED_MEMORY = 0.7  # share of the old speed in the running mean
 
 @dataclass
 class Course:
-    """Where the target was last seen, in a frame of `width` x `height`, and how it moves (pixels a frame)."""
+    """Where the target was last seen and how it moves.
+
+    Box in pixels of a frame of `width` x `height`; speed (2,) in pixels a frame.
+    """
 
     box: Floats
     width: int
@@ -42,11 +45,13 @@ class Course:
         self.box = boxes.from_centre(centre, self.box[2:])
 
     def fit(self, frame: Pixels) -> None:
-        """Bring box and speed to the size of `frame`, should the camera's resolution have changed."""
+        """Bring box and speed to the size of `frame`, should the resolution have changed."""
         height, width = frame.shape[:2]
         if (width, height) != (self.width, self.height):
             scale = np.array([width / self.width, height / self.height])
-            self.box = boxes.from_centre((boxes.centre(self.box) + 0.5) * scale - 0.5, self.box[2:] * scale)
+            self.box = boxes.from_centre(
+                (boxes.centre(self.box) + 0.5) * scale - 0.5, self.box[2:] * scale
+            )
             self.speed = self.speed * scale
             self.width, self.height = width, height
 
@@ -79,7 +84,10 @@ class Session:
         return State.IDLE if self._filter is None else self._filter.state
 
     def prompt(self, frame: Pixels, prompt: Prompt) -> Estimate:
-        """Take a new target from `frame`, uint8 (H, W, 3) BGR; PromptError leaves an earlier one as it was."""
+        """Take a new target from `frame`, uint8 (H, W, 3) BGR.
+
+        PromptError leaves an earlier one as it was.
+        """
         target = resolve(frame, prompt)
         self.reset()
         observation = self.tracker.initialise(frame, target)
@@ -102,7 +110,9 @@ class Session:
             self._course.coast()
         if state is State.TRACKING:
             self._frames_tracked += 1
-        estimate = self._estimate(observation, observation.mask if state is State.TRACKING else None)
+        estimate = self._estimate(
+            observation, observation.mask if state is State.TRACKING else None
+        )
         self._last = Step(frame, estimate, observation)
         return estimate
 
@@ -145,15 +155,22 @@ class Session:
         oriented = OrientedBox.from_mask(mask) if mask is not None else None
         roi = self._course.box
         return Estimate(
-            self.state, self._confidence(observation), observation.score, oriented or OrientedBox.from_box(roi), roi,
-            mask if oriented else None, not self.tracker.segments, self._frames_tracked,
+            self.state,
+            self._confidence(observation),
+            observation.score,
+            oriented or OrientedBox.from_box(roi),
+            roi,
+            mask if oriented else None,
+            not self.tracker.segments,
+            self._frames_tracked,
         )
 
 
 def search_box(course: Course, turn: int) -> Floats:
-    """Where to look for a lost target this `turn`: every other time where it was last, else the next place of a grid.
+    """Where to look for a lost target this `turn`.
 
-    The places stand two target sizes apart and are visited row by row, one a frame.
+    Every other time where it was last, else at the next place of a grid: places two target sizes
+    apart, row by row, one a frame.
     """
     if turn % 2:
         return course.box

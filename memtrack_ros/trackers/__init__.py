@@ -1,8 +1,25 @@
 """The published trackers behind one switch."""
 
 from memtrack_ros.trackers.registry import NAMES, VARIANTS, create
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, State, Target, Tracker
+from memtrack_ros.trackers.tracker import (
+    Estimate,
+    Observation,
+    Prior,
+    Prompt,
+    State,
+    Target,
+    Tracker,
+)
 
 __all__ = [
-    'NAMES', 'VARIANTS', 'Estimate', 'Observation', 'Prior', 'Prompt', 'State', 'Target', 'Tracker', 'create',
+    'NAMES',
+    'VARIANTS',
+    'Estimate',
+    'Observation',
+    'Prior',
+    'Prompt',
+    'State',
+    'Target',
+    'Tracker',
+    'create',
 ]

@@ -9,7 +9,7 @@ import torch
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.trackers import stmtrack
 from memtrack_ros.trackers.tracker import Tracker
-from memtrack_ros.weights.files import load_into, load_weights, shipped_file
+from memtrack_ros.weights.files import load_weights, shipped_file
 
 NAMES = ('stmtrack',)
 VARIANTS = ('compact', 'paper')
@@ -24,23 +24,30 @@ def create(
 ) -> Tracker:
     """Make a tracker with verified weights, its memory allocated.
 
-    `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated, for an unknown
-    tracker or variant, weights that are missing or damaged, a device that is not there, a bank over `max_bytes`.
+    `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,
+    for an unknown
+    tracker or variant, weights that are missing or damaged, a device that is not there, a bank over
+    `max_bytes`.
     """
     if tracker not in NAMES:
-        raise ConfigurationError(f'There is no tracker {tracker!r}; set tracker to one of: {", ".join(NAMES)}.')
+        raise ConfigurationError(
+            f'There is no tracker {tracker!r}; set tracker to one of: {", ".join(NAMES)}.'
+        )
     if variant not in VARIANTS:
-        raise ConfigurationError(f'There is no variant {variant!r}; set variant to one of: {", ".join(VARIANTS)}.')
+        raise ConfigurationError(
+            f'There is no variant {variant!r}; set variant to one of: {", ".join(VARIANTS)}.'
+        )
     path = weights or shipped_file(tracker, variant)
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    net, settings, capacity = stmtrack.compact(place)
-    load_into(net, loaded, path)
-    return stmtrack.STMTrack(net, variant, settings, capacity, loaded.calibration, place, max_bytes)
+    return stmtrack.create(variant, loaded, path, place, max_bytes)
 
 
 def find_device(name: str) -> torch.device:
-    """The torch device called `name`; 'auto' is the GPU where there is one. ConfigurationError where it is not there."""
+    """The torch device called `name`; 'auto' is the GPU where there is one.
+
+    ConfigurationError where it is not there.
+    """
     if name == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:

@@ -30,7 +30,10 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a user points with: box (4,) x, y, w, h; mask (H, W), non-zero = target; or point (2,) x, y, in pixels."""
+    """What a user points with, in pixels.
+
+    A box (4,) x, y, w, h; a mask (H, W), non-zero = target; or a point (2,) x, y.
+    """
 
     kind: Literal['box', 'mask', 'point']
     value: NDArray[np.generic]
@@ -38,7 +41,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Target:
-    """A prompt made definite: box (4,) x, y, w, h inside the frame; mask uint8 (H, W) 0/255 where one was given."""
+    """A prompt made definite: its box (4,) inside the frame, its mask uint8 (H, W) 0/255 if any."""
 
     box: Floats
     mask: Pixels | None
@@ -46,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Prior:
-    """Where to look: the box (4,) expected, and how much wider than usual to search around it (1 = as usual)."""
+    """Where to look: the box (4,) expected, and how much wider than usual to search around it."""
 
     box: Floats
     search: float = 1.0
@@ -54,7 +57,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a tracker found in one frame: its score, the box (4,) and the mask uint8 (H, W) 0/255, in the frame."""
+    """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255."""
 
     score: float
     box: Floats
@@ -63,7 +66,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is believed of the target in one frame. Without a target numbers are nan and the rest is None."""
+    """What is believed of the target in one frame; without a target nan and None."""
 
     state: State
     confidence: float
@@ -76,7 +79,10 @@ class Estimate:
 
 
 class Tracker(ABC):
-    """One published tracker. Frames are uint8 (H, W, 3) BGR; any number of instances live side by side."""
+    """One published tracker.
+
+    Frames are uint8 (H, W, 3) BGR; any number of instances live side by side.
+    """
 
     name: str
     variant: str

@@ -1,4 +1,8 @@
-"""Command line: python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOLDER."""
+"""Train a compact tracker on drawn scenes.
+
+python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOLDER
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -10,23 +14,42 @@ from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.training.loop import train
 
 TRACKERS = ('stmtrack',)
+# Of the imagery that the folder is expected to hold.
+ATTRIBUTION = 'drawn scenes; imagery: see the model card'
 
 
 def main() -> int:
     """Train one tracker's compact variant."""
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
     parser.add_argument('tracker', choices=TRACKERS)
-    parser.add_argument('--minutes', type=float, default=90.0, help='training time in all, resumed parts included')
+    parser.add_argument(
+        '--minutes', type=float, default=90.0, help='training time in all, resumed parts included'
+    )
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
-    parser.add_argument('--imagery', type=Path, help='folder with photos/, objects/ and textures/ to draw with')
-    parser.add_argument('--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights')
+    parser.add_argument(
+        '--imagery', type=Path, help='folder with photos/, objects/ and textures/ to draw with'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
+    )
     arguments = parser.parse_args()
-    device = torch.device('cuda' if arguments.device == 'auto' and torch.cuda.is_available()
-                          else 'cpu' if arguments.device == 'auto' else arguments.device)
+    device = torch.device(
+        'cuda'
+        if arguments.device == 'auto' and torch.cuda.is_available()
+        else 'cpu'
+        if arguments.device == 'auto'
+        else arguments.device
+    )
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
-    train(arguments.out, minutes=arguments.minutes, seed=arguments.seed, device=device, imagery=imagery,
-          attribution=f'drawn scenes; imagery: {arguments.imagery.name if arguments.imagery else "none"}')
+    train(
+        arguments.out,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        device=device,
+        imagery=imagery,
+        attribution='drawn scenes' if imagery is None else ATTRIBUTION,
+    )
     return 0
 
 

@@ -1,4 +1,5 @@
 """Training clips: drawn scenes seen through search windows, as a tracker would cut them."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ QUERY_SHIFT = 0.3
 
 @dataclass(frozen=True)
 class Clips:
-    """Crops (B, T, 3, S, S) RGB 0..255; masks (B, T, S, S) in 0..1; boxes (B, T, 4: x1, y1, x2, y2) px; present (B, T)."""
+    """Crops (B, T, 3, S, S), RGB 0..255, with their truth.
+
+    Masks (B, T, S, S) in 0..1, boxes (B, T, 4: x1, y1, x2, y2) in pixels, presence (B, T).
+    """
 
     crops: Tensor
     masks: Tensor
@@ -33,12 +37,21 @@ class Clips:
         """The clips whose first frame shows the target, repeated so that their number stays."""
         usable = self.present[:, 0].nonzero()[:, 0]
         chosen = usable[torch.arange(len(self.present), device=usable.device) % len(usable)]
-        return Clips(self.crops[chosen], self.masks[chosen], self.boxes[chosen], self.present[chosen])
+        return Clips(
+            self.crops[chosen], self.masks[chosen], self.boxes[chosen], self.present[chosen]
+        )
 
 
-def draw_clips(generator: torch.Generator, count: int, side: int, memory: int, queries: int, strength: float,
-               imagery: Imagery | None) -> Clips:
-    """Draw `count` clips: `memory` frames around the target, then `queries` frames less well centred.
+def draw_clips(
+    generator: torch.Generator,
+    count: int,
+    side: int,
+    memory: int,
+    queries: int,
+    strength: float,
+    imagery: Imagery | None,
+) -> Clips:
+    """Draw `count` clips: `memory` frames around the target, then `queries` less well centred.
 
     One query in eight is taken from another scene, where there is no target.
     """
@@ -46,13 +59,22 @@ def draw_clips(generator: torch.Generator, count: int, side: int, memory: int, q
     scenes = Scenes(generator, count, strength, imagery)
     length = memory + queries
     spread = torch.exp(uniform(generator, 1.5, 5.5, count, 1))
-    times = uniform(generator, 0, 1, count, length).sort(1).values * spread + uniform(generator, 0, 500, count, 1)
+    times = uniform(generator, 0, 1, count, length).sort(1).values * spread + uniform(
+        generator, 0, 500, count, 1
+    )
     is_query = torch.arange(length, device=device) >= memory
     place = scenes.target_place(times)
-    log_size = torch.where(is_query, _log_uniform(generator, QUERY_SIZE, count, length),
-                           _log_uniform(generator, MEMORY_SIZE, count, length))
+    log_size = torch.where(
+        is_query,
+        _log_uniform(generator, QUERY_SIZE, count, length),
+        _log_uniform(generator, MEMORY_SIZE, count, length),
+    )
     per_pixel = place[..., 2] / log_size.exp()
-    shift = torch.where(is_query, QUERY_SHIFT, MEMORY_SHIFT)[None, :, None] * side * per_pixel[..., None]
+    shift = (
+        torch.where(is_query, QUERY_SHIFT, MEMORY_SHIFT)[None, :, None]
+        * side
+        * per_pixel[..., None]
+    )
     centre = place[..., :2] + shift * uniform(generator, -1, 1, count, length, 2)
     clip = scenes.render(times, torch.cat([centre, per_pixel[..., None]], -1), side, side)
 
@@ -65,7 +87,10 @@ def draw_clips(generator: torch.Generator, count: int, side: int, memory: int, q
 
 
 def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes x1, y1, x2, y2 around bool masks (..., H, W), pixel i spanning [i - 0.5, i + 0.5], and whether any is set."""
+    """Boxes (..., 4: x1, y1, x2, y2) around bool masks (..., H, W), and whether any is set (...).
+
+    Pixel i spans [i - 0.5, i + 0.5].
+    """
     columns, rows = masks.any(-2).float(), masks.any(-1).float()
     left, right = columns.argmax(-1), columns.shape[-1] - columns.flip(-1).argmax(-1)
     top, bottom = rows.argmax(-1), rows.shape[-1] - rows.flip(-1).argmax(-1)
@@ -74,7 +99,10 @@ def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
-    """Label maps (B, memory, 1, S, S) of the memory frames: the mask, or the filled box, both as inexact as a tracker's."""
+    """Label maps (B, memory, 1, S, S) of the memory frames.
+
+    The mask, or the filled box, both as inexact as a tracker's.
+    """
     masks, boxes = clips.masks[:, :memory], clips.boxes[:, :memory]
     side = masks.shape[-1]
     size = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2)

@@ -1,4 +1,5 @@
-"""The training loop: as long as it is given, resumable at any moment, with a log and validation on fresh scenes."""
+"""The training loop: resumable at any moment, with a log and validation on fresh scenes."""
+
 from __future__ import annotations
 
 import copy
@@ -7,10 +8,11 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import nn
 
 from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.scenes.imagery import Imagery
@@ -25,10 +27,12 @@ WARM_UP = 300  # steps
 AVERAGING = 0.998  # of the exported weights, over steps
 CHECKPOINT_EVERY = 60.0  # seconds
 VALIDATE_EVERY = 240.0
-# Crops grow once the network knows what to look for: share of the training, crop side, clips per step.
+# Crops grow once the network knows what to look for: share of the training, crop side, clips per
+# step.
 STAGES = ((0.6, 128, 32), (1.0, 192, 16))
 FULL_STRENGTH_AT = 0.25
-# Training draws from seeds of ten million and more, validation from one million on, demonstrations from below.
+# Training draws from seeds of ten million and more, validation from one million on, demonstrations
+# from below.
 TRAINING_SEEDS = 10_000_000
 VALIDATION_SEEDS = 1_000_000
 VALIDATION_BATCHES, VALIDATION_COUNT, VALIDATION_SIDE = 4, 16, 192
@@ -42,11 +46,18 @@ class Progressed:
     seconds: float = 0.0
 
 
-def train(out: Path, *, minutes: float, seed: int, device: torch.device, imagery: Imagery | None,
-          attribution: str) -> None:
-    """Train compact STMTrack for `minutes` in all, continuing from `out` / checkpoint.pt where there is one.
+def train(
+    out: Path,
+    *,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+    imagery: Imagery | None,
+    attribution: str,
+) -> None:
+    """Train compact STMTrack for `minutes` in all, going on from a checkpoint in `out`.
 
-    Writes checkpoint.pt, log.jsonl and stmtrack-compact.safetensors (averaged weights, uncalibrated) into `out`.
+    Writes checkpoint.pt, log.jsonl and stmtrack-compact.safetensors (averaged weights) there.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -56,10 +67,15 @@ def train(out: Path, *, minutes: float, seed: int, device: torch.device, imagery
     progressed = _resume(out / 'checkpoint.pt', net, average, optimiser)
     generator = torch.Generator(device)
     saved = validated = progressed.seconds
-    columns = (TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:.1f} %'),
-               TimeRemainingColumn())
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TextColumn('{task.percentage:.1f} %'),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress, (out / 'log.jsonl').open('a') as log:
-        task = progress.add_task('training', total=minutes * 60, completed=progressed.seconds)
+        task = progress.add_task('training', total=minutes * 60)
+        progress.update(task, completed=progressed.seconds)
         while progressed.seconds < minutes * 60:
             started = time.monotonic()
             done = progressed.seconds / (minutes * 60)
@@ -67,8 +83,11 @@ def train(out: Path, *, minutes: float, seed: int, device: torch.device, imagery
             parts = _step(net, average, optimiser, generator, done, progressed.step, imagery)
             progressed.step += 1
             progressed.seconds += time.monotonic() - started
-            progress.update(task, completed=progressed.seconds,
-                            description=f'step {progressed.step} loss {sum(parts.values()):.3f}')
+            progress.update(
+                task,
+                completed=progressed.seconds,
+                description=f'step {progressed.step} loss {sum(parts.values()):.3f}',
+            )
             if progressed.step % 20 == 0:
                 _write(log, step=progressed.step, seconds=progressed.seconds, **parts)
             finished = progressed.seconds >= minutes * 60
@@ -77,11 +96,23 @@ def train(out: Path, *, minutes: float, seed: int, device: torch.device, imagery
                 _save(out, net, average, optimiser, progressed, attribution)
             if finished or progressed.seconds - validated > VALIDATE_EVERY:
                 validated = progressed.seconds
-                _write(log, step=progressed.step, seconds=progressed.seconds, **validate(average, imagery, device))
+                _write(
+                    log,
+                    step=progressed.step,
+                    seconds=progressed.seconds,
+                    **validate(average, imagery, device),
+                )
 
 
-def _step(net: CompactSTMTrack, average: CompactSTMTrack, optimiser: torch.optim.Optimizer,
-          generator: torch.Generator, done: float, step: int, imagery: Imagery | None) -> dict[str, float]:
+def _step(
+    net: CompactSTMTrack,
+    average: CompactSTMTrack,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    done: float,
+    step: int,
+    imagery: Imagery | None,
+) -> dict[str, float]:
     """One optimiser step at the share `done` of the training; returns the losses by name."""
     side, count = next((side, count) for until, side, count in STAGES if done < until)
     strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
@@ -94,7 +125,7 @@ def _step(net: CompactSTMTrack, average: CompactSTMTrack, optimiser: torch.optim
         parts = recipe.losses(net, clips, generator)
     total = torch.stack(list(parts.values())).sum()
     optimiser.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 5.0)
     optimiser.step()
     _follow(average, net, min(AVERAGING, (step + 1) / (step + 10)))
@@ -113,20 +144,35 @@ def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
 
 
 @torch.inference_mode()
-def validate(net: CompactSTMTrack, imagery: Imagery | None, device: torch.device) -> dict[str, float]:
-    """Scores on scenes no training drew: mean IoU of the best cell's box, mean mask IoU, share of absences told apart."""
+def validate(
+    net: CompactSTMTrack, imagery: Imagery | None, device: torch.device
+) -> dict[str, float]:
+    """Scores on scenes no training drew.
+
+    Mean IoU of the best cell's box and of the mask where the target is present; how often a
+    present target scores above an absent one.
+    """
     net.eval()
     generator = torch.Generator(device)
     box_overlap, mask_overlap, seen, unseen = [], [], [], []
     for batch in range(VALIDATION_BATCHES):
         generator.manual_seed(VALIDATION_SEEDS + batch)
-        clips = draw_clips(generator, VALIDATION_COUNT, VALIDATION_SIDE, recipe.MEMORY, recipe.QUERIES, 1.0, imagery)
+        clips = draw_clips(
+            generator,
+            VALIDATION_COUNT,
+            VALIDATION_SIDE,
+            recipe.MEMORY,
+            recipe.QUERIES,
+            1.0,
+            imagery,
+        )
         clips = clips.pointed_at()
         answer = recipe.answer_clips(net, clips, generator)
         boxes, score = recipe.best_boxes(answer.maps)
-        present = clips.present[:, recipe.MEMORY:].flatten()
-        truth = clips.boxes[:, recipe.MEMORY:].flatten(0, 1)
-        masks = clips.masks[:, recipe.MEMORY:].flatten(0, 1)[:, ::2, ::2] > 0.5
+        present = clips.present[:, recipe.MEMORY :].flatten()
+        truth = clips.boxes[:, recipe.MEMORY :].flatten(0, 1)
+        masks = clips.masks[:, recipe.MEMORY :].flatten(0, 1)[:, ::2, ::2] > 0.5
+        assert answer.mask is not None
         found = answer.mask[:, 0] > 0
         both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
         box_overlap.append(corner_iou(boxes, truth)[present])
@@ -134,11 +180,16 @@ def validate(net: CompactSTMTrack, imagery: Imagery | None, device: torch.device
         seen.append(score[present])
         unseen.append(score[~present])
     told_apart = (torch.cat(seen)[:, None] > torch.cat(unseen)).float()
-    return {'valid_box_iou': float(torch.cat(box_overlap).mean()), 'valid_mask_iou': float(torch.cat(mask_overlap).mean()),
-            'valid_presence_auc': float(told_apart.mean())}
+    return {
+        'valid_box_iou': float(torch.cat(box_overlap).mean()),
+        'valid_mask_iou': float(torch.cat(mask_overlap).mean()),
+        'valid_presence_auc': float(told_apart.mean()),
+    }
 
 
-def _resume(path: Path, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> Progressed:
+def _resume(
+    path: Path, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+) -> Progressed:
     if not path.is_file():
         return Progressed()
     state = torch.load(path, weights_only=True)
@@ -148,17 +199,37 @@ def _resume(path: Path, net: nn.Module, average: nn.Module, optimiser: torch.opt
     return Progressed(state['step'], state['seconds'])
 
 
-def _save(out: Path, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, progressed: Progressed,
-          attribution: str) -> None:
-    state = {'net': net.state_dict(), 'average': average.state_dict(), 'optimiser': optimiser.state_dict(),
-             'step': progressed.step, 'seconds': progressed.seconds}
+def _save(
+    out: Path,
+    net: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progressed: Progressed,
+    attribution: str,
+) -> None:
+    state = {
+        'net': net.state_dict(),
+        'average': average.state_dict(),
+        'optimiser': optimiser.state_dict(),
+        'step': progressed.step,
+        'seconds': progressed.seconds,
+    }
     partial = out / 'checkpoint.partial'
     torch.save(state, partial)
     partial.replace(out / 'checkpoint.pt')
-    tensors: dict[str, Tensor] = dict(average.state_dict())
-    save_weights(out / 'stmtrack-compact.safetensors', 'stmtrack', 'compact', tensors, Calibration(1.0, 0.0),
-                 attribution)
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in average.state_dict().items()
+    }
+    save_weights(
+        out / 'stmtrack-compact.safetensors',
+        'stmtrack',
+        'compact',
+        tensors,
+        Calibration(1.0, 0.0),
+        attribution,
+    )
 
 
-def _write(log: object, **entry: float) -> None:
-    print(json.dumps(entry), file=log, flush=True)  # type: ignore[call-overload]
+def _write(log: TextIO, **entry: float) -> None:
+    print(json.dumps(entry), file=log, flush=True)

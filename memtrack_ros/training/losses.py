@@ -1,4 +1,5 @@
 """Losses of the trackers' trainings."""
+
 from __future__ import annotations
 
 import torch
@@ -18,28 +19,41 @@ def focal(logits: Tensor, target: Tensor, *, alpha: float, gamma: float) -> Tens
 
 
 def inside_distances(boxes: Tensor, height: int, width: int, stride: int, offset: float) -> Tensor:
-    """Distances of every cell to the left, top, right, bottom side of `boxes` (B, 4: x1, y1, x2, y2): (B, 4, H, W)."""
+    """Distances (B, 4, H, W) of every cell to the left, top, right and bottom side of `boxes`.
+
+    Boxes are (B, 4: x1, y1, x2, y2).
+    """
     cells = cell_centres(height, width, stride, offset, boxes.device)
     corners = boxes[:, :, None, None]
     return torch.cat([cells - corners[:, :2], corners[:, 2:] - cells], 1)
 
 
-def stmtrack_loss(maps: BoxMaps, boxes: Tensor, present: Tensor, *, stride: int, offset: float) -> dict[str, Tensor]:
-    """STMTrack's losses (paper eq. 9): focal classification, centre-ness, -log IoU of the positive cells' boxes.
+def stmtrack_loss(
+    maps: BoxMaps, boxes: Tensor, present: Tensor, *, stride: int, offset: float
+) -> dict[str, Tensor]:
+    """STMTrack's losses (paper eq. 9): classification, centre-ness, -log IoU of positive cells.
 
-    `boxes` (B, 4: x1, y1, x2, y2) in crop pixels; `present` (B,) bool, false where there is nothing to be found.
-    A cell is positive when it lies strictly inside the box.
+    `boxes` (B, 4: x1, y1, x2, y2) in crop pixels; `present` (B,) bool, false where there is nothing
+    to be found. A cell is positive when it lies strictly inside the box.
     """
     height, width = maps.classification.shape[-2:]
     distances = inside_distances(boxes, height, width, stride, offset)
     positive = (distances.amin(1, keepdim=True) > 0) & present[:, None, None, None]
     count = positive.sum().clamp_min(1)
     left, top, right, bottom = distances.clamp_min(1e-3).unbind(1)
-    centreness = (torch.minimum(left, right) / torch.maximum(left, right)
-                  * torch.minimum(top, bottom) / torch.maximum(top, bottom)).sqrt()[:, None]
+    centreness = (
+        torch.minimum(left, right)
+        / torch.maximum(left, right)
+        * torch.minimum(top, bottom)
+        / torch.maximum(top, bottom)
+    ).sqrt()[:, None]
     overlap = corner_iou(maps.boxes, boxes[:, :, None, None])[:, None]
-    classification = focal(maps.classification.float(), positive.float(), alpha=0.75, gamma=2.0).sum() / count
-    centred = F.binary_cross_entropy_with_logits(maps.centreness.float(), centreness, reduction='none')
+    classification = (
+        focal(maps.classification.float(), positive.float(), alpha=0.75, gamma=2.0).sum() / count
+    )
+    centred = F.binary_cross_entropy_with_logits(
+        maps.centreness.float(), centreness, reduction='none'
+    )
     entropy = F.binary_cross_entropy(centreness, centreness, reduction='none')
     return {
         'classification': classification,
@@ -49,7 +63,7 @@ def stmtrack_loss(maps: BoxMaps, boxes: Tensor, present: Tensor, *, stride: int,
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy plus soft IoU loss of mask logits (B, 1, H, W) against masks in 0..1 of the same shape."""
+    """Cross-entropy plus soft IoU loss of mask logits (B, 1, H, W) against masks in 0..1."""
     logits = logits.float()
     cross_entropy = F.binary_cross_entropy_with_logits(logits, mask)
     probability = logits.sigmoid()

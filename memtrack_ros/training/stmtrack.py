@@ -1,12 +1,16 @@
-"""STMTrack's training step: two labelled memory frames, two queries, all losses of the paper and the mask's."""
+"""STMTrack's training step: two labelled memory frames, two queries.
+
+The losses are the paper's and the mask's.
+"""
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.compact import STRIDE, Features
 from memtrack_ros.nets.heads import BoxMaps
-from memtrack_ros.nets.stmtrack import Answer, CompactSTMTrack, Features
+from memtrack_ros.nets.stmtrack import Answer, CompactSTMTrack
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size, label_maps
 from memtrack_ros.training.losses import mask_loss, stmtrack_loss
@@ -18,7 +22,8 @@ QUERIES = 2
 def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answer:
     """Answers to all queries of the clips, (B * QUERIES, …).
 
-    Memory and query frames pass the trunk together, so that batch normalisation sees both in training as in use.
+    Memory and query frames pass the trunk together, so that batch normalisation sees both in
+    training as in use.
     One clip in three has the first frame alone to remember.
     """
     count, length = clips.present.shape
@@ -28,10 +33,14 @@ def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator)
     cells = net.neck_m(_frames(features.eighth, length)[:, :MEMORY].flatten(0, 1))
     memory = cells.unflatten(0, (count, MEMORY)).permute(0, 2, 1, 3, 4).flatten(2)
     alone = chance(generator, 1 / 3, count)
-    valid = torch.ones(count, MEMORY, memory.shape[2] // MEMORY, dtype=torch.bool, device=memory.device)
+    valid = torch.ones(
+        count, MEMORY, memory.shape[2] // MEMORY, dtype=torch.bool, device=memory.device
+    )
     valid[:, 1:] &= ~alone[:, None, None]
     query = Features(*(_frames(level, length)[:, MEMORY:].flatten(0, 1) for level in features))
-    return net.answer(memory.repeat_interleave(QUERIES, 0), valid.flatten(1).repeat_interleave(QUERIES, 0), query)
+    return net.answer(
+        memory.repeat_interleave(QUERIES, 0), valid.flatten(1).repeat_interleave(QUERIES, 0), query
+    )
 
 
 def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
@@ -40,6 +49,7 @@ def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> di
     answer = answer_clips(net, clips, generator)
     boxes, present = clips.boxes[:, MEMORY:].flatten(0, 1), clips.present[:, MEMORY:].flatten()
     parts = stmtrack_loss(answer.maps, boxes, present, stride=STRIDE, offset=net.head.offset)
+    assert answer.mask is not None
     parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, MEMORY:].flatten(0, 1)))
     return parts
 
@@ -52,4 +62,5 @@ def best_boxes(maps: BoxMaps) -> tuple[Tensor, Tensor]:
 
 
 def _frames(level: Tensor, length: int) -> Tensor:
-    return level.unflatten(0, (-1, length))
+    frames: Tensor = level.unflatten(0, (-1, length))
+    return frames

@@ -1,4 +1,5 @@
-"""Save, load and verify weight files: safetensors with the facts a tracker needs in the metadata."""
+"""Weight files: safetensors with what a tracker needs to know in the metadata."""
+
 from __future__ import annotations
 
 import hashlib
@@ -20,7 +21,7 @@ SHIPPED = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence = sigmoid(slope * logit(score) + intercept): the probability that IoU with the truth is >= 0.5."""
+    """Confidence = sigmoid(slope logit(score) + intercept): the probability that IoU >= 0.5."""
 
     slope: float
     intercept: float
@@ -45,18 +46,27 @@ def shipped_file(tracker: str, variant: str) -> Path:
     return SHIPPED / f'{tracker}-{variant}.safetensors'
 
 
-def save_weights(path: Path, tracker: str, variant: str, tensors: dict[str, Tensor],
-                 calibration: Calibration, attribution: str) -> None:
-    """Write `tensors` in half precision (integers as they are) with all metadata; replaces `path` in one step."""
-    halves = {name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
-              for name, tensor in tensors.items()}
+def save_weights(
+    path: Path,
+    tracker: str,
+    variant: str,
+    tensors: dict[str, Tensor],
+    calibration: Calibration,
+    attribution: str,
+) -> None:
+    """Write `tensors`, of any precision, with all metadata; replaces `path` in one step."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {
-        'format': FORMAT, 'tracker': tracker, 'variant': variant,
+        'format': FORMAT,
+        'tracker': tracker,
+        'variant': variant,
         'calibration': json.dumps([calibration.slope, calibration.intercept]),
-        'sha256': _digest(halves), 'licence': 'Apache-2.0', 'attribution': attribution,
+        'sha256': _digest(tensors),
+        'licence': 'Apache-2.0',
+        'attribution': attribution,
     }
     partial = path.with_suffix('.partial')
-    save_file(halves, partial, metadata)
+    save_file(tensors, partial, metadata)
     partial.replace(path)
 
 
@@ -66,38 +76,59 @@ def load_weights(path: Path, tracker: str, variant: str) -> Weights:
     Raises ConfigurationError when it is missing, damaged, or made for another tracker or variant.
     """
     if not path.is_file():
-        raise ConfigurationError(f'There is no weight file {path}; set the parameter weights to one that exists, or '
-                                 'leave it empty for the shipped compact weights.')
+        raise ConfigurationError(
+            f'There is no weight file {path}; set the parameter weights to one that exists, or '
+            'leave it empty for the shipped compact weights.'
+        )
     try:
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ConfigurationError(f'{path} is damaged or no safetensors file ({error}); '
-                                 'install the package again or name another file.') from error
+        raise ConfigurationError(
+            f'{path} is damaged or no safetensors file ({error}); '
+            'install the package again or name another file.'
+        ) from error
     for key, expected in (('format', FORMAT), ('tracker', tracker), ('variant', variant)):
         if metadata.get(key) != expected:
-            raise ConfigurationError(f'{path} has {key} {metadata.get(key)!r}, but {expected!r} is needed; '
-                                     'name a weight file made for this tracker and variant.')
+            raise ConfigurationError(
+                f'{path} has {key} {metadata.get(key)!r}, but {expected!r} is needed; '
+                'name a weight file made for this tracker and variant.'
+            )
     if metadata.get('sha256') != _digest(tensors):
-        raise ConfigurationError(f'{path} is damaged: its tensors do not have the hash it was saved with; '
-                                 'install the package again or name another file.')
+        raise ConfigurationError(
+            f'{path} is damaged: its tensors do not have the hash it was saved with; '
+            'install the package again or name another file.'
+        )
     slope, intercept = json.loads(metadata['calibration'])
-    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    floats = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
     return Weights(floats, Calibration(slope, intercept))
 
 
 def load_into(net: torch.nn.Module, weights: Weights, path: Path) -> None:
-    """Copy weights into `net`; ConfigurationError lists names that are missing, unknown or of another shape."""
-    own = net.state_dict()
-    faults = [f'{name} is missing' for name in own.keys() - weights.tensors.keys()]
-    faults += [f'{name} is unknown' for name in weights.tensors.keys() - own.keys()]
-    faults += [f'{name} has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}'
-               for name, tensor in weights.tensors.items() if name in own and tensor.shape != own[name].shape]
+    """Copy weights into `net`; ConfigurationError lists what is missing, unknown or misshapen."""
+    faults = mismatches(net.state_dict(), weights.tensors)
     if faults:
-        raise ConfigurationError(f'{path} does not fit the network: {"; ".join(sorted(faults)[:10])} '
-                                 f'({len(faults)} faults); name a weight file made for this version.')
+        raise ConfigurationError(
+            f'{path} does not fit the network: {"; ".join(faults[:10])} '
+            f'({len(faults)} faults); name a weight file made for this version.'
+        )
     net.load_state_dict(weights.tensors)
+
+
+def mismatches(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    """Why `given` cannot be loaded as `own`: names missing or unknown, shapes that differ."""
+    faults = [f'{name} is missing' for name in own.keys() - given.keys()]
+    faults += [f'{name} is unknown' for name in given.keys() - own.keys()]
+    faults += [
+        f'{name} has shape {tuple(given[name].shape)}, not {tuple(own[name].shape)}'
+        for name in own.keys() & given.keys()
+        if given[name].shape != own[name].shape
+    ]
+    return sorted(faults)
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
@@ -106,5 +137,5 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f'{name} {tensor.dtype} {tuple(tensor.shape)} '.encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()

@@ -1,0 +1,46 @@
+"""Convert the checkpoint that a tracker's authors published.
+
+python -m memtrack_ros.weights convert stmtrack CHECKPOINT.pkl stmtrack-paper.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.weights.convert import convert_stmtrack, read_checkpoint
+from memtrack_ros.weights.files import Calibration, save_weights
+
+CONVERTERS = {'stmtrack': convert_stmtrack}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; 0 when the file was written."""
+    parser = argparse.ArgumentParser(prog='python -m memtrack_ros.weights', description=__doc__)
+    parser.add_argument('command', choices=['convert'])
+    parser.add_argument('tracker', choices=sorted(CONVERTERS))
+    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('out', type=Path)
+    chosen = parser.parse_args(arguments)
+    try:
+        tensors = CONVERTERS[chosen.tracker](read_checkpoint(chosen.checkpoint))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    # No truth to calibrate on: confidence is the score itself.
+    save_weights(
+        chosen.out,
+        chosen.tracker,
+        'paper',
+        tensors,
+        Calibration(1.0, 0.0),
+        attribution=f'converted from {chosen.checkpoint.name} of the authors',
+    )
+    print(f'{chosen.out}: {len(tensors)} tensors')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
