@@ -23,9 +23,11 @@ from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.scenes import drawn_scene
 
-DEADLINE = 60
-RELIABLE = ['-p', 'qos_overrides./camera/image_raw.publisher.reliability:=reliable']
-RELIABLE += ['-p', 'qos_overrides./camera/image_raw.publisher.depth:=100']
+DEADLINE = 180
+RELIABLE = {
+    'qos_overrides./camera/image_raw.publisher.reliability': 'reliable',
+    'qos_overrides./camera/image_raw.publisher.depth': 100,
+}
 RATE = 25.0
 
 
@@ -72,15 +74,12 @@ def listener(domain: None) -> Iterator[Listener]:
     rclpy.shutdown()
 
 
-def camera(*parameters: str) -> NodeProcess:
-    arguments = ['-r', '__ns:=/camera', *RELIABLE]
-    for parameter in parameters:
-        arguments += ['-p', parameter]
-    return NodeProcess('camera_node', arguments)
+def camera(**parameters: str | float) -> NodeProcess:
+    return NodeProcess('camera_node', {**RELIABLE, **parameters}, {'__ns': '/camera'})
 
 
 def test_video_is_played_once_in_order_and_at_its_rate(listener: Listener, video: Path) -> None:
-    with camera(f'source:={video}', 'loop:=false', 'wait_for_nodes:=1') as process:
+    with camera(source=str(video), loop=False, wait_for_nodes=1) as process:
         listener.until(lambda: process.code is not None)
         listener.until(lambda: len(listener.images) == 20)
         assert process.code == 0
@@ -94,7 +93,7 @@ def test_video_is_played_once_in_order_and_at_its_rate(listener: Listener, video
 
 
 def test_camera_info_goes_with_the_image(listener: Listener, video: Path) -> None:
-    with camera(f'source:={video}', 'frame_id:=eye', 'rate:=100.0') as process:
+    with camera(source=str(video), frame_id='eye', rate=100.0) as process:
         listener.until(lambda: len(listener.images) > 22 and listener.infos)
         process.stop()
         assert process.code == 0
@@ -106,8 +105,7 @@ def test_camera_info_goes_with_the_image(listener: Listener, video: Path) -> Non
 
 def test_drawn_scene_comes_with_its_truth(listener: Listener) -> None:
     scene = drawn_scene(seed=5, width=96, height=64, frames=4)
-    size = ['seed:=5', 'width:=96', 'height:=64', 'frames:=4']
-    with camera(*size, 'rate:=20.0', 'wait_for_nodes:=1') as process:
+    with camera(seed=5, width=96, height=64, frames=4, rate=20.0, wait_for_nodes=1) as process:
         listener.until(lambda: len(listener.images) > 8 and len(listener.truths) > 8)
         process.stop()
     for t in range(8):  # the second round shows the same
@@ -128,17 +126,17 @@ def test_drawn_scene_comes_with_its_truth(listener: Listener) -> None:
 @pytest.mark.parametrize(
     ('parameters', 'sentence'),
     [
-        (['source:=/nowhere/film.mp4'], 'the video /nowhere/film.mp4 is not there'),
-        ([f'source:={__file__}'], 'cannot be read as a video'),
-        (['source:=/dev/video99'], 'the webcam /dev/video99 does not open'),
-        (['source:=99'], 'the webcam 99 does not open'),
-        (['rate:=-1.0'], 'rate'),
+        ({'source': '/nowhere/film.mp4'}, 'the video /nowhere/film.mp4 is not there'),
+        ({'source': __file__}, 'cannot be read as a video'),
+        ({'source': '/dev/video99'}, 'the webcam /dev/video99 does not open'),
+        ({'source': 99}, 'the webcam 99 does not open'),
+        ({'rate': -1.0}, 'rate'),
     ],
 )
 def test_what_cannot_be_shown_ends_with_a_sentence(
-    domain: None, parameters: list[str], sentence: str
+    domain: None, parameters: dict[str, str | float], sentence: str
 ) -> None:
-    with camera(*parameters) as process:
+    with camera(**parameters) as process:
         assert process.wait(DEADLINE) == 1
         assert sentence in process.output()
         assert 'Traceback' not in process.output()

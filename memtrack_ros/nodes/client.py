@@ -1,8 +1,7 @@
 """A client of the tracker node: drives its lifecycle, sends images and prompts, gets its answers.
 
     with TrackerClient() as client:
-        client.change(Transition.TRANSITION_CONFIGURE)
-        client.change(Transition.TRANSITION_ACTIVATE)
+        client.start()                                         # configures and activates it
         stamp = client.publish(frame)
         client.target(stamp)                                   # IDLE: the frame has been seen
         client.init_target(box=(x, y, w, h), stamp=stamp)
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import ArrayLike, NDArray
 from rclpy.context import Context
@@ -39,7 +39,7 @@ from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.srv import InitTarget
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 """Seconds any wait may take. Generous: it only ends what would otherwise hang."""
 
 
@@ -68,7 +68,8 @@ class TrackerClient(Node):
         check: Callable[[], None] = lambda: None,
         context: Context | None = None,
     ) -> None:
-        super().__init__('memtrack_client', context=context)
+        name = f'{tracker.strip("/").replace("/", "_")}_client'
+        super().__init__(name, context=context)
         self.check = check
         self.targets: OrderedDict[int, Received] = OrderedDict()
         """The latest targets by stamp in nanoseconds, oldest first."""
@@ -112,6 +113,12 @@ class TrackerClient(Node):
         request = ChangeState.Request()
         request.transition.id = transition
         return bool(self.call(self._change, request).success)
+
+    def start(self) -> bool:
+        """Configures and activates; whether both went well (the node's log says what did not)."""
+        return self.change(Transition.TRANSITION_CONFIGURE) and self.change(
+            Transition.TRANSITION_ACTIVATE
+        )
 
     def lifecycle(self) -> int:
         """The lifecycle state of the tracker: State.PRIMARY_STATE_…"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -82,17 +83,29 @@ def _free_domain() -> int:
 class NodeProcess:
     """A module of this package run as a node in a process of its own. Use it as a context manager.
 
-    module: such as 'tracker_node'. arguments: what follows --ros-args. finite: whether it may end
-    by itself.
+    module: such as 'tracker_node'. parameters, remappings: as after -p and -r; a remapping of __ns
+    is the namespace. finite: whether it may end by itself.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), *, finite: bool = False) -> None:
+    def __init__(
+        self,
+        module: str,
+        parameters: Mapping[str, str | float],
+        remappings: Mapping[str, str] | None = None,
+        *,
+        finite: bool = False,
+    ) -> None:
         self.module = module
         self._finite = finite
+        command = [sys.executable, '-m', f'memtrack_ros.nodes.{module}', '--ros-args']
+        for name, value in parameters.items():
+            command += ['-p', f'{name}:={json.dumps(value)}']  # which is YAML, too
+        for name, target in (remappings or {}).items():
+            command += ['-r', f'{name}:={target}']
         self._output: deque[str] = deque(maxlen=20)
         # A session of its own: Ctrl-C reaches the parent alone, which then ends its children.
         self._process = subprocess.Popen(
-            [sys.executable, '-m', f'memtrack_ros.nodes.{module}', '--ros-args', *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
