@@ -58,6 +58,7 @@ def tracker(context: LaunchContext) -> list:
         target_lifecycle_node=node,
         start_state='configuring',
         goal_state='inactive',
+        handle_once=True,  # later transitions are the user's
         entities=[emit(Transition.TRANSITION_ACTIVATE)],
     )
     return [RegisterEventHandler(configure), RegisterEventHandler(activate), node]
