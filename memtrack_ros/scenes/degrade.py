@@ -23,12 +23,15 @@ UNREST = (0.25, 0.1, 1.0, 1.0)
 class Camera:
     """B cameras of random quality.
 
-    Cast, greyness, contrast and noise hold for a scene; exposure and focus wander.
+    Cast, greyness, light, contrast and noise hold for a scene; exposure and focus wander.
     """
 
     def __init__(self, generator: torch.Generator, count: int, strength: float) -> None:
         """Draw the cameras; `strength` 0..1 scales every fault."""
         self.grey = chance(generator, 0.12 * strength, count, 1, 1, 1, 1)
+        # Every third scene is dark: down to a seventh of the light.
+        dark = chance(generator, 0.33 * strength, count, 1, 1, 1, 1)
+        self.light = torch.where(dark, uniform(generator, -2.0, 0.0, count, 1, 1, 1, 1), 0.0).exp()
         self.cast = 1 + 0.25 * strength * uniform(generator, -1, 1, count, 1, 3, 1, 1)
         self.contrast = 1 - 0.5 * strength * uniform(generator, 0, 1, count, 1, 1, 1, 1).square()
         self.noise = 0.06 * strength * uniform(generator, 0, 1, count, 1, 1, 1, 1).square()
@@ -44,6 +47,7 @@ class Camera:
         clips = torch.where(self.grey, clips.mean(2, keepdim=True), clips)
         gain, offset, length, softness = self.unrest.at(times)[..., None, None, None].unbind(2)
         clips = ((clips - 0.5) * self.contrast + 0.5) * self.cast * (1 + gain) + offset
+        clips = clips * self.light
         kernels = blur_kernels(
             self.direction + 0.02 * times, length.flatten(1).abs(), softness.flatten(1).abs()
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 from memtrack_ros.scenes.contours import body_with_limbs
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.imagery import OBJECT_SIDE, Imagery
-from memtrack_ros.scenes.motion import Path, wander
+from memtrack_ros.scenes.motion import PARAMETERS, Path, wander
 from memtrack_ros.scenes.textures import chance, octave_noise, painted, uniform
 
 CANVAS = OBJECT_SIDE
@@ -73,7 +73,7 @@ class Scenes:
         self.ground = self._ground()
         path = self._path(0.5, scale=0.3, turn=0.7, aspect=0.25, bend=0.12, period=(30, 160))
         self.target = self._layer(target, path)
-        self.behind = self._distractor(target, other, probability=0.7)
+        self.behind = self._carrier(self._distractor(target, other, probability=0.7), other, path)
         self.front = self._distractor(target, other.roll(1, 0), probability=0.25)
         self.occluder = self._occluder(other.roll(2, 0), path)
 
@@ -193,6 +193,22 @@ class Scenes:
         base[:, :2] = away
         base[:, 2] = uniform(self.generator, -0.4, 0.4, self.count)
         return self._layer(canvas, replace(path, base=base))
+
+    def _carrier(self, behind: Layer, other: Tensor, target: Path) -> Layer:
+        """What is behind the target, in every third scene a larger thing that the target is part of."""
+        carries = chance(self.generator, 0.33, self.count)
+        shift = uniform(self.generator, -0.4, 0.4, self.count, 2)
+        growth = uniform(self.generator, 0.5, 1.1, self.count, 1)
+        rest = torch.zeros(self.count, len(PARAMETERS) - 3, device=shift.device)
+        whole = replace(target, base=target.base + torch.cat([shift, growth, rest], 1))
+        path = Path(
+            *(
+                torch.where(carries.view(-1, *[1] * (own.dim() - 1)), shared, own)
+                for own, shared in zip(astuple(behind.path), astuple(whole), strict=True)
+            )
+        )
+        canvas = torch.where(carries[:, None, None, None], other, behind.canvas)
+        return replace(behind, canvas=canvas, path=path)
 
     def _occluder(self, other: Tensor, target: Path) -> Layer:
         """A thing in front that sweeps across the target's place; absent at times."""

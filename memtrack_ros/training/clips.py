@@ -81,9 +81,28 @@ def draw_clips(
     strange = chance(generator, 1 / 8, count, length) & is_query
     crops = torch.where(strange[..., None, None, None], clip.pictures.roll(1, 0), clip.pictures)
     masks = torch.where(strange[..., None, None], 0.0, clip.target)
+    inside = image_area(generator, count, length, side)
+    crops = torch.where(inside[:, :, None], crops, crops[:, :1].mean((3, 4), keepdim=True))
+    left = (masks * inside).sum((2, 3)) / masks.sum((2, 3)).clamp_min(1)
+    masks = masks * inside
     boxes, filled = boxes_of(masks > 0.5)
-    present = filled & (clip.visibility > SEEN) & ~strange
+    present = filled & (clip.visibility * left > SEEN) & ~strange
     return Clips(crops * 255, masks * present[..., None, None], boxes, present)
+
+
+def image_area(generator: torch.Generator, count: int, length: int, side: int) -> Tensor:
+    """Pixels (B, T, S, S) of crops that lie inside the image: in half of the clips not all do.
+
+    What is beyond has one colour, and must not be taken for the ground that an object, the image,
+    stands on.
+    """
+    near = chance(generator, 0.5, count, 1, 1) & chance(generator, 0.5, count, 1, 4)
+    depth = side * torch.where(near, uniform(generator, -0.1, 0.45, count, length, 4), -1.0)
+    axis = torch.arange(side, device=generator.device)
+    left, top, right, bottom = depth[..., None].unbind(2)
+    columns = (axis >= left) & (axis < side - right)
+    rows = (axis >= top) & (axis < side - bottom)
+    return rows[..., None] & columns[..., None, :]
 
 
 def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:

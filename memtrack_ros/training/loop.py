@@ -29,7 +29,7 @@ CHECKPOINT_EVERY = 60.0  # seconds
 VALIDATE_EVERY = 240.0
 # Crops grow once the network knows what to look for: share of the training, crop side, clips per
 # step.
-STAGES = ((0.6, 128, 32), (1.0, 192, 16))
+STAGES = ((0.35, 128, 32), (1.0, 192, 16))
 FULL_STRENGTH_AT = 0.25
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
