@@ -1,0 +1,737 @@
+"""The tracker node over DDS: every transition, prompt and kind of image, right and wrong."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from math import atan, isnan, pi
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+import torch
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import State as Lifecycle
+from lifecycle_msgs.msg import Transition
+from memtrack_ros.msg import TrackedTarget
+from rcl_interfaces.msg import Log
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.nodes import messages
+from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes.frames import nanoseconds
+from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.nodes.tracker_node import TrackerNode, spin
+from memtrack_ros.trackers import State
+from memtrack_ros.weights.files import shipped_file
+
+DEADLINE = 60
+STAGES = count(1)
+SIZE = 320, 240
+BOX = 140, 100, 40, 30
+
+CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
+ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+UNCONFIGURED, INACTIVE = Lifecycle.PRIMARY_STATE_UNCONFIGURED, Lifecycle.PRIMARY_STATE_INACTIVE
+ACTIVE, FINALIZED = Lifecycle.PRIMARY_STATE_ACTIVE, Lifecycle.PRIMARY_STATE_FINALIZED
+
+
+def scene(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray[Any, Any]:
+    """A textured target at BOX (of SIZE) before another texture."""
+    rng = np.random.default_rng(5)
+    ground = cv2.resize(rng.integers(60, 120, (24, 32, 3), np.uint8), SIZE)
+    x, y, w, h = BOX
+    ground[y : y + h, x : x + w] = cv2.resize(rng.integers(130, 255, (6, 8, 3), np.uint8), (w, h))
+    return np.asarray(cv2.resize(ground, (width, height)), np.uint8)
+
+
+FRAME = scene()
+
+
+class Stage(TrackerClient):
+    """A client of the node under test, which runs in this process, and its listeners."""
+
+    def __init__(self, node: TrackerNode, **options: Any) -> None:
+        self.tracker = node
+        self.space = node.get_namespace()
+        options.setdefault('image', f'{self.space}/image')
+        super().__init__(f'{self.space}/memtrack', **options)
+        self.logs: list[str] = []
+        self.health: list[DiagnosticStatus] = []
+        self.create_subscription(Log, '/rosout', self._hear, QoSProfile(depth=1000))
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._feel, 10)
+
+    def _hear(self, log: Log) -> None:
+        if log.name == self.tracker.get_logger().name:
+            self.logs.append(log.msg)
+
+    def _feel(self, diagnostics: DiagnosticArray) -> None:
+        name = f'{self.space[1:]}/memtrack: tracker'
+        self.health += [status for status in diagnostics.status if status.name == name]
+
+    def bring(self, *transitions: int) -> None:
+        """Goes through transitions, which all have to succeed."""
+        for transition in transitions:
+            assert self.change(transition), transition
+
+    def set(self, name: str, value: Any) -> str:
+        """Sets a parameter; the reason why not, or nothing."""
+        result = self.tracker.set_parameters([Parameter(name, value=value)])[0]
+        assert result.successful == (not result.reason)
+        return str(result.reason)
+
+    def send(self, publisher: Any, message: Any) -> Time:
+        """Publishes an image message with a stamp of its own, once somebody listens."""
+        now = self.get_clock().now().to_msg()
+        message.header = Header(stamp=now, frame_id='camera')
+        self.wait_until(lambda: publisher.get_subscription_count() > 0, 'a subscriber')
+        publisher.publish(message)
+        return now
+
+    def shown(self, frame: np.ndarray[Any, Any] = FRAME) -> TrackedTarget:
+        """The target of this frame."""
+        return self.target(self.publish(frame))
+
+    def said(self, text: str) -> int:
+        """How often this was logged."""
+        return sum(text in log for log in self.logs)
+
+    def until(self, ready: Callable[[], Any], what: str) -> None:
+        self.wait_until(lambda: bool(ready()), what, DEADLINE)
+
+
+@contextmanager
+def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
+    """The node in this process, in a namespace NS of its own, with these --ros-args; a client."""
+    space = f'/stage{next(STAGES)}'
+    given = [word.replace('NS', space) for argument in arguments for word in argument.split()]
+    node = TrackerNode(cli_args=['--ros-args', '-r', f'__ns:={space}', *given])
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+    thread = threading.Thread(target=spin, args=[executor])
+    thread.start()
+    try:
+        with Stage(node, **options) as stage:
+            yield stage
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.release()
+        node.destroy_node()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def ros(domain: None) -> Iterator[None]:
+    rclpy.init()
+    yield
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with staged() as made:
+        yield made
+
+
+@pytest.fixture(scope='module')
+def shared() -> Iterator[Stage]:
+    with staged(masks=True, overlays=True) as made:
+        made.bring(CONFIGURE, ACTIVATE)
+        yield made
+
+
+@pytest.fixture
+def active(shared: Stage) -> Stage:
+    """An active node without a target that has seen FRAME."""
+    assert shared.reset().success
+    assert shared.shown().state == State.IDLE
+    return shared
+
+
+# Lifecycle
+
+
+def test_every_transition(stage: Stage) -> None:
+    assert stage.lifecycle() == UNCONFIGURED
+    for transition, state in (
+        (CONFIGURE, INACTIVE),
+        (ACTIVATE, ACTIVE),
+        (DEACTIVATE, INACTIVE),
+        (ACTIVATE, ACTIVE),
+        (DEACTIVATE, INACTIVE),
+        (CLEANUP, UNCONFIGURED),
+        (CONFIGURE, INACTIVE),
+        (CLEANUP, UNCONFIGURED),
+        (CONFIGURE, INACTIVE),
+        (ACTIVATE, ACTIVE),
+        (Transition.TRANSITION_ACTIVE_SHUTDOWN, FINALIZED),
+    ):
+        assert stage.change(transition)
+        assert stage.lifecycle() == state
+    assert stage.tracker.count_subscribers(f'{stage.space}/image') == 0
+    stage.until(
+        lambda: not stage.count_publishers(f'{stage.space}/memtrack/target'), 'the end of ~/target'
+    )
+
+
+@pytest.mark.parametrize('before', [[], [CONFIGURE]])
+def test_shutdown_from_the_other_states(stage: Stage, before: list[int]) -> None:
+    stage.bring(*before)
+    shutdown = (
+        Transition.TRANSITION_INACTIVE_SHUTDOWN
+        if before
+        else Transition.TRANSITION_UNCONFIGURED_SHUTDOWN
+    )
+    assert stage.change(shutdown)
+    assert stage.lifecycle() == FINALIZED
+
+
+def test_an_impossible_transition_is_answered(stage: Stage) -> None:
+    assert not stage.change(ACTIVATE)
+    assert not stage.change(DEACTIVATE)
+    assert not stage.change(99)
+    assert stage.lifecycle() == UNCONFIGURED
+    stage.bring(CONFIGURE)
+    assert not stage.change(CONFIGURE)
+    assert stage.lifecycle() == INACTIVE
+
+
+def test_deactivate_keeps_the_target_and_freezes_the_bank(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    entries = active.shown().memory.entries
+    assert not active.shown().memory.frozen
+    active.bring(DEACTIVATE)
+    assert active.tracker.pipeline.session.tracker.bank.frozen
+    refused = active.init_target(box=BOX)
+    assert not refused.success
+    assert 'activate' in refused.message
+    active.bring(ACTIVATE)
+    target = active.shown()
+    assert target.target_id == target_id
+    assert target.state in (State.TRACKING, State.LOST)
+    assert target.memory.entries >= entries
+    assert not target.memory.frozen
+
+
+def test_reset_of_an_inactive_node(active: Stage) -> None:
+    assert active.init_target(box=BOX).success
+    active.bring(DEACTIVATE)
+    assert active.reset().success
+    active.bring(ACTIVATE)
+    assert active.shown().state == State.IDLE
+
+
+def test_transitions_while_images_flow(shared: Stage) -> None:
+    stop = threading.Event()
+
+    def camera() -> None:
+        while not stop.wait(0.002):
+            message = messages.bgr_to_image(FRAME, Header(stamp=shared.get_clock().now().to_msg()))
+            shared.images.publish(message)
+
+    thread = threading.Thread(target=camera)
+    thread.start()
+    try:
+        for _ in range(20):
+            shared.bring(DEACTIVATE, ACTIVATE)
+    finally:
+        stop.set()
+        thread.join()
+    assert shared.shown().image_width == SIZE[0]
+
+
+def live_tensors() -> dict[int, torch.Tensor]:
+    gc.collect()
+    return {id(thing): thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)}
+
+
+@pytest.mark.parametrize('way', ['cleanup', 'shutdown', 'error'])
+def test_nothing_of_bank_and_model_outlives_its_end(
+    stage: Stage, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = live_tensors()
+    stage.bring(CONFIGURE, ACTIVATE)
+    stage.shown()
+    assert stage.init_target(box=BOX).success
+    assert stage.shown().memory.entries
+    assert len(live_tensors()) > len(before)
+    if way == 'cleanup':
+        stage.bring(DEACTIVATE, CLEANUP)
+    elif way == 'shutdown':
+        stage.bring(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    else:
+        monkeypatch.setattr(stage.tracker, '_activated', Breaking(stage.tracker._activated))
+        assert not stage.change(DEACTIVATE)
+        assert stage.lifecycle() == UNCONFIGURED
+        stage.until(lambda: stage.said('deactivate failed: Traceback'), 'the reason')
+    left = [tuple(tensor.shape) for key, tensor in live_tensors().items() if key not in before]
+    assert left == []
+
+
+class Breaking:
+    """Undoes nothing the first time."""
+
+    def __init__(self, stack: Any) -> None:
+        self.stack, self.closed = stack, 0
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.closed == 1:
+            raise RuntimeError('the middleware fell over')
+        self.stack.close()
+
+
+# Configure that fails
+
+
+def damaged(folder: Path) -> Path:
+    data = bytearray(shipped_file('stmtrack', 'compact').read_bytes())
+    data[-100] ^= 1
+    path = folder / 'damaged.safetensors'
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('argument', 'reason', 'correction'),
+    [
+        ('tracker:=kcf', 'stmtrack', ('tracker', 'stmtrack')),
+        ('variant:=huge', 'compact', ('variant', 'compact')),
+        ('image_transport:=theora', 'raw, compressed', ('image_transport', 'raw')),
+        ('weights:=/nowhere/x.safetensors', '/nowhere/x.safetensors', ('weights', '')),
+        ('weights:=DAMAGED', 'is damaged', ('weights', '')),
+        ('device:=cuda:63', 'cuda:63', ('device', 'cpu')),
+        ('device:=abacus', 'abacus', ('device', 'cpu')),
+        ('memory.max_bytes:=1048576', 'memory.max_bytes', ('memory.max_bytes', 2**30)),
+        ('presence.unseen:=0.9', 'presence.unseen', ('presence.unseen', 0.3)),
+    ],
+)
+def test_what_cannot_be_configured_is_said_and_can_be_corrected(
+    argument: str, reason: str, correction: tuple[str, Any], tmp_path: Path
+) -> None:
+    if 'DAMAGED' in argument:
+        argument = argument.replace('DAMAGED', str(damaged(tmp_path)))
+    with staged(f'-p {argument}') as stage:
+        before = live_tensors()
+        assert not stage.change(CONFIGURE)
+        assert stage.lifecycle() == UNCONFIGURED
+        stage.until(lambda: stage.said('configure failed: '), 'the reason in the log')
+        assert any(reason in log for log in stage.logs if 'configure failed' in log)
+        assert not stage.said('Traceback')
+        assert live_tensors().keys() <= before.keys()
+        stage.until(lambda: any(reason in status.message for status in stage.health), 'diagnosis')
+        assert not stage.set(*correction)
+        stage.bring(CONFIGURE, ACTIVATE)
+        assert stage.shown().state == State.IDLE
+
+
+# Prompts
+
+
+def test_images_before_the_prompt_are_idle(active: Stage) -> None:
+    stamp = active.publish(FRAME)
+    target = active.target(stamp)
+    assert target.header == Header(stamp=stamp, frame_id='camera')
+    assert (target.state, target.target_id, target.tracker) == (State.IDLE, 0, 'stmtrack')
+    assert isnan(target.confidence)
+    assert isnan(target.box.center_x)
+    assert not target.has_mask
+    assert (target.image_width, target.image_height) == SIZE
+    assert target.memory.capacity > 0
+    assert target.memory.bytes > 0
+    assert 0 < target.processing_time < target.image_age < DEADLINE
+
+
+def corners(box: Any) -> np.ndarray[Any, Any]:
+    return OrientedBox(box.center_x, box.center_y, box.size_x, box.size_y, box.theta).corners()
+
+
+X, Y, W, H = BOX
+MASK = np.zeros(SIZE[::-1], np.uint8)
+MASK[Y : Y + H, X : X + W] = 1
+
+
+@pytest.mark.parametrize(
+    'prompt',
+    [
+        {'box': BOX},
+        {'box': OrientedBox(X + (H - 1) / 2, Y + (H - 1) / 2, H, H, pi / 4)},
+        {'box': np.array(BOX) / [*SIZE, *SIZE], 'normalized': True},
+        {'mask': MASK},
+        {'point': (X + W / 2, Y + H / 2)},
+        {'point': ((X + W / 2) / SIZE[0], (Y + H / 2) / SIZE[1]), 'normalized': True},
+    ],
+    ids=['box', 'turned box', 'normalized box', 'mask', 'point', 'normalized point'],
+)
+def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, Any]) -> None:
+    answer = active.init_target(**prompt, tracker='stmtrack')
+    assert answer.success, answer.message
+    stamp = active.publish(FRAME)
+    target = active.target(stamp)
+    assert target.header == Header(stamp=stamp, frame_id='camera')
+    assert target.target_id == answer.target_id > 0
+    assert target.state == State.TRACKING
+    assert 0 <= target.confidence <= 1
+    assert target.frames_tracked > 0
+    assert target.last_seen == stamp
+    centre = target.box.center_x, target.box.center_y
+    assert centre == pytest.approx((X + W / 2, Y + H / 2), abs=30)
+    assert target.roi[2] > 0
+    assert target.memory.writes > 0
+    overlay = messages.image_to_bgr(active.overlay(stamp))
+    assert overlay.shape == FRAME.shape
+    assert not np.array_equal(overlay, FRAME)
+    if target.has_mask:
+        mask = active.mask(stamp)
+        assert mask.header == target.header
+        seen = messages.image_to_mask(mask)
+        assert seen.shape == SIZE[::-1]
+        assert np.count_nonzero(seen) == target.mask_area
+        assert set(np.unique(np.frombuffer(mask.data, np.uint8))) <= {0, 255}
+
+
+@pytest.mark.parametrize(
+    ('prompt', 'reason'),
+    [
+        ({'box': (400, 100, 40, 30)}, '320 x 240'),
+        ({'box': (140, 100, 0, 30)}, 'pixels'),
+        ({'box': (140, 100, -5, 30)}, 'pixels'),
+        ({'box': (float('nan'), 100, 40, 30)}, 'give a finite number'),
+        ({'box': OrientedBox(900, 900, 40, 30, 0.3)}, 'covers no pixel of the 320x240 image'),
+        ({'box': BOX, 'normalized': True}, 'lies outside 0..1'),
+        ({'mask': MASK[:-1]}, '320 x 239'),
+        ({'mask': np.zeros_like(MASK)}, 'mark'),
+        ({'point': (-3, 10)}, 'outside'),
+        ({'box': BOX, 'tracker': 'samn'}, "'samn' is not the configured one, 'stmtrack'"),
+        ({'box': BOX, 'stamp': Time(sec=1)}, '1.000000000 is kept, only'),
+    ],
+)
+def test_a_bad_prompt_is_refused_and_the_earlier_target_stays(
+    active: Stage, prompt: dict[str, Any], reason: str
+) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.shown()
+    refusal = active.init_target(**prompt)
+    assert not refusal.success
+    assert refusal.target_id == 0
+    assert reason in refusal.message
+    after = active.shown()
+    assert after.target_id == before.target_id == target_id
+    assert after.state == before.state
+    assert after.frames_tracked == before.frames_tracked + 1
+    assert after.memory.entries >= before.memory.entries
+
+
+def test_a_prompt_needs_an_active_node_and_an_image(stage: Stage) -> None:
+    refusal = stage.init_target(box=BOX)
+    assert (refusal.success, 'configure and activate' in refusal.message) == (False, True)
+    assert not stage.reset().success
+    stage.bring(CONFIGURE)
+    refusal = stage.init_target(box=BOX)
+    assert (refusal.success, 'activate it' in refusal.message) == (False, True)
+    stage.bring(ACTIVATE)
+    refusal = stage.init_target(box=BOX)
+    assert (refusal.success, 'no image has come yet' in refusal.message) == (False, True)
+    stage.shown()
+    assert stage.init_target(box=BOX).success
+
+
+def test_two_prompts_in_a_row(active: Stage) -> None:
+    first = active.init_target(box=BOX)
+    second = active.init_target(box=(20, 20, 30, 30))
+    assert second.target_id > first.target_id
+    target = active.shown()
+    assert target.target_id == second.target_id
+    assert target.frames_tracked <= 2
+
+
+def test_a_stamped_prompt_is_for_its_own_image(active: Stage) -> None:
+    moved = np.roll(FRAME, 60, axis=1)
+    first = active.publish(FRAME)
+    active.target(first)
+    second = active.publish(moved)
+    active.target(second)
+    answer = active.init_target(box=(X + 60, Y, W, H), stamp=second)
+    assert answer.stamp == second
+    answer = active.init_target(box=BOX, stamp=first)
+    assert (answer.success, answer.stamp) == (True, first)
+    newest = active.init_target(box=(X + 60, Y, W, H))
+    assert newest.stamp == second
+
+
+def test_the_ring_holds_as_many_images_as_configured() -> None:
+    with staged('-p frames.ring:=2') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stamps = []
+        for _ in range(3):
+            stamps.append(stage.publish(FRAME))
+            stage.target(stamps[-1])
+        refusal = stage.init_target(box=BOX, stamp=stamps[0])
+        span = [f'{nanoseconds(stamp) / 1e9:.9f}' for stamp in stamps]
+        assert f'{span[0]} is kept, only 2 from {span[1]} to {span[2]}' in refusal.message
+        assert stage.init_target(box=BOX, stamp=stamps[1]).success
+
+
+def test_reset_forgets_the_target(active: Stage) -> None:
+    assert active.init_target(box=BOX).success
+    assert active.shown().state != State.IDLE
+    assert active.reset().success
+    target = active.shown()
+    assert (target.state, target.target_id, target.memory.entries) == (State.IDLE, 0, 0)
+    assert target.last_seen == Time()
+
+
+# Images
+
+
+def wrong(**fields: Any) -> Image:
+    message = messages.bgr_to_image(FRAME, Header())
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize(
+    ('message', 'reason'),
+    [
+        (wrong(step=5), 'step 5 is below'),
+        (wrong(step=4000), 'not step 4000 times height 240'),
+        (wrong(data=[]), 'the image is empty (320x240, 0 bytes)'),
+        (wrong(width=0, height=0), 'the image is empty (0x0'),
+        (wrong(encoding='nv21'), "'nv21'"),
+    ],
+    ids=['small step', 'large step', 'no data', 'no size', 'encoding'],
+)
+def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
+    active: Stage, message: Image, reason: str
+) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.shown()
+    for _ in range(3):
+        target = active.target(active.send(active.images, message))
+        assert (target.state, target.target_id) == (State.ERROR, target_id)
+        assert isnan(target.confidence)
+        assert (target.image_width, target.image_height) == (message.width, message.height)
+    after = active.shown()
+    assert (after.state, after.target_id) == (before.state, target_id)
+    assert after.frames_tracked == before.frames_tracked + 1
+    active.until(lambda: active.said(reason), 'the reason in the log')
+    assert active.said(reason) == 1
+
+
+def test_a_prompt_on_a_bad_image_is_refused(active: Stage) -> None:
+    stamp = active.send(active.images, wrong(step=5))
+    assert active.target(stamp).state == State.ERROR
+    refusal = active.init_target(box=BOX)
+    assert (refusal.success, 'step 5 is below' in refusal.message) == (False, True)
+
+
+def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    session = active.tracker.pipeline.session
+
+    def fail(frame: Any) -> None:
+        raise RuntimeError('out of memory')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, 'step', fail)
+        for _ in range(2):
+            assert active.shown().state == State.ERROR
+    with monkeypatch.context() as patch:
+        patch.setattr(session, 'remember', lambda: fail(None))
+        assert active.shown().target_id == target_id
+    assert active.shown().target_id == target_id
+    active.until(lambda: active.said('RuntimeError: out of memory'), 'the reason in the log')
+    assert active.said('RuntimeError: out of memory') == 1
+
+
+def test_resolution_changes_in_mid_stream(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    for size in (SIZE, (640, 480), (160, 120), SIZE):
+        stamp = active.publish(scene(*size))
+        target = active.target(stamp)
+        assert (target.state, target.target_id) == (State.TRACKING, target_id)
+        assert (target.image_width, target.image_height) == size
+        scale = size[0] / SIZE[0]
+        centre = target.box.center_x / scale, target.box.center_y / scale
+        assert centre == pytest.approx((X + W / 2, Y + H / 2), abs=30)
+        if target.has_mask:
+            assert (active.mask(stamp).width, active.mask(stamp).height) == size
+
+
+def test_a_camera_that_goes_and_comes_back(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    active.shown()
+    active.destroy_publisher(active.images)
+    active.until(
+        lambda: not active.tracker.count_publishers(f'{active.space}/image'),
+        'the end of the camera',
+    )
+    active.until(
+        lambda: any(
+            f'no image has come on {active.space}/image' in status.message
+            for status in active.health
+        ),
+        'the warning',
+    )
+    active.images = active.create_publisher(Image, f'{active.space}/image', QoSProfile(depth=10))
+    target = active.shown()
+    assert (target.state, target.target_id) == (State.TRACKING, target_id)
+
+
+def test_images_that_come_faster_than_they_are_processed_are_dropped_and_counted(
+    active: Stage,
+) -> None:
+    active.bring(DEACTIVATE, ACTIVATE)
+    pipeline = active.tracker.pipeline
+    with pipeline.turn():  # as long as a prompt has the session, no image is processed
+        stamps = []
+        while len(stamps) < 4:
+            stamps.append(active.publish(FRAME))
+            active.until(lambda: pipeline.frames.received == len(stamps), 'the image')
+    target = active.target(stamps[-1])
+    answered = [nanoseconds(stamp) in active.targets for stamp in stamps]
+    assert answered == [False, False, False, True]
+    assert target.frames_dropped == 3
+
+
+def test_every_image_is_answered_in_order_with_its_own_header(active: Stage) -> None:
+    assert active.init_target(box=BOX).success
+    stamps = []
+    for _ in range(5):
+        stamps.append(active.publish(FRAME))
+        active.target(stamps[-1])
+    keys = list(active.targets)
+    assert keys[-5:] == [nanoseconds(stamp) for stamp in stamps]
+
+
+def test_stamps_of_a_time_to_come_have_no_age(active: Stage) -> None:
+    stamp = active.get_clock().now().to_msg()
+    stamp.sec += 1000
+    assert isnan(active.target(active.publish(FRAME, stamp)).image_age)
+    target = active.shown()  # back in time
+    assert 0 < target.image_age < DEADLINE
+    refusal = active.init_target(box=BOX, stamp=stamp)
+    assert 'only 1 from' in refusal.message
+
+
+def test_compressed_images_and_remapped_topics() -> None:
+    with staged('-p image_transport:=compressed -r image:=/front/image_raw') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        camera = stage.create_publisher(CompressedImage, '/front/image_raw/compressed', 10)
+        ok, png = cv2.imencode('.png', FRAME)
+        assert ok
+        message = CompressedImage(format='png', data=array('B', png.tobytes()))
+        assert stage.target(stage.send(camera, message)).state == State.IDLE
+        assert stage.init_target(box=BOX).success
+        assert stage.target(stage.send(camera, message)).image_width == SIZE[0]
+        message.data = array('B', bytes(10))
+        target = stage.target(stage.send(camera, message))
+        assert (target.state, target.image_width) == (State.ERROR, 0)
+    with staged('-p image_transport:=compressed -r image/compressed:=/front/jpeg') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.until(lambda: stage.count_subscribers('/front/jpeg'), 'the subscription')
+
+
+def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
+    info = CameraInfo(width=SIZE[0], height=SIZE[1], distortion_model='plumb_bob', d=[0.0] * 5)
+    info.k = [200.0, 0.0, 100.0, 0.0, 200.0, 100.0, 0.0, 0.0, 1.0]
+    with staged('-r image:=/front/image_raw', image='/front/image_raw') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        target = stage.shown()
+        assert not target.bearing_valid
+        assert isnan(target.bearing_x)
+        camera_info = stage.create_publisher(CameraInfo, '/front/camera_info', 10)
+        stage.send(camera_info, info)
+        stage.until(lambda: stage.tracker.pipeline.calibration, 'the calibration')
+        target = stage.shown()
+        assert target.bearing_valid
+        assert target.bearing_x == pytest.approx(atan((target.box.center_x - 100) / 200), abs=1e-4)
+        assert target.bearing_y == pytest.approx(atan((target.box.center_y - 100) / 200), abs=1e-4)
+    with staged('-r camera_info:=/calibration') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.until(lambda: stage.count_subscribers('/calibration'), 'the subscription')
+
+
+def test_quality_of_service_can_be_overridden() -> None:
+    with staged(
+        '-p qos_overrides.NS/image.subscription.reliability:=reliable',
+        '-p qos_overrides.NS/image.subscription.depth:=5',
+        '-p qos_overrides.NS/memtrack/overlay.publisher.reliability:=best_effort',
+    ) as stage:
+        stage.bring(CONFIGURE, ACTIVATE, DEACTIVATE, ACTIVATE)
+        (image,) = stage.tracker.get_subscriptions_info_by_topic(f'{stage.space}/image')
+        assert image.qos_profile.reliability.name == 'RELIABLE'
+        (overlay,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/overlay')
+        assert overlay.qos_profile.reliability.name == 'BEST_EFFORT'
+        (target,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/target')
+        assert target.qos_profile.reliability.name == 'RELIABLE'
+    with staged('-p qos_overrides.NS/image.subscription.reliability:=sometimes') as stage:
+        stage.bring(CONFIGURE)
+        assert not stage.change(ACTIVATE)
+        assert stage.lifecycle() == INACTIVE
+        stage.until(lambda: stage.said('activate failed: '), 'the reason')
+
+
+# Diagnostics and the process
+
+
+def test_diagnostics(active: Stage) -> None:
+    assert active.init_target(box=BOX).success
+    active.shown()
+
+    def healthy() -> DiagnosticStatus | None:
+        active.shown()
+        latest = active.health[-1] if active.health else None
+        return latest if latest and latest.message == 'TRACKING' else None
+
+    active.until(healthy, 'a healthy status')
+    status = next(status for status in reversed(active.health) if status.message == 'TRACKING')
+    assert status.level == DiagnosticStatus.OK
+    values = {value.key: value.value for value in status.values}
+    assert (values['state'], values['device'], values['tracker']) == ('TRACKING', 'cpu', 'stmtrack')
+    assert float(values['frames per second']) > 0
+    assert float(values['image age [s]']) > 0
+    assert int(values['memory entries']) > 0
+    assert int(values['memory bytes']) > 0
+    assert {'images dropped', 'images missing', 'memory capacity'} <= values.keys()
+    active.target(active.send(active.images, wrong(step=5)))
+    active.until(
+        lambda: any(
+            status.level == DiagnosticStatus.ERROR and 'step 5 is below' in status.message
+            for status in active.health
+        ),
+        'the error',
+    )
+
+
+def test_the_process_ends_on_interrupt_and_on_wrong_parameters(domain: None) -> None:
+    with NodeProcess('tracker_node', {'frames.ring': 'many'}) as process:
+        assert process.wait(DEADLINE) == 1
+        assert 'frames.ring' in process.output()
+        assert 'Traceback' not in process.output()
+    with NodeProcess('tracker_node', {}, {'__node': 'other'}) as process:
+        with TrackerClient('/other', check=process.check) as client:
+            assert client.change(CONFIGURE)
+            assert client.change(ACTIVATE)
+            client.target(client.publish(FRAME))
+            process.stop()
+        assert process.code == 0
+        assert 'Traceback' not in process.output()
