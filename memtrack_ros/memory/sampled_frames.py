@@ -13,27 +13,26 @@ SEGMENTS = 4
 READ = SEGMENTS + 2  # N of the paper: the first, the last and one frame a segment
 
 
-def representative_frames(count: int, last_is_confident: bool) -> list[int]:
-    """Numbers (from 1) of the frames to read after `count` were memorised.
+def representative_frames(count: int) -> list[int]:
+    """Numbers (from 1) of the frames to read after `count` were memorised, besides the last.
 
-    The authors' rule: all while there are at most SEGMENTS; then the first and the middle of each
-    of
-    SEGMENTS equal segments, each once, and besides these the last if its score was confident (so
-    that of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
+    The authors' rule: all while there are at most SEGMENTS, then the first and the middle of each
+    of SEGMENTS equal segments. The last one is read besides these if its score was confident (so that
+    of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
     """
     if count <= SEGMENTS:
         return list(range(1, count + 1))
     duration = count // SEGMENTS
-    middles = {i * duration + duration // 2 + 1 for i in range(SEGMENTS)}
-    return sorted({1} | middles) + [count] * last_is_confident
+    return sorted({1} | {i * duration + duration // 2 + 1 for i in range(SEGMENTS)})
 
 
 class SampledFrames(Bank):
     """Features of memorised frames, (capacity, C, H * W), key and value at once.
 
-    Below capacity the rule is the paper's. When full, every second frame is thinned out; the first
-    and the newest stay. A representative frame that was thinned out is stood in for by the stored
-    frame nearest to it in time.
+    Below capacity the rule is the paper's. When full, every second frame is thinned out, and from
+    then on only every second one stays once it is no longer the newest, and so on: what is stored
+    is spread evenly over the whole stream, the first frame and the newest among it. A
+    representative frame that is not stored is stood in for by the one nearest to it in time.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class SampledFrames(Bank):
         self.confident = confident
         self._features = torch.zeros(capacity, channels, cells, device=device)
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
+        self._stride = 1  # of the numbers of the frames that stay
         self._last_score = 0.0
 
     @property
@@ -61,6 +61,7 @@ class SampledFrames(Bank):
     def clear(self) -> None:
         """Forget all frames."""
         self._numbers = np.empty(0, np.int64)
+        self._stride = 1
         self.writes = self.refused = 0
 
     def write(self, features: Tensor, score: float) -> None:
@@ -68,6 +69,8 @@ class SampledFrames(Bank):
         if self.frozen:
             self.refuse()
             return
+        if self.entries and (self._numbers[-1] - 1) % self._stride:
+            self._numbers = self._numbers[:-1]
         if self.entries == self.capacity:
             self._thin_out()
         self._features[self.entries] = features.flatten(1)
@@ -98,15 +101,17 @@ class SampledFrames(Bank):
         )
 
     def _slots(self) -> NDArray[np.int64]:
-        """Indices into the store of the frames nearest to the representative ones."""
+        """Places in the store of the frames nearest to the representative ones, then the last."""
         if not self.entries:
             return np.empty(0, np.int64)
-        wanted = representative_frames(self.writes, self._last_score > self.confident)
-        distance = np.abs(self._numbers[:, None] - np.array(wanted))
-        return np.asarray(distance.argmin(0), np.int64)
+        distance = np.abs(self._numbers[:, None] - np.array(representative_frames(self.writes)))
+        slots = np.unique(distance.argmin(0))
+        read_last = self.writes > SEGMENTS and self._last_score > self.confident
+        return np.append(slots, self.entries - 1) if read_last else slots
 
     def _thin_out(self) -> None:
-        keep = np.union1d(np.arange(0, self.entries, 2), [self.entries - 1])
+        self._stride *= 2
+        keep = np.flatnonzero((self._numbers - 1) % self._stride == 0)
         kept = self._features[torch.from_numpy(keep).to(self._features.device)]
         self._features[: len(keep)] = kept
         self._numbers = self._numbers[keep]

@@ -195,7 +195,7 @@ class Scenes:
         return self._layer(canvas, replace(path, base=base))
 
     def _carrier(self, behind: Layer, other: Tensor, target: Path) -> Layer:
-        """What is behind the target, in every third scene a larger thing that the target is part of."""
+        """What is behind the target; in every third scene a larger thing that it is part of."""
         carries = chance(self.generator, 0.33, self.count)
         shift = uniform(self.generator, -0.4, 0.4, self.count, 2)
         growth = uniform(self.generator, 0.5, 1.1, self.count, 1)

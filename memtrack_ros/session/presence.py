@@ -33,8 +33,10 @@ class PresenceFilter:
             if self._unseen >= settings.unseen_frames:
                 self.state, self._seen = State.OCCLUDED, 0
             return self.state
-        self._unseen += 1
-        self._seen = self._seen + 1 if confidence >= settings.seen else 0
+        if confidence >= settings.seen:
+            self._seen += 1
+        else:
+            self._seen, self._unseen = 0, self._unseen + 1
         if self._seen >= settings.seen_frames:
             self.state, self._unseen = State.TRACKING, 0
         elif self._unseen >= settings.lost_frames:

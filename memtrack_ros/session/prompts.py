@@ -13,6 +13,7 @@ from memtrack_ros.trackers.tracker import Prompt, Target
 
 SMALLEST = 3  # pixels: the least side of a target inside the image
 LOOK = 160  # pixels: the side at which the surroundings of a point are segmented
+SEED = 4  # pixels of these: radius of what is surely the target
 
 
 def resolve(frame: Pixels, prompt: Prompt) -> Target:
@@ -85,23 +86,34 @@ def _segment_at(frame: Pixels, point: Floats) -> Pixels:
     left, top = (max(int(c) - half, 0) for c in point)
     around = frame[top : int(point[1]) + half, left : int(point[0]) + half]
     scale = LOOK / max(around.shape[:2])
-    small = cv2.resize(around, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    x, y = (round(float(c)) for c in (point - [left, top]) * scale)
-    x, y = min(x, small.shape[1] - 1), min(y, small.shape[0] - 1)
-    guess = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
-    cv2.circle(guess, (x, y), LOOK * 2 // 5, cv2.GC_PR_BGD, -1)
-    cv2.circle(guess, (x, y), LOOK // 6, cv2.GC_PR_FGD, -1)
-    cv2.circle(guess, (x, y), LOOK // 40, cv2.GC_FGD, -1)
-    cv2.grabCut(small, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-    object_here = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    labels = cv2.connectedComponents(object_here)[1]
-    part = np.where(labels == labels[y, x], 255, 0).astype(np.uint8)
-    mask = np.zeros((height, width), np.uint8)
-    back = cv2.resize(part, around.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    mask[top : top + back.shape[0], left : left + back.shape[1]] = np.where(back > 127, 255, 0)
-    if cv2.countNonZero(mask) < SMALLEST**2:
+    size = tuple(max(1, round(n * scale)) for n in around.shape[1::-1])
+    seed_x, seed_y = np.minimum((point - [left, top]) * scale, np.array(size) - 1).astype(int)
+    small = np.asarray(cv2.resize(around, size, interpolation=cv2.INTER_AREA), np.uint8)
+    part = _grab(small, int(seed_x), int(seed_y))
+    if cv2.countNonZero(part) < 2 * np.pi * SEED**2:
         raise PromptError(
             f'Nothing stands out around the point {point.tolist()}; '
             'point at the middle of the target or give a box.'
         )
+    back = cv2.resize(part, around.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros((height, width), np.uint8)
+    mask[top : top + back.shape[0], left : left + back.shape[1]] = np.where(back > 127, 255, 0)
     return mask
+
+
+def _grab(image: Pixels, x: int, y: int) -> Pixels:
+    """The object of `image` at (x, y): uint8 0/255 of its size, contrast stretched first."""
+    bright = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)  # type: ignore[call-overload]
+    guess = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
+    for radius, kind in (
+        (LOOK * 2 // 5, cv2.GC_PR_BGD),
+        (LOOK // 6, cv2.GC_PR_FGD),
+        (SEED, cv2.GC_FGD),
+    ):
+        cv2.circle(guess, (x, y), radius, kind, -1)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(bright, guess, (0, 0, 0, 0), *models, 4, cv2.GC_INIT_WITH_MASK)
+    labels = cv2.connectedComponents(np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))[
+        1
+    ]
+    return np.where(labels == labels[y, x], 255, 0).astype(np.uint8)
