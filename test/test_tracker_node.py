@@ -722,6 +722,19 @@ def test_diagnostics(active: Stage) -> None:
     )
 
 
+def test_lost_images_are_a_warning_with_its_remedy(active: Stage) -> None:
+    active.tracker.pipeline.frames.lost += 7
+    active.until(
+        lambda: any(
+            status.level == DiagnosticStatus.WARN
+            and '7 images' in status.message
+            and 'shared-memory profile' in status.message
+            for status in active.health
+        ),
+        'the warning',
+    )
+
+
 def test_the_process_ends_on_interrupt_and_on_wrong_parameters(domain: None) -> None:
     with NodeProcess('tracker_node', {'frames.ring': 'many'}) as process:
         assert process.wait(DEADLINE) == 1

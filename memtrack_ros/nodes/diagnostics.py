@@ -44,7 +44,7 @@ class Health:
             if lost:
                 warning = f'{lost} images on {frames.topic} were lost on their way: {REMEDY}'
             elif not received:
-                warning = f'no image has come on {frames.topic} for {seconds:.0f} s'
+                warning = f'no image has come on {frames.topic} in {seconds:g} s'
             values |= {
                 'frames per second': self._processed(pipeline.processed) / seconds,
                 'image age [s]': pipeline.image_age,
