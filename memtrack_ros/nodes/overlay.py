@@ -28,9 +28,14 @@ def draw(frame: NDArray[np.uint8], estimate: Estimate) -> NDArray[np.uint8]:
     stroke = max(1, height // 240)
     if estimate.mask is not None:
         x, y, w, h = cv2.boundingRect(estimate.mask)
-        part = picture[y : y + h, x : x + w]
-        tinted = cv2.addWeighted(part, 0.55, np.full_like(part, colour), 0.45, 0)
-        cv2.copyTo(tinted, estimate.mask[y : y + h, x : x + w], part)
+        part, mask = picture[y : y + h, x : x + w], estimate.mask[y : y + h, x : x + w]
+        if w:
+            tinted = cv2.addWeighted(part, 0.65, np.full_like(part, colour), 0.35, 0)
+            cv2.copyTo(tinted, mask, part)
+        # A line around it shows on a ground of its own colour, too.
+        outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        for ink, width in (((0, 0, 0), stroke + 2), (colour, stroke)):
+            cv2.drawContours(picture, outlines, -1, ink, width, cv2.LINE_AA, offset=(x, y))
     if estimate.box is not None:
         corners = np.round(estimate.box.corners() * 2**_SUBPIXEL_BITS).astype(np.int32)
         cv2.polylines(picture, [corners], True, colour, stroke, cv2.LINE_AA, _SUBPIXEL_BITS)

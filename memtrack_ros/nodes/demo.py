@@ -1,0 +1,356 @@
+"""The whole way from camera to target, shown: python -m memtrack_ros.nodes.demo.
+
+Starts the camera node and the tracker node as processes in a ROS domain of their own, prompts the
+target through the service with the truth of an early image, and follows it through five drawn
+scenes at the camera's real rate; or, with --video and --box, through a video. Writes overlay.mp4
+and contact_sheet.png and prints a table.
+
+The IoU of a scene is that of the target's roi with the truth, both axis-aligned, averaged over the
+images that the tracker processed after the one it was prompted on. Images in which nothing of the
+target is to be seen are left out. An image that came while the tracker was busy is no failure: the
+table shows how many of those sent were processed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from bisect import bisect_right
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+
+import cv2
+import numpy as np
+import rclpy
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from memtrack_ros import scenes
+from memtrack_ros.errors import MemtrackError
+from memtrack_ros.geometry import boxes
+from memtrack_ros.msg import TrackedTarget
+from memtrack_ros.nodes import messages, processes, sources
+from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes.film import Film, Moment, Strip, Thumbnails, contact_sheet
+from memtrack_ros.nodes.frames import nanoseconds
+from memtrack_ros.nodes.messages import Frame
+from memtrack_ros.nodes.processes import NodeProcess
+
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Table
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
+
+FRAMES = 300
+"""Images of a drawn scene: ten seconds."""
+
+ENOUGH = 0.5
+"""The mean IoU below which the demo fails."""
+
+CAMERA = '/camera'
+TRACKER = '/memtrack'
+MOMENTS = 6
+PREPARING = 300.0
+"""Seconds that drawing a scene ahead may take."""
+PROMPT_TRIES = 20
+LAST_IMAGE = 3.0
+"""Seconds to wait for the answer to the last image; it may have been lost."""
+
+Box = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the tracker said to one image; received in nanoseconds, as stamps are."""
+
+    received: int
+    target_id: int
+    state: int
+    roi: Box
+
+
+@dataclass
+class Take:
+    """What came while one scene or video was played, by stamp in nanoseconds."""
+
+    title: str
+    camera: dict[str, str | float]
+    """Parameters of the camera node."""
+    box: Box | None = None
+    """To prompt with on the first image; without one it is done with the truth."""
+    frames: int | None = None
+    """How many images there will be, where that is known."""
+    sent: list[int] = field(default_factory=list)
+    truths: dict[int, Box] = field(default_factory=dict)
+    """The boxes of images in which the target is seen."""
+    answers: dict[int, Answer] = field(default_factory=dict)
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    filmed: int = 0
+    target_id: int = 0
+    prompted: int = 0
+
+    def followed(self) -> dict[int, Answer]:
+        """The answers to images after the one of the prompt."""
+        return {
+            stamp: answer
+            for stamp, answer in list(self.answers.items())
+            if stamp > self.prompted and answer.target_id == self.target_id
+        }
+
+    def ious(self) -> dict[int, float]:
+        """Overlap with the truth by stamp, of those of them in which the target is seen."""
+        return {
+            stamp: float(np.nan_to_num(boxes.iou(answer.roi, self.truths[stamp])))
+            for stamp, answer in self.followed().items()
+            if stamp in self.truths
+        }
+
+    def iou(self) -> float:
+        """The mean of these."""
+        return mean(self.ious().values())
+
+    def latency(self) -> float:
+        """Median seconds from an image's stamp to the receipt of its target."""
+        return median(answer.received - stamp for stamp, answer in self.followed().items()) / 1e9
+
+    def rate(self) -> float:
+        """Processed images per second."""
+        stamps = sorted(self.followed())
+        return (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9
+
+    def strip(self) -> Strip:
+        """Its row of the contact sheet."""
+        ious = self.ious()
+        moments = []
+        for stamp, picture in self.thumbnails.spread(MOMENTS, self.prompted):
+            caption = f'{(stamp - self.sent[0]) / 1e9:.1f} s'
+            if stamp in ious:
+                caption += f'   IoU {ious[stamp]:.2f}'
+            elif stamp == self.prompted:
+                caption += '   prompted'
+            elif self.truths:
+                caption += '   out of sight'
+            moments.append(Moment(picture, caption))
+        title = f'{self.title}   mean IoU {self.iou():.2f}' if ious else self.title
+        return Strip(title, moments)
+
+
+class Recorder:
+    """Fills the take at hand with what camera and tracker publish."""
+
+    def __init__(self, client: TrackerClient, film: Film) -> None:
+        self.take = Take('', {})
+        self.client = client
+        self.tracker = ''
+        """Its name, once it has answered."""
+        self._film = film
+        small = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+        for kind, topic, receive, qos in (
+            (CameraInfo, f'{CAMERA}/camera_info', self._sent, small),
+            (TrackedTarget, f'{CAMERA}/camera/truth', self._truth, QoSProfile(depth=100)),
+            (TrackedTarget, f'{TRACKER}/target', self._target, QoSProfile(depth=100)),
+            (Image, f'{TRACKER}/overlay', self._overlay, QoSProfile(depth=10)),
+        ):
+            client.create_subscription(kind, topic, receive, qos)
+
+    def _sent(self, info: CameraInfo) -> None:
+        self.take.sent.append(nanoseconds(info.header.stamp))
+
+    def _truth(self, truth: TrackedTarget) -> None:
+        if truth.state == TrackedTarget.TRACKING:
+            self.take.truths[nanoseconds(truth.header.stamp)] = np.asarray(truth.roi, float)
+
+    def _target(self, target: TrackedTarget) -> None:
+        self.tracker = target.tracker
+        received = self.client.get_clock().now().nanoseconds
+        self.take.answers[nanoseconds(target.header.stamp)] = Answer(
+            received, target.target_id, target.state, np.asarray(target.roi, float)
+        )
+
+    def _overlay(self, image: Image) -> None:
+        """Films it for as long as it took since the last one: the film runs at the real rate."""
+        take, stamp = self.take, nanoseconds(image.header.stamp)
+        number = bisect_right(take.sent, stamp)
+        if number > take.filmed and take.sent[number - 1] == stamp:
+            picture = messages.image_to_bgr(image)
+            self._film.add(picture, number - take.filmed)
+            take.filmed = number
+            truth = take.truths.get(stamp, take.box if number == 1 else None)
+            take.thumbnails.add(stamp, picture if truth is None else _outlined(picture, truth))
+
+
+def _outlined(picture: Frame, box: Box) -> Frame:
+    """A copy with a thin white line around the box."""
+    first = np.round(box[:2]).astype(int) - 1
+    last = np.round(box[:2] + box[2:]).astype(int)
+    outlined = picture.copy()
+    cv2.rectangle(outlined, first.tolist(), last.tolist(), (255, 255, 255), 1)
+    return outlined
+
+
+def follow(take: Take, recorder: Recorder, tracker: NodeProcess, progress: Progress) -> None:
+    """Plays a scene or video to the tracker and records what it answers.
+
+    Raises MemtrackError: a process died, the prompt was refused, the tracker answered nothing.
+    """
+    client = recorder.client
+    bar = progress.add_task(take.title, total=None, state='preparing the camera')
+    client.reset()
+    recorder.take = take
+    # It begins when the tracker and this node listen.
+    parameters = {**take.camera, 'loop': False, 'wait_for_nodes': 2}
+    with NodeProcess('camera_node', parameters, {'__ns': CAMERA}, finite=True) as camera:
+
+        def check() -> None:
+            tracker.check()
+            camera.check()
+            progress.update(bar, completed=len(take.answers))
+
+        client.check = check
+        client.wait_until(lambda: bool(take.sent), 'an image of the camera', PREPARING)
+        progress.update(bar, total=take.frames, state='following')
+        _prompt(take, client)
+        client.wait_until(lambda: camera.code is not None, 'the end of the camera', math.inf)
+        last = take.sent[-1]
+        with suppress(TimeoutError):
+            client.wait_until(lambda: last in take.answers, 'the last target', LAST_IMAGE)
+            client.wait_until(lambda: take.filmed == len(take.sent), 'its overlay', LAST_IMAGE)
+    client.check = tracker.check
+    progress.update(bar, total=len(take.sent), completed=len(take.answers), state='done')
+    if len(take.followed()) < 2 or (take.truths and not take.ious()):
+        raise MemtrackError(f'{take.title}: the tracker is too slow to answer any image in time')
+
+
+def _prompt(take: Take, client: TrackerClient) -> None:
+    """Sets the target; tries again while the tracker does not have the image yet."""
+    if take.box is None:
+        client.wait_until(lambda: bool(take.truths), 'an image in which the target is seen')
+    for _ in range(PROMPT_TRIES):
+        stamp, box = take.sent[0], take.box
+        if box is None:
+            stamp = next(reversed(take.truths))
+            box = take.truths[stamp]
+        answer = client.init_target(box=box, stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9))
+        if answer.success:
+            take.target_id, take.prompted = answer.target_id, stamp
+            return
+        time.sleep(0.05)
+    raise MemtrackError(f'{take.title}: {answer.message}')
+
+
+def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
+    """What is to be played and at what rate the film runs.
+
+    Raises ConfigurationError for a video that cannot be read.
+    """
+    if video is not None:
+        rate = sources.video(video, loop=False).rate
+        return [Take(video.name, {'source': str(video.resolve())}, box=box)], rate
+    scenes_ = [
+        Take(f'scene {number}', {'seed': seed, 'frames': FRAMES}, frames=FRAMES)
+        for number, seed in enumerate(scenes.DEMO_SEEDS, 1)
+    ]
+    return scenes_, sources.DEFAULT_RATE
+
+
+def show(console: Console, takes: list[Take]) -> None:
+    """Prints the table."""
+    drawn = any(take.truths for take in takes)
+    table = Table('', 'frames', 'frames/s', 'latency [ms]', *['box IoU'] * drawn)
+    for column in table.columns[1:]:
+        column.justify = 'right'
+    for take in takes:
+        table.add_row(
+            take.title,
+            f'{len(take.answers)} of {len(take.sent)}',
+            f'{take.rate():.1f}',
+            f'{take.latency() * 1e3:.0f}',
+            *[f'{take.iou():.2f}'] * drawn,
+        )
+    console.print(table)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """The demo; the exit code says whether the target was followed well enough."""
+    played, rate = takes(arguments.video, arguments.box)
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    processes.isolate()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TextColumn('{task.completed:.0f} {task.fields[state]}'),
+    )
+    with ExitStack() as stack:
+        stack.callback(rclpy.try_shutdown)
+        film = stack.enter_context(closing(Film(out / 'overlay.mp4', rate)))
+        parameters = {'tracker': arguments.tracker} if arguments.tracker else {}
+        remappings = {'image': f'{CAMERA}/image_raw'}
+        tracker = stack.enter_context(NodeProcess('tracker_node', parameters, remappings))
+        client = stack.enter_context(TrackerClient(TRACKER, check=tracker.check))
+        recorder = Recorder(client, film)
+        console.print('starting the tracker')
+        if not client.start():
+            raise MemtrackError(f'the tracker does not start:\n{tracker.output()}')
+        progress = stack.enter_context(Progress(*columns, console=console))
+        for take in played:
+            follow(take, recorder, tracker, progress)
+    white = 'prompt' if arguments.video else 'truth'
+    title = f'{recorder.tracker}: mask, oriented box, state and confidence. White: the {white}.'
+    sheet = contact_sheet(title, [take.strip() for take in played])
+    cv2.imwrite(str(out / 'contact_sheet.png'), sheet)
+    show(console, played)
+    print(f'written: {out}/overlay.mp4, {out}/contact_sheet.png')
+    if arguments.video:
+        return 0
+    overall = mean(take.iou() for take in played)
+    print(f'mean IoU {overall:.2f}')
+    return 0 if overall >= ENOUGH else 1
+
+
+def _box(text: str) -> Box:
+    numbers = [float(number) for number in text.split(',')]
+    if len(numbers) != 4:
+        raise ValueError
+    return np.array(numbers)
+
+
+def main(args: list[str] | None = None) -> int:
+    """The exit code: 0, 1 when the mean IoU is too low, 2 for an error."""
+    parser = argparse.ArgumentParser(
+        prog='python -m memtrack_ros.nodes.demo',
+        description='Follows a target through drawn scenes, or a video, with the live nodes.',
+    )
+    parser.add_argument('--video', type=Path, metavar='FILE', help='instead of the drawn scenes')
+    parser.add_argument(
+        '--box', type=_box, metavar='X,Y,W,H', help='the target in its first image, pixels'
+    )
+    parser.add_argument('--tracker', default='', metavar='NAME', help="default: the node's")
+    parser.add_argument(
+        '--out', type=Path, default=Path('demo'), metavar='DIR', help='default: demo'
+    )
+    arguments = parser.parse_args(args)
+    if (arguments.video is None) != (arguments.box is None):
+        parser.error('--video and --box go together: the target in the first image of the video')
+    processes.end_on_signals()
+    try:
+        return run(arguments, Console())
+    except (MemtrackError, TimeoutError) as error:
+        print(f'memtrack_ros: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Evaluation through the live node: python -m memtrack_ros.nodes.replay --sequences DIR.
+
+Starts the tracker node as a process, publishes each sequence as images on a topic, the next one
+when the TrackedTarget of the last has come, and scores the roi of these messages just as
+`python -m memtrack_ros.evaluation run` scores a tracker in its own process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.signals import SignalHandlerOptions
+
+from memtrack_ros.errors import MemtrackError
+from memtrack_ros.nodes import processes
+from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes.messages import Frame
+from memtrack_ros.nodes.processes import NodeProcess
+
+try:
+    from memtrack_ros.evaluation.compare import compare
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
+
+Box = NDArray[np.float64]
+
+
+class NodeFollower:
+    """A tracker node, fed through its topics and services."""
+
+    def __init__(self, client: TrackerClient) -> None:
+        self._client = client
+
+    def start(self, frame: Frame, box: Box) -> None:
+        """Prompts the node with the box. MemtrackError when it refuses."""
+        self._client.reset()
+        stamp = self._client.publish(frame)
+        self._client.target(stamp)  # so it has the image
+        answer = self._client.init_target(box=box, stamp=stamp)
+        if not answer.success:
+            raise MemtrackError(answer.message)
+
+    def follow(self, frame: Frame) -> Box:
+        """The roi of the image's target, nan when it has none."""
+        return np.asarray(self._client.target(self._client.publish(frame)).roi, float)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Replays the folder to a node for each tracker. MemtrackError when one does not start."""
+    processes.isolate()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    with ExitStack() as stack:
+        stack.callback(rclpy.try_shutdown)
+        followers = {}
+        for name in arguments.trackers:
+            image = f'/{name}/image'
+            parameters = {
+                'tracker': name,
+                'variant': arguments.variant,
+                'weights': str(arguments.weights or ''),
+                # The next image comes only after the answer to this one: none may be lost.
+                f'qos_overrides.{image}.subscription.reliability': 'reliable',
+            }
+            process = NodeProcess('tracker_node', parameters, {'__ns': f'/{name}'})
+            stack.enter_context(process)
+            client = TrackerClient(f'/{name}/memtrack', image, check=process.check)
+            stack.enter_context(client)
+            if not client.start():
+                raise MemtrackError(f'the tracker does not start:\n{process.output()}')
+            followers[name] = NodeFollower(client)
+        compare(followers, arguments.sequences, arguments.out)
+
+
+def main(args: list[str] | None = None) -> int:
+    """The exit code: 0, or 2 for an error."""
+    parser = argparse.ArgumentParser(
+        prog='python -m memtrack_ros.nodes.replay',
+        description='Scores trackers over sequences through the live node.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--sequences',
+        type=Path,
+        required=True,
+        metavar='DIR',
+        help='folder of SET/NAME/img, groundtruth.txt',
+    )
+    parser.add_argument(
+        '--trackers',
+        type=lambda names: names.split(','),
+        default='stmtrack',
+        metavar='NAME,...',
+        help='each in a node of its own',
+    )
+    parser.add_argument('--variant', default='compact', help='compact or paper')
+    parser.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
+    parser.add_argument('--out', type=Path, default='results', metavar='DIR', help='for the tables')
+    arguments = parser.parse_args(args)
+    processes.end_on_signals()
+    try:
+        run(arguments)
+    except (MemtrackError, TimeoutError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
