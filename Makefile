@@ -46,37 +46,34 @@ test: $(venv)/.ready
 clean:
 	rm -rf $(venv) build demo memtrack_ros.egg-info
 
-# $(call logged,COMMAND,WHAT IT MEANS WHEN IT FAILS)
-logged = $(1) >>$(log) 2>&1 || { tail -n 15 $(log) >&2; echo 'memtrack_ros: $(2)' >&2; exit 1; }
-missing = { echo 'memtrack_ros: $(1)' >&2; exit 1; }
+# $(call logged,COMMAND,WHAT TO DO WHEN IT FAILS)
+logged = $(1) >>$(log) 2>&1 || { tail -n 6 $(log) >&2; echo 'memtrack_ros: $(strip $(2))' >&2; exit 1; }
+needed = { echo 'memtrack_ros: $(strip $(1))' >&2; exit 1; }
+comma := ,
 
 $(venv)/.python:
-	@[ "$$(uname -sm)" = 'Linux x86_64' ] || $(call missing,the ROS 2 wheels exist for Linux on \
+	@[ "$$(uname -sm)" = 'Linux x86_64' ] || $(call needed,the ROS 2 wheels exist for Linux on \
 	x86_64 only; elsewhere build with colcon on an installed ROS 2 (see README.md).)
-	@[ -n '$(PYTHON)' ] || $(call missing,Python 3.10$(comma) 3.11 or 3.12 is needed and none is \
-	on the PATH; install one or name it: make PYTHON=/path/to/python3.12)
-	@command -v c++ >/dev/null && command -v cc >/dev/null || $(call missing,a C and C++ compiler \
-	is needed (Debian and Ubuntu: apt install g++).)
+	@[ -n '$(PYTHON)' ] || $(call needed,Python 3.10$(comma) 3.11 or 3.12 is needed and none is on \
+	the PATH; install one or name it: make PYTHON=/path/to/python3.12)
+	@command -v c++ >/dev/null && command -v cc >/dev/null || $(call needed,a C and C++ compiler is \
+	needed (Debian and Ubuntu: apt install g++).)
 	@$(PYTHON) -c 'import pathlib as p, sysconfig as s, sys, ensurepip, venv; \
 	sys.exit(not (p.Path(s.get_path("include")) / "Python.h").exists())' 2>/dev/null || $(call \
-	missing,$(PYTHON) lacks its venv module or its headers (Debian and Ubuntu: apt install \
+	needed,$(PYTHON) lacks its venv module or its headers (Debian and Ubuntu: apt install \
 	python3-venv python3-dev).)
 	@echo "memtrack_ros: setting up $(venv) with $$($(PYTHON) --version), once, a few minutes"
 	@$(PYTHON) -m venv --clear $(venv)
-	@touch $(venv)/COLCON_IGNORE $@
-
-$(venv)/.torch: $(venv)/.python
+	@touch $(venv)/COLCON_IGNORE
 	@echo 'memtrack_ros: installing $(TORCH)'
-	@$(call logged,$(venv)/bin/pip install --no-deps --extra-index-url $(TORCH_INDEX) '$(TORCH)',\
-	$(TORCH) could not be installed; without a CPU build on the package index name one that has \
-	it (make TORCH_INDEX=URL)$(comma) another Python (make PYTHON=python3.11)$(comma) or take the \
-	CUDA build (make TORCH=torch==2.13.0).)
+	@$(call logged,$(venv)/bin/pip install --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
+	'$(TORCH)',$(TORCH) could not be installed for this Python: name an index that has this build \
+	(make TORCH_INDEX=URL)$(comma) another Python (make PYTHON=python3.11)$(comma) or take the \
+	larger CUDA build (make TORCH=torch==2.13.0).)
 	@touch $@
 
-$(venv)/.ready: $(venv)/.torch $(interfaces) setup.py setup.cfg pyproject.toml constraints.txt
+$(venv)/.ready: $(venv)/.python $(interfaces) setup.py setup.cfg pyproject.toml constraints.txt
 	@echo 'memtrack_ros: installing the other packages and compiling the messages'
-	@$(call logged,$(venv)/bin/pip install '.[training$(comma)evaluation$(comma)test]',\
-	the set-up failed; the whole log is in $(log).)
+	@$(call logged,$(venv)/bin/pip install '.[training$(comma)evaluation$(comma)test]',the set-up \
+	failed; the whole log is in $(log).)
 	@touch $@
-
-comma := ,
