@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from bisect import bisect_right
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -61,7 +60,6 @@ TRACKER = '/memtrack'
 MOMENTS = 6
 PREPARING = 300.0
 """Seconds that drawing a scene ahead may take."""
-PROMPT_TRIES = 20
 LAST_IMAGE = 3.0
 """Seconds to wait for the answer to the last image; it may have been lost."""
 
@@ -231,20 +229,22 @@ def follow(take: Take, recorder: Recorder, tracker: NodeProcess, progress: Progr
 
 
 def _prompt(take: Take, client: TrackerClient) -> None:
-    """Sets the target; tries again while the tracker does not have the image yet."""
-    if take.box is None:
-        client.wait_until(lambda: bool(take.truths), 'an image in which the target is seen')
-    for _ in range(PROMPT_TRIES):
-        stamp, box = take.sent[0], take.box
-        if box is None:
-            stamp = next(reversed(take.truths))
-            box = take.truths[stamp]
-        answer = client.init_target(box=box, stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9))
-        if answer.success:
-            take.target_id, take.prompted = answer.target_id, stamp
-            return
-        time.sleep(0.05)
-    raise MemtrackError(f'{take.title}: {answer.message}')
+    """Sets the target in the newest image that the tracker has, in a video in the first one."""
+
+    def stamp() -> int:
+        seen = max(list(take.answers), default=0)
+        known = take.sent[:1] if take.box is not None else list(take.truths)
+        return max((stamp for stamp in known if stamp <= seen), default=0)
+
+    client.wait_until(lambda: stamp() > 0, 'the answer to an image')
+    take.prompted = stamp()
+    answer = client.init_target(
+        box=take.truths[take.prompted] if take.box is None else take.box,
+        stamp=Time(sec=take.prompted // 10**9, nanosec=take.prompted % 10**9),
+    )
+    if not answer.success:
+        raise MemtrackError(f'{take.title}: {answer.message}')
+    take.target_id = answer.target_id
 
 
 def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
@@ -265,17 +265,20 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
 def show(console: Console, takes: list[Take]) -> None:
     """Prints the table."""
     drawn = any(take.truths for take in takes)
-    table = Table('', 'frames', 'frames/s', 'latency [ms]', *['box IoU'] * drawn)
+    table = Table('', 'frames', 'frames/s', 'latency [ms]')
+    if drawn:
+        table.add_column('box IoU')
     for column in table.columns[1:]:
         column.justify = 'right'
     for take in takes:
-        table.add_row(
-            take.title,
+        row = [
             f'{len(take.answers)} of {len(take.sent)}',
             f'{take.rate():.1f}',
             f'{take.latency() * 1e3:.0f}',
-            *[f'{take.iou():.2f}'] * drawn,
-        )
+        ]
+        if drawn:
+            row.append(f'{take.iou():.2f}')
+        table.add_row(take.title, *row)
     console.print(table)
 
 
@@ -294,7 +297,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with ExitStack() as stack:
         stack.callback(rclpy.try_shutdown)
         film = stack.enter_context(closing(Film(out / 'overlay.mp4', rate)))
-        parameters = {'tracker': arguments.tracker} if arguments.tracker else {}
+        # A starved machine, too, still has the first image of a video when the prompt comes.
+        parameters: dict[str, str | float] = {'frames.ring': 90}
+        if arguments.tracker:
+            parameters['tracker'] = arguments.tracker
         remappings = {'image': f'{CAMERA}/image_raw'}
         tracker = stack.enter_context(NodeProcess('tracker_node', parameters, remappings))
         client = stack.enter_context(TrackerClient(TRACKER, check=tracker.check))

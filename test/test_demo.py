@@ -1,0 +1,140 @@
+"""The demo and the replay, with the real nodes as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from memtrack_ros.evaluation import __main__ as evaluation
+from memtrack_ros.nodes import demo
+from memtrack_ros.scenes import drawn_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE = 180
+FRAMES = 24
+
+
+@pytest.fixture(scope='module')
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn scene as a sequence OTB/scene and as video.mp4, in one folder."""
+    folder = tmp_path_factory.mktemp('drawn')
+    images = folder / 'OTB' / 'scene' / 'img'
+    images.mkdir(parents=True)
+    scene = drawn_scene(seed=1, width=160, height=120, frames=FRAMES)
+    fourcc = cv2.VideoWriter.fourcc(*'mp4v')
+    writer = cv2.VideoWriter(str(folder / 'video.mp4'), fourcc, 12.0, (160, 120))
+    truth = []
+    for t in range(FRAMES):
+        frame = scene.render(t)
+        writer.write(frame.image)
+        cv2.imwrite(str(images / f'{t + 1:06}.png'), frame.image)
+        truth.append(','.join(f'{value:g}' for value in frame.box))
+    writer.release()
+    (images.parent / 'groundtruth.txt').write_text('\n'.join(truth))
+    return folder
+
+
+def start(module: str, *arguments: object) -> subprocess.Popen[str]:
+    """python -m of the module, as a user would."""
+    return subprocess.Popen(
+        [sys.executable, '-m', f'memtrack_ros.nodes.{module}', *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The running processes that it started."""
+    found = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            state, parent = status.read_text().rpartition(')')[2].split()[:2]
+        except OSError:  # it has just ended
+            continue
+        if int(parent) == process.pid and state != 'Z':
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_demo_follows_a_video(drawn: Path, tmp_path: Path) -> None:
+    box = (drawn / 'OTB' / 'scene' / 'groundtruth.txt').read_text().split()[0]
+    process = start('demo', '--video', drawn / 'video.mp4', '--box', box, '--out', tmp_path)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+    assert output.splitlines()[-1].startswith('written: ')
+    capture = cv2.VideoCapture(str(tmp_path / 'overlay.mp4'))
+    assert capture.get(cv2.CAP_PROP_FPS) == 12
+    shown = 0
+    while (picture := capture.read()[1]) is not None:
+        assert picture.shape == (120, 160, 3)
+        shown += 1
+    assert 1 <= shown <= FRAMES
+    sheet = cv2.imread(str(tmp_path / 'contact_sheet.png'))
+    assert sheet is not None and sheet.std() > 10
+
+
+@pytest.mark.skipif(not Path('/proc').is_dir(), reason='without /proc children are not found')
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_demo_ends_its_nodes_when_interrupted(number: int, tmp_path: Path) -> None:
+    process = start('demo', '--out', tmp_path)
+    end = time.monotonic() + DEADLINE
+    while not (nodes := children(process)):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 128 + number
+    assert 'Traceback' not in output
+    for node in nodes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(node, 0)
+
+
+def test_demo_reports_a_refused_prompt(drawn: Path, tmp_path: Path) -> None:
+    process = start(
+        'demo', '--video', drawn / 'video.mp4', '--box', '500,0,20,20', '--out', tmp_path
+    )
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 2
+    assert 'inside the 160 x 120 image' in output
+    assert 'Traceback' not in output
+
+
+def test_wrong_arguments_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (['--video', 'film.mp4'], ['--box', '1,2,3,4'], ['--box', '1,2,3']):
+        with pytest.raises(SystemExit) as caught:
+            demo.main(arguments)
+        assert caught.value.code == 2
+        assert '--box' in capsys.readouterr().err
+    process = start('demo', '--video', tmp_path / 'film.mp4', '--box', '1,2,3,4')
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 2
+    assert 'film.mp4 is not there' in output
+    assert 'Traceback' not in output
+
+
+def test_replay_through_the_node_scores_what_the_session_does(drawn: Path, tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ('node', 'session')}
+    process = start('replay', '--sequences', drawn, '--out', folders['node'])
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+    run = ['run', '--sequences', str(drawn), '--trackers', 'stmtrack']
+    assert evaluation.main([*run, '--out', str(folders['session'])]) == 0
+    scores = {}
+    for name, folder in folders.items():
+        results = json.loads((folder / 'results.json').read_text())
+        scores[name] = results['trackers']['stmtrack']['sequences']['OTB/scene']
+    assert scores['node']['frames'] == FRAMES
+    for metric in ('success_auc', 'ao', 'sr50'):
+        assert np.isclose(scores['node'][metric], scores['session'][metric], atol=0.02)
