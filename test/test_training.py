@@ -6,14 +6,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from memtrack_ros.nets.heads import BoxMaps
 from memtrack_ros.training import loop
+from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import boxes_of, draw_clips, label_maps
 from memtrack_ros.training.losses import corner_iou, focal, mask_loss, stmtrack_loss
-from memtrack_ros.weights.files import load_weights
+from memtrack_ros.weights.files import Calibration, load_weights
 
 
 def test_boxes_of_masks_by_hand() -> None:
@@ -91,6 +93,7 @@ def test_a_training_stops_goes_on_and_writes_weights(
     monkeypatch.setattr(loop, 'VALIDATION_BATCHES', 1)
     monkeypatch.setattr(loop, 'VALIDATION_COUNT', 4)
     monkeypatch.setattr(loop, 'VALIDATION_SIDE', 64)
+    monkeypatch.setattr(loop, 'calibrate', lambda tracker: Calibration(2.0, 1.0))
 
     def run(minutes: float) -> list[dict[str, float]]:
         loop.train(
@@ -109,3 +112,15 @@ def test_a_training_stops_goes_on_and_writes_weights(
     assert 0 <= second['valid_box_iou'] <= 1
     weights = load_weights(tmp_path / 'stmtrack-compact.safetensors', 'stmtrack', 'compact')
     assert all(torch.isfinite(tensor.float()).all() for tensor in weights.tensors.values())
+    assert weights.calibration == Calibration(2.0, 1.0)
+
+
+def test_calibration_finds_the_curve_that_made_the_outcomes() -> None:
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.02, 0.98, 20_000)
+    truth = Calibration(1.5, -0.7)
+    hits = random.random(len(scores)) < [truth.confidence(score) for score in scores]
+    found = fit(scores, hits.astype(float))
+    assert [found.slope, found.intercept] == pytest.approx([1.5, -0.7], abs=0.06)
+    with pytest.raises(ValueError, match='were right'):
+        fit(scores, np.ones_like(scores))

@@ -22,6 +22,8 @@ from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, 
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
+WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
+NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
 
@@ -41,9 +43,9 @@ class Settings:
 
 COMPACT = Settings(
     side=192,
-    penalty_k=0.04,
+    penalty_k=0.15,
     window_influence=0.21,
-    test_lr=0.95,
+    test_lr=0.5,
     confident=0.6,
     smallest=3.0,
     capacity=128,
@@ -152,18 +154,19 @@ class STMTrack(Tracker):
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The search window around `box` and what it shows.
 
-        It is SEARCH * `search` times the box's sqrt(w h) wide.
+        It is SEARCH * `search` times the box's sqrt(w h) wide, but hardly wider than the image: a
+        network that sees all of the image stand on the border's colour takes it for an object.
         """
-        window = Window.around(boxes.centre(box), self._pitch(box) * search, self.settings.side)
+        size = float(np.sqrt(box[2:].prod()))
+        widest = max(WIDEST * max(frame.shape[:2]), NARROWEST * size)
+        extent = min(SEARCH * search * size, widest)
+        side = self.settings.side
+        window = Window.around(boxes.centre(box), extent / side, side)
         return window, cut(frame, window, self._border)
 
     def _label(self, window: Window, box: Floats, mask: Pixels) -> NDArray[np.float32]:
         """The label map (S, S) in 0..1 of a memory frame: here its mask."""
         return np.asarray(cut(mask, window, 0) / 255, np.float32)
-
-    def _pitch(self, box: Floats) -> float:
-        """Frame pixels per crop pixel of the usual search window."""
-        return SEARCH * float(np.sqrt(box[2:].prod())) / self.settings.side
 
     def _to_device(self, crop: Pixels) -> Tensor:
         """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
@@ -201,7 +204,8 @@ class PublishedSTMTrack(STMTrack):
         The window returned has the exact centre and the pitch that the authors compute with
         afterwards.
         """
-        side, pitch = self.settings.side, self._pitch(box) * search
+        side = self.settings.side
+        pitch = SEARCH * search * float(np.sqrt(box[2:].prod())) / side
         centre = boxes.centre(box)
         step = max(int(pitch - 0.1), 1)
         position = np.trunc(centre).astype(int)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -16,13 +16,16 @@ from torch import nn
 
 from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.scenes.imagery import Imagery
+from memtrack_ros.trackers import create
 from memtrack_ros.training import stmtrack as recipe
+from memtrack_ros.training.calibrate import calibrate
 from memtrack_ros.training.clips import draw_clips
 from memtrack_ros.training.losses import corner_iou
-from memtrack_ros.weights.files import Calibration, save_weights
+from memtrack_ros.weights.files import Calibration, load_weights, save_weights
 
 PEAK_RATE = 1.5e-3
 WEIGHT_DECAY = 0.02
+LEAST_RATE = 1 / 200  # of the peak
 WARM_UP = 300  # steps
 AVERAGING = 0.998  # of the exported weights, over steps
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -38,12 +41,81 @@ VALIDATION_SEEDS = 1_000_000
 VALIDATION_BATCHES, VALIDATION_COUNT, VALIDATION_SIDE = 4, 16, 192
 
 
-@dataclass
-class Progressed:
-    """How far a training has come: optimiser steps and seconds spent training."""
+class Run:
+    """A training under way: network, averaged network, optimiser, and how far they have come."""
 
-    step: int = 0
-    seconds: float = 0.0
+    def __init__(self, out: Path, device: torch.device) -> None:
+        """Start anew, or from `out` / checkpoint.pt where there is one."""
+        self.checkpoint = out / 'checkpoint.pt'
+        self.weights = out / 'stmtrack-compact.safetensors'
+        self.net = CompactSTMTrack().to(device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.net)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY
+        )
+        self.steps, self.seconds = 0, 0.0
+        if self.checkpoint.is_file():
+            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
+            self.net.load_state_dict(state['net'])
+            self.average.load_state_dict(state['average'])
+            self.optimiser.load_state_dict(state['optimiser'])
+            self.steps, self.seconds = state['step'], state['seconds']
+
+    def step(
+        self, generator: torch.Generator, done: float, imagery: Imagery | None
+    ) -> dict[str, float]:
+        """One optimiser step at the share `done` of the training; returns the losses by name."""
+        started = time.monotonic()
+        side, count = next((side, count) for until, side, count in STAGES if done < until)
+        strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
+        clips = draw_clips(generator, count, side, recipe.MEMORY, recipe.QUERIES, strength, imagery)
+        rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
+        for group in self.optimiser.param_groups:
+            group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
+        self.net.train()
+        with torch.autocast(generator.device.type, torch.bfloat16):
+            parts = recipe.losses(self.net, clips, generator)
+        total = torch.stack(list(parts.values())).sum()
+        self.optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self._average()
+        self.steps += 1
+        self.seconds += time.monotonic() - started
+        return {name: value.item() for name, value in parts.items()}
+
+    def save(self, attribution: str) -> None:
+        """Write the checkpoint and the averaged weights, not yet calibrated."""
+        state = {
+            'net': self.net.state_dict(),
+            'average': self.average.state_dict(),
+            'optimiser': self.optimiser.state_dict(),
+            'step': self.steps,
+            'seconds': self.seconds,
+        }
+        partial = self.checkpoint.with_suffix('.partial')
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+        halves = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in self.average.state_dict().items()
+        }
+        save_weights(
+            self.weights, 'stmtrack', 'compact', halves, Calibration(1.0, 0.0), attribution
+        )
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights a little towards the trained ones; counters are copied."""
+        decay = min(AVERAGING, (self.steps + 1) / (self.steps + 10))
+        own = self.average.state_dict()
+        for name, tensor in self.net.state_dict().items():
+            if tensor.is_floating_point():
+                own[name].lerp_(tensor, 1 - decay)
+            else:
+                own[name].copy_(tensor)
 
 
 def train(
@@ -57,16 +129,14 @@ def train(
 ) -> None:
     """Train compact STMTrack for `minutes` in all, going on from a checkpoint in `out`.
 
-    Writes checkpoint.pt, log.jsonl and stmtrack-compact.safetensors (averaged weights) there.
+    Writes checkpoint.pt, log.jsonl and stmtrack-compact.safetensors there every minute, so that a
+    stop loses no more, and calibrates the weights at the end.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    net = CompactSTMTrack().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    progressed = _resume(out / 'checkpoint.pt', net, average, optimiser)
+    run = Run(out, device)
     generator = torch.Generator(device)
-    saved = validated = progressed.seconds
+    saved = validated = run.seconds
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -75,72 +145,30 @@ def train(
     )
     with Progress(*columns) as progress, (out / 'log.jsonl').open('a') as log:
         task = progress.add_task('training', total=minutes * 60)
-        progress.update(task, completed=progressed.seconds)
-        while progressed.seconds < minutes * 60:
-            started = time.monotonic()
-            done = progressed.seconds / (minutes * 60)
-            generator.manual_seed(TRAINING_SEEDS * seed + progressed.step)
-            parts = _step(net, average, optimiser, generator, done, progressed.step, imagery)
-            progressed.step += 1
-            progressed.seconds += time.monotonic() - started
+        while (done := run.seconds / (minutes * 60)) < 1:
+            generator.manual_seed(TRAINING_SEEDS * seed + run.steps)
+            parts = run.step(generator, done, imagery)
             progress.update(
                 task,
-                completed=progressed.seconds,
-                description=f'step {progressed.step} loss {sum(parts.values()):.3f}',
+                completed=run.seconds,
+                description=f'step {run.steps} loss {sum(parts.values()):.3f}',
             )
-            if progressed.step % 20 == 0:
-                _write(log, step=progressed.step, seconds=progressed.seconds, **parts)
-            finished = progressed.seconds >= minutes * 60
-            if finished or progressed.seconds - saved > CHECKPOINT_EVERY:
-                saved = progressed.seconds
-                _save(out, net, average, optimiser, progressed, attribution)
-            if finished or progressed.seconds - validated > VALIDATE_EVERY:
-                validated = progressed.seconds
-                _write(
-                    log,
-                    step=progressed.step,
-                    seconds=progressed.seconds,
-                    **validate(average, imagery, device),
-                )
-
-
-def _step(
-    net: CompactSTMTrack,
-    average: CompactSTMTrack,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    done: float,
-    step: int,
-    imagery: Imagery | None,
-) -> dict[str, float]:
-    """One optimiser step at the share `done` of the training; returns the losses by name."""
-    side, count = next((side, count) for until, side, count in STAGES if done < until)
-    strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
-    clips = draw_clips(generator, count, side, recipe.MEMORY, recipe.QUERIES, strength, imagery)
-    rate = PEAK_RATE * min((step + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
-    for group in optimiser.param_groups:
-        group['lr'] = max(rate, PEAK_RATE / 200)
-    net.train()
-    with torch.autocast(generator.device.type, torch.bfloat16):
-        parts = recipe.losses(net, clips, generator)
-    total = torch.stack(list(parts.values())).sum()
-    optimiser.zero_grad()
-    total.backward()
-    nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-    optimiser.step()
-    _follow(average, net, min(AVERAGING, (step + 1) / (step + 10)))
-    return {name: value.item() for name, value in parts.items()}
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the averaged weights a little towards the trained ones; counters are copied."""
-    own = average.state_dict()
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point():
-            own[name].lerp_(tensor, 1 - decay)
-        else:
-            own[name].copy_(tensor)
+            finished = run.seconds >= minutes * 60
+            if run.steps % 20 == 0:
+                _write(log, run, parts)
+            if finished or run.seconds - saved > CHECKPOINT_EVERY:
+                saved = run.seconds
+                run.save(attribution)
+            if finished or run.seconds - validated > VALIDATE_EVERY:
+                validated = run.seconds
+                _write(log, run, validate(run.average, imagery, device))
+        progress.update(task, completed=minutes * 60, description='calibrating')
+        tracker = create('stmtrack', 'compact', run.weights, device.type)
+        calibration = calibrate(tracker)
+        tensors = load_weights(run.weights, 'stmtrack', 'compact').tensors
+        halves = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+        save_weights(run.weights, 'stmtrack', 'compact', halves, calibration, attribution)
+        _write(log, run, dataclasses.asdict(calibration))
 
 
 @torch.inference_mode()
@@ -187,49 +215,5 @@ def validate(
     }
 
 
-def _resume(
-    path: Path, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> Progressed:
-    if not path.is_file():
-        return Progressed()
-    state = torch.load(path, weights_only=True)
-    net.load_state_dict(state['net'])
-    average.load_state_dict(state['average'])
-    optimiser.load_state_dict(state['optimiser'])
-    return Progressed(state['step'], state['seconds'])
-
-
-def _save(
-    out: Path,
-    net: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    progressed: Progressed,
-    attribution: str,
-) -> None:
-    state = {
-        'net': net.state_dict(),
-        'average': average.state_dict(),
-        'optimiser': optimiser.state_dict(),
-        'step': progressed.step,
-        'seconds': progressed.seconds,
-    }
-    partial = out / 'checkpoint.partial'
-    torch.save(state, partial)
-    partial.replace(out / 'checkpoint.pt')
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in average.state_dict().items()
-    }
-    save_weights(
-        out / 'stmtrack-compact.safetensors',
-        'stmtrack',
-        'compact',
-        tensors,
-        Calibration(1.0, 0.0),
-        attribution,
-    )
-
-
-def _write(log: TextIO, **entry: float) -> None:
-    print(json.dumps(entry), file=log, flush=True)
+def _write(log: TextIO, run: Run, entry: dict[str, float]) -> None:
+    print(json.dumps({'step': run.steps, 'seconds': run.seconds, **entry}), file=log, flush=True)

@@ -1,0 +1,63 @@
+"""Confidence that means something: the probability that the box overlaps the truth by half."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memtrack_ros.geometry import boxes
+from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.trackers import Estimate, Prior, State, Target, Tracker
+from memtrack_ros.weights.files import Calibration
+
+# Scenes that neither training nor validation nor a demonstration draws.
+FIRST_SEED, SCENES, FRAMES = 500_000, 24, 100
+WIDTH, HEIGHT = 320, 240
+HIT = 0.5  # IoU with the truth
+BELIEVED = 0.5  # score from which the tracker moves on and remembers
+
+
+def calibrate(tracker: Tracker) -> Calibration:
+    """Follow targets of drawn scenes and fit how often a score was right.
+
+    Raises ValueError when the tracker was always right or always wrong: no curve fits that.
+    """
+    outcomes = np.concatenate([follow(tracker, FIRST_SEED + n) for n in range(SCENES)])
+    return fit(outcomes[:, 0], outcomes[:, 1])
+
+
+def follow(tracker: Tracker, seed: int) -> NDArray[np.float64]:
+    """Score and hit (0 or 1) of every frame of one scene but the first, (FRAMES - 1, 2)."""
+    scene = drawn_scene(seed, WIDTH, HEIGHT, FRAMES)
+    first = scene.render(0)
+    tracker.initialise(first.image, Target(first.box, None))
+    box = first.box
+    outcomes = []
+    for number in range(1, FRAMES):
+        frame = scene.render(number)
+        found = tracker.locate(frame.image, Prior(box))
+        outcomes.append((found.score, float(boxes.iou(found.box, frame.box) >= HIT)))
+        if found.score >= BELIEVED:
+            box = found.box
+            estimate = Estimate(State.TRACKING, found.score, found.score, None, box, None, False, 1)
+            tracker.remember(frame.image, estimate, found)
+    return np.array(outcomes)
+
+
+def fit(scores: NDArray[np.float64], hits: NDArray[np.float64]) -> Calibration:
+    """Logistic regression of hits on logit(score), by Newton's method (Platt scaling)."""
+    if hits.min() == hits.max():
+        raise ValueError(f'All {len(hits)} answers were {"right" if hits.all() else "wrong"}.')
+    bounded = scores.clip(1e-6, 1 - 1e-6)
+    inputs = np.stack([np.log(bounded / (1 - bounded)), np.ones_like(bounded)], 1)
+    parameters = np.zeros(2)
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-inputs @ parameters))
+        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs
+        step = np.linalg.solve(curvature + 1e-6 * np.eye(2), inputs.T @ (hits - chance))
+        parameters += step
+        if math.hypot(*step) < 1e-9:
+            break
+    return Calibration(*(float(p) for p in parameters))
