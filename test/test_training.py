@@ -107,9 +107,10 @@ def test_a_training_stops_goes_on_and_writes_weights(
         return [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
 
     first = run(0.01)[-1]
-    second = run(first['seconds'] / 60 + 0.01)[-1]
-    assert second['step'] > first['step'] > 0
-    assert 0 <= second['valid_box_iou'] <= 1
+    *_, validated, calibrated = run(first['seconds'] / 60 + 0.01)
+    assert calibrated['step'] > first['step'] > 0
+    assert calibrated['slope'] == 2.0
+    assert 0 <= validated['valid_box_iou'] <= 1
     weights = load_weights(tmp_path / 'stmtrack-compact.safetensors', 'stmtrack', 'compact')
     assert all(torch.isfinite(tensor.float()).all() for tensor in weights.tensors.values())
     assert weights.calibration == Calibration(2.0, 1.0)
