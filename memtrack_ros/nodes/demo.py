@@ -41,6 +41,7 @@ from memtrack_ros.nodes.film import Film, Moment, Strip, Thumbnails, contact_she
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.messages import Frame
 from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.trackers import State
 
 try:
     from rich.console import Console
@@ -72,7 +73,8 @@ class Answer:
 
     received: int
     target_id: int
-    state: int
+    state: State
+    confidence: float
     roi: Box
 
 
@@ -127,16 +129,18 @@ class Take:
 
     def strip(self) -> Strip:
         """Its row of the contact sheet."""
-        ious = self.ious()
+        ious, followed = self.ious(), self.followed()
         moments = []
         for stamp, picture in self.thumbnails.spread(MOMENTS, self.prompted):
-            caption = f'{(stamp - self.sent[0]) / 1e9:.1f} s'
-            if stamp in ious:
-                caption += f'   IoU {ious[stamp]:.2f}'
-            elif stamp == self.prompted:
-                caption += '   prompted'
+            caption = f'{(stamp - self.sent[0]) / 1e9:.1f} s   '
+            if stamp in followed:
+                caption += f'{followed[stamp].state.name} {followed[stamp].confidence:.2f}   '
+            if stamp == self.prompted:
+                caption += 'prompted'
+            elif stamp in ious:
+                caption += f'IoU {ious[stamp]:.2f}'
             elif self.truths:
-                caption += '   out of sight'
+                caption += 'out of sight'
             moments.append(Moment(picture, caption))
         title = f'{self.title}   mean IoU {self.iou():.2f}' if ious else self.title
         return Strip(title, moments)
@@ -171,7 +175,11 @@ class Recorder:
         self.tracker = target.tracker
         received = self.client.get_clock().now().nanoseconds
         self.take.answers[nanoseconds(target.header.stamp)] = Answer(
-            received, target.target_id, target.state, np.asarray(target.roi, float)
+            received=received,
+            target_id=target.target_id,
+            state=State(target.state),
+            confidence=target.confidence,
+            roi=np.asarray(target.roi, float),
         )
 
     def _overlay(self, image: Image) -> None:
@@ -255,11 +263,11 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
     if video is not None:
         rate = sources.video(video, loop=False).rate
         return [Take(video.name, {'source': str(video.resolve())}, box=box)], rate
-    scenes_ = [
+    drawn = [
         Take(f'scene {number}', {'seed': seed, 'frames': FRAMES}, frames=FRAMES)
         for number, seed in enumerate(scenes.DEMO_SEEDS, 1)
     ]
-    return scenes_, sources.DEFAULT_RATE
+    return drawn, sources.DEFAULT_RATE
 
 
 def show(console: Console, takes: list[Take]) -> None:

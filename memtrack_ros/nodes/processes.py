@@ -143,11 +143,11 @@ class NodeProcess:
             raise ProcessDied(f'{self.module} ended with code {self.code}:\n{self.output()}')
 
     def stop(self) -> None:
-        """Ends it: SIGINT as from Ctrl-C, and after ten seconds SIGKILL."""
+        """Ends it: SIGINT as from Ctrl-C, and after twenty seconds SIGKILL."""
         if self.code is None:
             self._process.send_signal(signal.SIGINT)
             try:
-                self._process.wait(10)
+                self._process.wait(20)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
