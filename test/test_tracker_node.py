@@ -23,7 +23,7 @@ from lifecycle_msgs.msg import State as Lifecycle
 from lifecycle_msgs.msg import Transition
 from memtrack_ros.msg import TrackedTarget
 from rcl_interfaces.msg import Log
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -34,7 +34,7 @@ from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
-from memtrack_ros.nodes.tracker_node import TrackerNode, spin
+from memtrack_ros.nodes.tracker_node import TrackerNode
 from memtrack_ros.trackers import State
 from memtrack_ros.weights.files import shipped_file
 
@@ -119,16 +119,24 @@ def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
     space = f'/stage{next(STAGES)}'
     given = [word.replace('NS', space) for argument in arguments for word in argument.split()]
     node = TrackerNode(cli_args=['--ros-args', '-r', f'__ns:={space}', *given])
-    executor = MultiThreadedExecutor(num_threads=4)
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
-    thread = threading.Thread(target=spin, args=[executor])
+    ended = threading.Event()
+
+    def spin() -> None:
+        while not ended.is_set():
+            executor.spin_once(timeout_sec=0.1)
+
+    thread = threading.Thread(target=spin)
     thread.start()
     try:
         with Stage(node, **options) as stage:
             yield stage
     finally:
-        executor.shutdown()
+        ended.set()
+        executor.wake()
         thread.join()
+        executor.shutdown()
         node.release()
         node.destroy_node()
 
@@ -660,7 +668,7 @@ def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
         assert isnan(target.bearing_x)
         camera_info = stage.create_publisher(CameraInfo, '/front/camera_info', 10)
         stage.send(camera_info, info)
-        stage.until(lambda: stage.tracker.pipeline.calibration, 'the calibration')
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration, 'the calibration')
         target = stage.shown()
         assert target.bearing_valid
         assert target.bearing_x == pytest.approx(atan((target.box.center_x - 100) / 200), abs=1e-4)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from memtrack_ros.errors import PromptError
 
@@ -146,6 +146,8 @@ class Frames:
         self.received = 0
         self.lost = 0
         """Images the middleware reports as lost."""
+        self.calibration: CameraInfo | None = None
+        """The camera's newest."""
         self._gaps = Gaps()
 
     def put(self, image: AnyImage) -> None:
@@ -155,6 +157,10 @@ class Frames:
             self.recent.clear()
         self.recent.add(image)
         self.newest.put(image)
+
+    def calibrate(self, info: CameraInfo) -> None:
+        """Stores the camera's calibration."""
+        self.calibration = info
 
     def count_lost(self, event: Any) -> None:
         """Notes what the middleware reports as lost."""

@@ -12,7 +12,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError
@@ -55,8 +55,6 @@ class Pipeline:
         self.session = session
         self.frames: Frames | None = None
         """What came since started; None while stopped."""
-        self.calibration: CameraInfo | None = None
-        """The newest one of the camera."""
         self.processed = 0
         """Images that were answered with a target."""
         self.image_age = nan
@@ -169,9 +167,9 @@ class Pipeline:
         if estimate.state == State.TRACKING:
             self._last_seen = image.header.stamp
         angles = None
-        if estimate.box is not None and self.calibration is not None:
+        if estimate.box is not None and frames.calibration is not None:
             centre = estimate.box.center_x, estimate.box.center_y
-            angles = messages.bearing(self.calibration, centre, size)
+            angles = messages.bearing(frames.calibration, centre, size)
         idle = self.session.state == State.IDLE
         target = messages.estimate_to_target(
             estimate,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,8 +26,8 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidHandle, ParameterException
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import (
     LifecycleNode,
     LifecyclePublisher,
@@ -36,6 +37,7 @@ from rclpy.lifecycle import (
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -76,13 +78,12 @@ class TrackerNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._judge_parameters)
         self._answer_impossible_transitions()
 
-        # The lifecycle services stay alone in the default group, so that nothing here blocks them.
-        self._images_group = MutuallyExclusiveCallbackGroup()
-        prompts_group = MutuallyExclusiveCallbackGroup()
-        self.create_service(
-            InitTarget, '~/init_target', self._init_target, callback_group=prompts_group
+        # A group of its own: while a prompt is awaited, everything else goes on.
+        prompts = MutuallyExclusiveCallbackGroup()
+        self.create_service(  # type: ignore[misc]  # coroutines are awaited, rclpy's types forgot
+            InitTarget, '~/init_target', self._init_target, callback_group=prompts
         )
-        self.create_service(Trigger, '~/reset', self._reset, callback_group=prompts_group)
+        self.create_service(Trigger, '~/reset', self._reset, callback_group=prompts)
 
         self._health = Health()
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -90,7 +91,6 @@ class TrackerNode(LifecycleNode):
         self.create_timer(
             _DIAGNOSIS,
             self._diagnose,
-            callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
 
@@ -195,7 +195,7 @@ class TrackerNode(LifecycleNode):
             pipeline.start(frames)
             made.callback(pipeline.stop)
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
-            self._subscribe(CameraInfo, info, partial(setattr, pipeline, 'calibration'), made)
+            self._subscribe(CameraInfo, info, frames.calibrate, made)
             self._subscribe(
                 CompressedImage if compressed else Image, topic, frames.put, made, frames.count_lost
             )
@@ -222,14 +222,17 @@ class TrackerNode(LifecycleNode):
         made: ExitStack,
         lost: Callable[[Any], None] | None = None,
     ) -> None:
-        """Subscribes until `made` is closed; `lost` hears of messages the middleware lost."""
+        """Subscribes until `made` is closed; `lost` hears of messages the middleware lost.
+
+        The callbacks must not hold the pipeline: an executor may keep a destroyed subscription for
+        a while.
+        """
         create = partial(
             self.create_subscription,
             kind,
             topic,
             callback,
             QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-            callback_group=self._images_group,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
@@ -246,9 +249,34 @@ class TrackerNode(LifecycleNode):
 
     # Services and parameters
 
-    def _init_target(
+    async def _init_target(
         self, request: InitTarget.Request, response: InitTarget.Response
     ) -> InitTarget.Response:
+        await self._aside(partial(self._prompt, request, response))
+        return response
+
+    async def _reset(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        await self._aside(partial(self._forget, response))
+        return response
+
+    def _aside(self, work: Callable[[], None]) -> Future:
+        """Works in a thread, so that images keep coming while it waits for its turn."""
+        future, executor = Future(), self.executor
+        assert executor is not None  # it is running this
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                future.set_result(None)
+                executor.wake()
+
+        threading.Thread(target=run, name='prompt').start()
+        return future
+
+    def _prompt(self, request: InitTarget.Request, response: InitTarget.Response) -> None:
         try:
             response.target_id, response.stamp = self._running().prompt(request)
             response.success = True
@@ -259,16 +287,14 @@ class TrackerNode(LifecycleNode):
         except Exception as error:
             response.message = f'the prompt failed: {error!r}; the log of the node says more'
             self.get_logger().error(traceback.format_exc())
-        return response
 
-    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _forget(self, response: Trigger.Response) -> None:
         try:
             self._running().reset()
             response.success = True
             response.message = 'there is no target now'
         except MemtrackError as error:
             response.message = str(error)
-        return response
 
     def _running(self) -> Pipeline:
         pipeline = self.pipeline
@@ -323,19 +349,6 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def spin(executor: Executor) -> None:
-    """Spins until shut down.
-
-    A transition destroys subscriptions and publishers while the executor, in another thread, may be
-    collecting what to wait for; rclpy then falls over their event handlers.
-    """
-    while True:
-        try:
-            return executor.spin()
-        except InvalidHandle:
-            pass
-
-
 def main(args: list[str] | None = None) -> int:
     """Runs the node until it is interrupted."""
     rclpy.init(args=args)
@@ -345,10 +358,12 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger('memtrack').fatal(str(error))
         rclpy.try_shutdown()
         return 1
-    executor = MultiThreadedExecutor(num_threads=4)
+    # Not the multi-threaded one: with event handlers on a subscription it spins at full load until
+    # an image is taken (rclpy 7), and it falls over what a transition destroys meanwhile.
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        spin(executor)
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
