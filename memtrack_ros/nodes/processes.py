@@ -140,7 +140,8 @@ class NodeProcess:
         """Raises ProcessDied when it has ended and should not have."""
         if self.code or (self.code == 0 and not self._finite):
             self._reader.join(5)
-            raise ProcessDied(f'{self.module} ended with code {self.code}:\n{self.output()}')
+            said = self.output() or 'it wrote nothing'
+            raise ProcessDied(f'{self.module} ended with code {self.code}:\n{said}')
 
     def stop(self) -> None:
         """Ends it: SIGINT as from Ctrl-C, and after twenty seconds SIGKILL."""
