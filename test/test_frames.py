@@ -6,10 +6,11 @@ import threading
 
 import pytest
 from builtin_interfaces.msg import Time
-from memtrack_ros.errors import PromptError
-from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+
+from memtrack_ros.errors import PromptError
+from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
 
 DEADLINE = 60
 PERIOD = 33_333_333

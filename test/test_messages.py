@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
 from memtrack_ros import msg
 from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.memory import BankStatus
 from memtrack_ros.nodes import messages
 from memtrack_ros.trackers import Estimate, State
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 RNG = np.random.default_rng(7)
 FRAME = RNG.integers(0, 256, (5, 7, 3), np.uint8)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
+from memtrack_ros.srv import InitTarget
+from std_msgs.msg import Header
+
 from memtrack_ros import msg
 from memtrack_ros.errors import PromptError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import messages, prompts
-from memtrack_ros.srv import InitTarget
 from memtrack_ros.trackers import Prompt
-from std_msgs.msg import Header
 
 BOX, MASK, POINT = InitTarget.Request.BOX, InitTarget.Request.MASK, InitTarget.Request.POINT
 WIDTH, HEIGHT = 64, 48

@@ -64,7 +64,7 @@ class Answer:
 def one_pass(follower: Follower, sequence: Sequence) -> Iterator[Answer]:
     """The answers to the frames of the sequence, in turn. SequenceError at an unreadable one."""
     first = int(np.argmin(np.isnan(sequence.truth).any(1)))
-    box = np.full(4, np.nan)
+    box: Box = np.full(4, np.nan)
     for index in range(len(sequence)):
         frame = sequence.frame(index)
         seconds = np.nan

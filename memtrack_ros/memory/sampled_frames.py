@@ -17,8 +17,8 @@ def representative_frames(count: int) -> list[int]:
     """Numbers (from 1) of the frames to read after `count` were memorised, besides the last.
 
     The authors' rule: all while there are at most SEGMENTS, then the first and the middle of each
-    of SEGMENTS equal segments. The last one is read besides these if its score was confident (so that
-    of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
+    of SEGMENTS equal segments. The last one is read besides these if its score was confident (so
+    that of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
     """
     if count <= SEGMENTS:
         return list(range(1, count + 1))

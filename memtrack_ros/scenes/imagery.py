@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.errors import ConfigurationError
@@ -57,12 +59,12 @@ def read_imagery(folder: Path, device: torch.device) -> Imagery:
     return Imagery(_stack(photos, device), _stack(objects, device))
 
 
-def _pictures(folder: Path, mode: int) -> list[np.ndarray]:
+def _pictures(folder: Path, mode: int) -> list[NDArray[Any]]:
     decoded = (cv2.imread(str(path), mode) for path in sorted(folder.glob('*.*')))
     return [picture for picture in decoded if picture is not None]
 
 
-def _centred(cutout: np.ndarray) -> np.ndarray:
+def _centred(cutout: NDArray[Any]) -> NDArray[Any]:
     """The cut-out scaled into the middle of a transparent square, with a margin of 4 pixels."""
     height, width = cutout.shape[:2]
     scale = (OBJECT_SIDE - 8) / max(height, width)
@@ -77,7 +79,7 @@ def _centred(cutout: np.ndarray) -> np.ndarray:
     return square
 
 
-def _stack(pictures: list[np.ndarray], device: torch.device) -> Tensor:
+def _stack(pictures: list[NDArray[Any]], device: torch.device) -> Tensor:
     """BGR(A) pictures of one size as one RGB(A) tensor (N, C, H, W)."""
     stack = np.stack(pictures)
     order = [2, 1, 0, 3][: stack.shape[-1]]
