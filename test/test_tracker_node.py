@@ -493,6 +493,22 @@ def test_the_ring_holds_as_many_images_as_configured() -> None:
         assert stage.init_target(box=BOX, stamp=stamps[1]).success
 
 
+def test_a_prompt_that_waits_for_its_turn_holds_up_nothing_else(active: Stage) -> None:
+    pipeline = active.tracker.pipeline
+    answers: list[Any] = []
+    prompt = threading.Thread(target=lambda: answers.append(active.init_target(box=BOX)))
+    with pipeline.turn():
+        received = pipeline.frames.received
+        prompt.start()
+        active.publish(FRAME)
+        active.until(lambda: pipeline.frames.received > received, 'the image')
+        assert active.lifecycle() == ACTIVE
+        assert answers == []
+    prompt.join()
+    assert answers[0].success
+    assert active.shown().target_id == answers[0].target_id
+
+
 def test_reset_forgets_the_target(active: Stage) -> None:
     assert active.init_target(box=BOX).success
     assert active.shown().state != State.IDLE
