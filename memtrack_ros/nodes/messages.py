@@ -63,7 +63,7 @@ def image_to_mask(image: Image) -> Frame:
     """
     if image.encoding not in ('mono8', '8UC1'):
         raise ImageError(f'the mask is {image.encoding!r}: send mono8, non-zero on the target')
-    return np.where(_pixels(image, 1)[:, :, 0] > 0, np.uint8(255), np.uint8(0))
+    return np.asarray(np.where(_pixels(image, 1)[:, :, 0] > 0, 255, 0), np.uint8)
 
 
 def compressed_to_bgr(image: CompressedImage) -> Frame:

@@ -22,7 +22,7 @@ _SUBPIXEL_BITS = 4  # OpenCV draws at sixteenths of a pixel, given as integers
 
 def draw(frame: NDArray[np.uint8], estimate: Estimate) -> NDArray[np.uint8]:
     """A copy of the frame, uint8 (height, width, 3) BGR, with mask, box, state and confidence."""
-    picture = frame.copy()
+    picture: NDArray[np.uint8] = frame.copy()
     colour = _COLOURS[estimate.state]
     height = picture.shape[0]
     stroke = max(1, height // 240)

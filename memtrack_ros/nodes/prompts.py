@@ -93,4 +93,4 @@ def _filled(box: OrientedBox, width: int, height: int) -> NDArray[np.uint8]:
     along = x * cos(box.theta) + y * sin(box.theta)
     across = y * cos(box.theta) - x * sin(box.theta)
     inside = (abs(along) <= box.size_x / 2) & (abs(across) <= box.size_y / 2)
-    return np.where(inside, np.uint8(255), np.uint8(0))
+    return np.asarray(np.where(inside, 255, 0), np.uint8)
