@@ -81,7 +81,7 @@ def test_the_shipped_configuration_names_every_parameter_with_its_default() -> N
         ('frames.ring', 2.5, 'type'),
         ('memory.max_bytes', 1000, 'memory.max_bytes'),
         ('presence.seen', 1.5, 'presence.seen'),
-        ('presence.seen', 0.1, 'presence.unseen 0.25 is above presence.seen 0.1'),
+        ('presence.seen', 0.1, 'presence.unseen 0.15 is above presence.seen 0.1'),
         ('presence.unseen', 0.7, 'presence.unseen 0.7 is above presence.seen 0.5'),
         ('presence.lost_frames', 0, 'presence.lost_frames'),
         ('device', 3, 'type'),

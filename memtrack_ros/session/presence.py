@@ -12,7 +12,7 @@ class Presence:
     """Settings; the names are those of the parameters presence.*."""
 
     seen: float = 0.5  # confidence from which a target is seen again and may be remembered
-    unseen: float = 0.25  # confidence below which it is not seen
+    unseen: float = 0.15  # confidence below which it is not seen
     unseen_frames: int = 3  # frames in a row not seen before TRACKING becomes OCCLUDED
     lost_frames: int = 45  # frames not seen before OCCLUDED becomes LOST
     seen_frames: int = 2  # frames in a row seen before OCCLUDED or LOST becomes TRACKING
