@@ -94,6 +94,8 @@ class Take:
     """The boxes of images in which the target is seen."""
     answers: dict[int, Answer] = field(default_factory=dict)
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    width: int = 0
+    """Of the images."""
     filmed: int = 0
     target_id: int = 0
     prompted: int = 0
@@ -141,6 +143,10 @@ class Take:
                 caption += f'IoU {ious[stamp]:.2f}'
             elif self.truths:
                 caption += 'out of sight'
+            white = self.box if stamp == self.prompted else None
+            white = self.truths.get(stamp, white)
+            if white is not None:
+                _outline(picture, white * picture.shape[1] / self.width)
             moments.append(Moment(picture, caption))
         title = f'{self.title}   mean IoU {self.iou():.2f}' if ious else self.title
         return Strip(title, moments)
@@ -190,17 +196,15 @@ class Recorder:
             picture = messages.image_to_bgr(image)
             self._film.add(picture, number - take.filmed)
             take.filmed = number
-            truth = take.truths.get(stamp, take.box if number == 1 else None)
-            take.thumbnails.add(stamp, picture if truth is None else _outlined(picture, truth))
+            take.thumbnails.add(stamp, picture)
+            take.width = image.width
 
 
-def _outlined(picture: Frame, box: Box) -> Frame:
-    """A copy with a thin white line around the box."""
+def _outline(picture: Frame, box: Box) -> None:
+    """Draws a thin white line around the box, in place."""
     first = np.round(box[:2]).astype(int) - 1
     last = np.round(box[:2] + box[2:]).astype(int)
-    outlined = picture.copy()
-    cv2.rectangle(outlined, first.tolist(), last.tolist(), (255, 255, 255), 1)
-    return outlined
+    cv2.rectangle(picture, first.tolist(), last.tolist(), (255, 255, 255), 1)
 
 
 def follow(take: Take, recorder: Recorder, tracker: NodeProcess, progress: Progress) -> None:

@@ -25,7 +25,7 @@ def draw(frame: NDArray[np.uint8], estimate: Estimate) -> NDArray[np.uint8]:
     picture: NDArray[np.uint8] = frame.copy()
     colour = _COLOURS[estimate.state]
     height = picture.shape[0]
-    stroke = max(1, height // 240)
+    stroke = max(1, round(height / 240))
     if estimate.mask is not None:
         x, y, w, h = cv2.boundingRect(estimate.mask)
         part, mask = picture[y : y + h, x : x + w], estimate.mask[y : y + h, x : x + w]
@@ -38,7 +38,8 @@ def draw(frame: NDArray[np.uint8], estimate: Estimate) -> NDArray[np.uint8]:
             cv2.drawContours(picture, outlines, -1, ink, width, cv2.LINE_AA, offset=(x, y))
     if estimate.box is not None:
         corners = np.round(estimate.box.corners() * 2**_SUBPIXEL_BITS).astype(np.int32)
-        cv2.polylines(picture, [corners], True, colour, stroke, cv2.LINE_AA, _SUBPIXEL_BITS)
+        for ink, width in (((0, 0, 0), stroke + 2), (colour, stroke)):
+            cv2.polylines(picture, [corners], True, ink, width, cv2.LINE_AA, _SUBPIXEL_BITS)
     text = estimate.state.name
     if not isnan(estimate.confidence):
         text += f' {estimate.confidence:.2f}'
