@@ -37,6 +37,7 @@ from rclpy.lifecycle import (
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import uninstall_signal_handlers
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -367,6 +368,8 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # On a signal a thread of rclpy wakes the executors: it has to be done before this one goes.
+        uninstall_signal_handlers()
         executor.shutdown()
         node.release()
         node.destroy_node()

@@ -24,6 +24,7 @@ from memtrack_ros.weights.files import Calibration, Weights, load_into
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
 WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
 NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
+ROOM = 1.5  # times the box in which its mask lies
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
 
@@ -138,7 +139,9 @@ class STMTrack(Tracker):
             return Found(score, box, boxes.box_mask(box, height, width), preferred)
         probability = answer.mask[0, 0].float().sigmoid().cpu().numpy()
         mask = (paste(probability, window, height, width) > 0.5).astype(np.uint8) * 255
-        return Found(score, box, mask, preferred)
+        # A look-alike elsewhere in the window may be segmented, too.
+        room = boxes.box_mask(boxes.from_centre(centre, ROOM * size), height, width)
+        return Found(score, box, np.asarray(cv2.bitwise_and(mask, room), np.uint8), preferred)
 
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
