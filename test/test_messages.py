@@ -110,7 +110,10 @@ def test_an_encoding_without_cv_bridge_is_refused_by_name(monkeypatch: pytest.Mo
 
 def test_an_encoding_goes_through_cv_bridge() -> None:
     pytest.importorskip('cv_bridge', reason='cv_bridge comes with ROS only')
-    assert np.array_equal(messages.image_to_bgr(image(FRAME, '8UC3')), FRAME)
+    wide = FRAME.astype(np.uint16) * 257
+    assert np.array_equal(messages.image_to_bgr(image(wide, 'bgr16')), FRAME)
+    with pytest.raises(ImageError, match='step 6 is too short for 7 pixels'):
+        messages.image_to_bgr(image(GREY, 'bayer_rggb8', step=6, data=array('B', bytes(30))))
     with pytest.raises(ImageError, match="cv_bridge does not turn encoding 'nonsense'"):
         messages.image_to_bgr(image(FRAME, 'nonsense'))
 

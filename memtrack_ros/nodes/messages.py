@@ -247,12 +247,18 @@ def _through_bridge(image: Image) -> Frame:
             f'{", ".join(_ENCODINGS)}, or install ros-<distribution>-cv-bridge'
         )
     try:
-        return np.ascontiguousarray(bridge.imgmsg_to_cv2(image, 'bgr8'))
+        frame: Frame = np.ascontiguousarray(bridge.imgmsg_to_cv2(image, 'bgr8'))
     except Exception as error:  # it raises its own errors, OpenCV's, NumPy's and KeyError
         raise ImageError(
             f'cv_bridge does not turn encoding {image.encoding!r} into bgr8 ({error}): '
             f'publish {", ".join(_ENCODINGS)}'
         ) from error
+    if frame.shape[:2] != (image.height, image.width):  # it takes the width from a short step
+        raise ImageError(
+            f'step {image.step} is too short for {image.width} pixels of {image.encoding!r}: '
+            'the camera has to set step to the bytes of a row'
+        )
+    return frame
 
 
 @cache
