@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -17,8 +15,7 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Ten
     keys: (B, C, M), values: (B, D, M), query: (B, C, H, W); `valid` (B, M) bool, false cells are
     not read. Returns (B, D, H, W).
     """
-    height, width = query.shape[-2:]
-    affinity = keys.transpose(1, 2) @ query.flatten(2) / math.sqrt(keys.shape[1])
-    affinity = affinity.masked_fill(~valid[..., None], -torch.inf)
-    read: Tensor = (values @ affinity.softmax(1)).unflatten(2, (height, width))
-    return read
+    asked, held = query.flatten(2).mT, keys.mT
+    read = F.scaled_dot_product_attention(asked, held, values.mT, attn_mask=valid[:, None])
+    picture: Tensor = read.mT.unflatten(2, query.shape[-2:])
+    return picture
