@@ -36,12 +36,12 @@ export MEMTRACK_REFERENCE ?= $(abspath ../shared/reference)
 endif
 
 demo: $(venv)/.ready
-	$(run) memtrack_ros.nodes.demo \
+	@$(run) memtrack_ros.nodes.demo \
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
 		$(if $(TRACKER),--tracker '$(TRACKER)')
 
 test: $(venv)/.ready
-	$(run) pytest
+	@$(run) pytest
 
 clean:
 	rm -rf $(venv) build demo memtrack_ros.egg-info
