@@ -8,6 +8,10 @@ from memtrack_ros.geometry import boxes
 NAN = [np.nan] * 4
 
 
+def test_scale_is_the_side_of_the_square_of_the_same_area() -> None:
+    assert boxes.scale([5, 6, 4, 9]) == 6
+
+
 def test_iou_of_two_squares_that_share_a_quarter() -> None:
     # 2 x 2 and 2 x 2 share 1 x 1: 1 / (4 + 4 - 1)
     assert boxes.iou([0, 0, 2, 2], [1, 1, 2, 2]) == pytest.approx(1 / 7)

@@ -32,6 +32,11 @@ def centre(box: ArrayLike) -> Floats:
     return box[..., :2] + (box[..., 2:] - 1) / 2
 
 
+def scale(box: ArrayLike) -> float:
+    """sqrt(w h) of a box (4,): its size as one number, in pixels."""
+    return float(np.sqrt(np.asarray(box, float)[2:].prod()))
+
+
 def from_centre(centre: ArrayLike, size: ArrayLike) -> Floats:
     """Boxes (..., 4) from centres (..., 2) and sizes w, h (..., 2), broadcast."""
     centre, size = np.broadcast_arrays(np.asarray(centre, float), np.asarray(size, float))

@@ -28,14 +28,15 @@ def unit_grid(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def octave_noise(generator: torch.Generator, count: int, channels: int, side: int) -> Tensor:
-    """Sum of bicubic noise of halving wavelength, scaled to 0..1: (count, channels, side, side)."""
+    """Bilinear noise of halving wavelengths, summed: (count, channels, side, side) in 0..1."""
     total = torch.zeros(count, channels, side, side, device=generator.device)
-    cells, weight = 3, 1.0
+    cells = 3
     roughness = uniform(generator, 0.4, 0.9, count, 1, 1, 1)
+    weight = torch.ones_like(roughness)
     while cells < side // 2:
         grid = uniform(generator, -1, 1, count, channels, cells, cells)
         total += weight * F.interpolate(grid, (side, side), mode='bilinear', align_corners=True)
-        cells, weight = cells * 2, weight * roughness  # type: ignore[assignment]
+        cells, weight = cells * 2, weight * roughness
     low = total.amin((2, 3), keepdim=True)
     high = total.amax((2, 3), keepdim=True)
     return (total - low) / (high - low).clamp_min(1e-6)

@@ -174,7 +174,7 @@ def search_box(course: Course, turn: int) -> Floats:
     """
     if turn % 2:
         return course.box
-    spacing = 2 * float(np.sqrt(course.box[2:].prod()))
+    spacing = 2 * boxes.scale(course.box)
     columns, rows = (max(1, round(extent / spacing)) for extent in (course.width, course.height))
     row, column = divmod(turn // 2 % (columns * rows), columns)
     centre = (np.array([column, row]) + 0.5) / [columns, rows] * [course.width, course.height]

@@ -1,6 +1,6 @@
 """The published trackers behind one switch."""
 
-from memtrack_ros.trackers.registry import NAMES, VARIANTS, create
+from memtrack_ros.trackers.registry import NAMES, VARIANTS, create, find_device
 from memtrack_ros.trackers.tracker import (
     Estimate,
     Observation,
@@ -22,4 +22,5 @@ __all__ = [
     'Target',
     'Tracker',
     'create',
+    'find_device',
 ]

@@ -17,7 +17,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
 from memtrack_ros.memory import SampledFrames
 from memtrack_ros.nets.heads import BoxMaps
-from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack, PaperSTMTrack
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
@@ -43,7 +43,7 @@ class Settings:
 
 
 COMPACT = Settings(
-    side=192,
+    side=CROP,
     penalty_k=0.15,
     window_influence=0.21,
     test_lr=0.5,
@@ -160,7 +160,7 @@ class STMTrack(Tracker):
         It is SEARCH * `search` times the box's sqrt(w h) wide, but hardly wider than the image: a
         network that sees all of the image stand on the border's colour takes it for an object.
         """
-        size = float(np.sqrt(box[2:].prod()))
+        size = boxes.scale(box)
         widest = max(WIDEST * max(frame.shape[:2]), NARROWEST * size)
         extent = min(SEARCH * search * size, widest)
         side = self.settings.side
@@ -208,7 +208,7 @@ class PublishedSTMTrack(STMTrack):
         afterwards.
         """
         side = self.settings.side
-        pitch = SEARCH * search * float(np.sqrt(box[2:].prod())) / side
+        pitch = SEARCH * search * boxes.scale(box) / side
         centre = boxes.centre(box)
         step = max(int(pitch - 0.1), 1)
         position = np.trunc(centre).astype(int)

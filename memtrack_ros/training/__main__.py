@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from memtrack_ros.scenes.imagery import read_imagery
+from memtrack_ros.trackers import find_device
 from memtrack_ros.training.loop import train
 
 TRACKERS = ('stmtrack',)
@@ -34,13 +33,7 @@ def main() -> int:
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
     )
     arguments = parser.parse_args()
-    device = torch.device(
-        'cuda'
-        if arguments.device == 'auto' and torch.cuda.is_available()
-        else 'cpu'
-        if arguments.device == 'auto'
-        else arguments.device
-    )
+    device = find_device(arguments.device)
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     train(
         arguments.out,

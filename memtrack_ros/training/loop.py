@@ -21,7 +21,7 @@ from memtrack_ros.training import stmtrack as recipe
 from memtrack_ros.training.calibrate import calibrate
 from memtrack_ros.training.clips import draw_clips
 from memtrack_ros.training.losses import corner_iou
-from memtrack_ros.weights.files import Calibration, load_weights, save_weights
+from memtrack_ros.weights.files import Calibration, save_weights
 
 PEAK_RATE = 1.5e-3
 WEIGHT_DECAY = 0.02
@@ -98,13 +98,15 @@ class Run:
         partial = self.checkpoint.with_suffix('.partial')
         torch.save(state, partial)
         partial.replace(self.checkpoint)
+        self.export(Calibration(1.0, 0.0), attribution)
+
+    def export(self, calibration: Calibration, attribution: str) -> None:
+        """Write the averaged weights, in half precision."""
         halves = {
             name: tensor.half() if tensor.is_floating_point() else tensor
             for name, tensor in self.average.state_dict().items()
         }
-        save_weights(
-            self.weights, 'stmtrack', 'compact', halves, Calibration(1.0, 0.0), attribution
-        )
+        save_weights(self.weights, 'stmtrack', 'compact', halves, calibration, attribution)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -163,11 +165,8 @@ def train(
                 validated = run.seconds
                 _write(log, run, validate(run.average, imagery, device))
         progress.update(task, completed=minutes * 60, description='calibrating')
-        tracker = create('stmtrack', 'compact', run.weights, device.type)
-        calibration = calibrate(tracker)
-        tensors = load_weights(run.weights, 'stmtrack', 'compact').tensors
-        halves = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
-        save_weights(run.weights, 'stmtrack', 'compact', halves, calibration, attribution)
+        calibration = calibrate(create('stmtrack', 'compact', run.weights, device.type))
+        run.export(calibration, attribution)
         _write(log, run, dataclasses.asdict(calibration))
 
 
