@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
 from pathlib import Path
@@ -19,13 +18,8 @@ from memtrack_ros.nets.readers import soft_read
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.trackers import Estimate, Prior, State, Target
-from memtrack_ros.trackers.stmtrack import (
-    PAPER,
-    PublishedSTMTrack,
-    change_penalty,
-    label_corners,
-    pseudo_mask,
-)
+from memtrack_ros.trackers.search import change_penalty, pseudo_mask
+from memtrack_ros.trackers.stmtrack import PAPER, PublishedSTMTrack, label_corners
 from memtrack_ros.weights.convert import convert_stmtrack
 from memtrack_ros.weights.files import Calibration
 
@@ -87,7 +81,7 @@ def test_the_published_network_computes_the_authors_numbers(published: PaperSTMT
 def test_the_published_tracker_follows_the_authors_clip(published: PaperSTMTrack) -> None:
     clip = np.load(REFERENCE / 'stmtrack_clip_ref.npz')
     frames, box = clip['frames'], clip['init_box'].astype(float)
-    settings = dataclasses.replace(PAPER, confident=0.3)  # as the clip was run
+    settings = PAPER._replace(confident=0.3)  # as the clip was run
     tracker = PublishedSTMTrack(
         published, settings, Calibration(1.0, 0.0), torch.device('cpu'), 2**30
     )

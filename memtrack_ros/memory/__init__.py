@@ -2,5 +2,6 @@
 
 from memtrack_ros.memory.bank import Bank, BankStatus
 from memtrack_ros.memory.sampled_frames import SampledFrames
+from memtrack_ros.memory.snapshot import Kept
 
-__all__ = ['Bank', 'BankStatus', 'SampledFrames']
+__all__ = ['Bank', 'BankStatus', 'Kept', 'SampledFrames']

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.memory.snapshot import Kept
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,10 @@ class BankStatus:
     frozen: bool
 
 
-class Bank(ABC):
+class Bank(Kept, ABC):
     """A memory of fixed capacity. A frozen bank refuses writes; refusals are counted."""
+
+    kept: ClassVar[tuple[str, ...]] = ('writes', 'refused')
 
     def __init__(self, capacity: int, nbytes: int, max_bytes: int) -> None:
         """Refuse, with ConfigurationError, to be larger than `max_bytes`.

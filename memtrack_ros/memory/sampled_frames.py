@@ -35,6 +35,8 @@ class SampledFrames(Bank):
     representative frame that is not stored is stood in for by the one nearest to it in time.
     """
 
+    kept = (*Bank.kept, '_features', '_numbers', '_stride', '_last_score')
+
     def __init__(
         self,
         capacity: int,

@@ -4,64 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import SampledFrames
-from memtrack_ros.nets.heads import BoxMaps
 from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.trackers.search import (
+    SEARCH,
+    Chooser,
+    border_colour,
+    label_map,
+    mask_in_frame,
+    pseudo_mask,
+    search_window,
+    to_device,
+)
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
-SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
-WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
-NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
-ROOM = 1.5  # times the box in which its mask lies
-LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
-
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Inference of one variant, in the names of the authors' configuration."""
 
     side: int  # of the crop, pixels
-    penalty_k: float
-    window_influence: float
-    test_lr: float
+    chooser: Chooser
     confident: float  # preferred score above which the last frame is read
-    smallest: float  # pixels, of a side of the box
     capacity: int  # frames in the bank
-    inclusive: int  # 1 where a box's corners are the centres of its outer pixels, else 0
 
 
 COMPACT = Settings(
     side=CROP,
-    penalty_k=0.15,
-    window_influence=0.21,
-    test_lr=0.5,
+    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     confident=0.6,
-    smallest=3.0,
     capacity=128,
-    inclusive=0,
 )
 # The authors' configuration for GOT-10k, LaSOT and TrackingNet.
 PAPER = Settings(
     side=289,
-    penalty_k=0.04,
-    window_influence=0.21,
-    test_lr=0.95,
+    chooser=Chooser(
+        penalty_k=0.04, window_influence=0.21, test_lr=0.95, smallest=10.0, inclusive=1
+    ),
     confident=0.6,
-    smallest=10.0,
     capacity=256,
-    inclusive=1,
 )
 
 
@@ -82,6 +73,7 @@ class STMTrack(Tracker):
     variant = 'compact'
     segments = True
     bank: SampledFrames
+    kept = (*Tracker.kept, '_border')
 
     def __init__(
         self,
@@ -102,8 +94,7 @@ class STMTrack(Tracker):
             device=device,
         )
         self.net = net.to(device).eval()
-        self._window_preference = np.outer(np.hanning(net.cells), np.hanning(net.cells))
-        self._border = np.zeros(3)
+        self._border: Floats = np.zeros(3)
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """Memorise the target's frame.
@@ -111,7 +102,7 @@ class STMTrack(Tracker):
         A box alone is first segmented with the memory that it makes.
         """
         self.bank.clear()
-        self._border = np.floor(frame.mean((0, 1)))
+        self._border = border_colour(frame)
         filled = boxes.box_mask(target.box, *frame.shape[:2])
         if not self.segments:
             target = Target(target.box, filled)
@@ -129,19 +120,15 @@ class STMTrack(Tracker):
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
         window, crop = self._crop(frame, prior.box, prior.search)
         memory, used = self.bank.read()
-        answer = self.net(memory, used, self._to_device(crop))
-        score, preferred, box = self._choose(answer.maps, prior, window)
-        height, width = frame.shape[:2]
-        centre = np.clip(boxes.centre(box), 0, [width, height])
-        size = np.clip(box[2:], self.settings.smallest, [width, height])
-        box = boxes.from_centre(centre, size)
+        answer = self.net(memory, used, to_device(crop, self.device))
+        score = answer.maps.score[0, 0].double().cpu().numpy()
+        corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
+        choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if answer.mask is None:
-            return Found(score, box, boxes.box_mask(box, height, width), preferred)
-        probability = answer.mask[0, 0].float().sigmoid().cpu().numpy()
-        mask = (paste(probability, window, height, width) > 0.5).astype(np.uint8) * 255
-        # A look-alike elsewhere in the window may be segmented, too.
-        room = boxes.box_mask(boxes.from_centre(centre, ROOM * size), height, width)
-        return Found(score, box, np.asarray(cv2.bitwise_and(mask, room), np.uint8), preferred)
+            mask = boxes.box_mask(choice.box, *frame.shape[:2])
+        else:
+            mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+        return Found(choice.score, choice.box, mask, choice.preferred)
 
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
@@ -151,48 +138,17 @@ class STMTrack(Tracker):
     @torch.inference_mode()
     def _memorise(self, frame: Pixels, box: Floats, mask: Pixels, score: float) -> None:
         window, crop = self._crop(frame, box, 1.0)
-        label = torch.from_numpy(self._label(window, box, mask)).to(self.device).float()[None, None]
-        self.bank.write(self.net.memorise(self._to_device(crop), label)[0], score)
+        label = torch.from_numpy(self._label(window, box, mask)).to(self.device)[None, None]
+        self.bank.write(self.net.memorise(to_device(crop, self.device), label)[0], score)
 
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
-        """The search window around `box` and what it shows.
-
-        It is SEARCH * `search` times the box's sqrt(w h) wide, but hardly wider than the image: a
-        network that sees all of the image stand on the border's colour takes it for an object.
-        """
-        size = boxes.scale(box)
-        widest = max(WIDEST * max(frame.shape[:2]), NARROWEST * size)
-        extent = min(SEARCH * search * size, widest)
-        side = self.settings.side
-        window = Window.around(boxes.centre(box), extent / side, side)
+        """The search window around `box` and what it shows."""
+        window = search_window(frame, box, search, self.settings.side)
         return window, cut(frame, window, self._border)
 
     def _label(self, window: Window, box: Floats, mask: Pixels) -> NDArray[np.float32]:
         """The label map (S, S) in 0..1 of a memory frame: here its mask."""
-        return np.asarray(cut(mask, window, 0) / 255, np.float32)
-
-    def _to_device(self, crop: Pixels) -> Tensor:
-        """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
-        image = torch.from_numpy(crop).to(self.device).permute(2, 0, 1)[None]
-        return image.flip(1).float()
-
-    def _choose(self, maps: BoxMaps, prior: Prior, window: Window) -> tuple[float, float, Floats]:
-        """Score, preferred score and box (in the frame) of the best cell.
-
-        Preferred are cells whose box changes little in size and aspect and, in a usual search, that
-        lie central.
-        """
-        score = maps.score[0, 0].double().cpu().numpy()
-        corners = maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
-        size = corners[..., 2:] - corners[..., :2] + self.settings.inclusive
-        penalty = change_penalty(size, prior.box[2:] / window.pitch, self.settings.penalty_k)
-        influence = self.settings.window_influence if prior.search == 1.0 else 0.0
-        preferred = penalty * score * (1 - influence) + self._window_preference * influence
-        best = np.unravel_index(int(preferred.argmax()), preferred.shape)
-        rate = penalty[best] * score[best] * self.settings.test_lr
-        new_size = (1 - rate) * prior.box[2:] + rate * size[best] * window.pitch
-        centre = window.to_frame((corners[best][:2] + corners[best][2:]) / 2)
-        return float(score[best]), float(preferred[best]), boxes.from_centre(centre, new_size)
+        return label_map(mask, window)
 
 
 class PublishedSTMTrack(STMTrack):
@@ -258,40 +214,6 @@ def interpolated(image: Pixels, first: Floats, scale: float, side: int, border: 
         + border
     )
     return np.asarray(np.rint(crop), np.uint8)
-
-
-def change_penalty(
-    size: NDArray[np.floating], before: Floats, penalty_k: float
-) -> NDArray[np.floating]:
-    """exp(-k (r s - 1)): how little sizes (..., 2) differ from the size `before` (2,).
-
-    s is the change of sqrt((w + p)(h + p)), p = (w + h) / 2; r the change of aspect; both >= 1.
-    """
-
-    def padded(wh: NDArray[np.floating]) -> NDArray[np.floating]:
-        pad = wh.sum(-1, keepdims=True) / 2
-        return np.asarray(np.sqrt((wh + pad).prod(-1)))
-
-    def change(ratio: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.asarray(np.maximum(ratio, 1 / ratio))
-
-    scale = change(padded(size) / padded(before))
-    aspect = change((before[0] / before[1]) / (size[..., 0] / size[..., 1]))
-    return np.asarray(np.exp(-penalty_k * (aspect * scale - 1)))
-
-
-def pseudo_mask(mask: Pixels, box: Floats, filled: Pixels) -> Pixels:
-    """What was segmented within the box, dilated a little, as SAMN starts from a box.
-
-    `filled`, the box itself, where that is too little to be the object.
-    """
-    dilation = max(5, round(0.05 * float(box[2:].min()))) | 1
-    inside = cv2.bitwise_and(mask, cv2.dilate(filled, np.ones((dilation, dilation), np.uint8)))
-    return (
-        np.asarray(inside, np.uint8)
-        if cv2.countNonZero(inside) >= LEAST_FILL * box[2:].prod()
-        else filled
-    )
 
 
 def create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import Bank
+from memtrack_ros.memory import Bank, Kept
 from memtrack_ros.weights.files import Calibration
 
 
@@ -78,11 +78,13 @@ class Estimate:
     frames_tracked: int
 
 
-class Tracker(ABC):
+class Tracker(Kept, ABC):
     """One published tracker.
 
     Frames are uint8 (H, W, 3) BGR; any number of instances live side by side.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ('bank',)
 
     name: str
     variant: str

@@ -1,0 +1,150 @@
+"""How the compact trackers look at a frame, and how a grid of answers becomes one box."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+from memtrack_ros.trackers.tracker import Prior
+
+SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
+WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
+NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
+ROOM = 1.5  # times the box in which its mask lies
+LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
+
+
+def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Window:
+    """The window of `side` crop pixels around `box` in which its target is searched for.
+
+    It is SEARCH * `search` times the box's sqrt(w h) wide, but hardly wider than the image: a
+    network that sees all of the image stand on the border's colour takes it for an object.
+    """
+    size = boxes.scale(box)
+    widest = max(WIDEST * max(frame.shape[:2]), NARROWEST * size)
+    extent = min(SEARCH * search * size, widest)
+    return Window.around(boxes.centre(box), extent / side, side)
+
+
+def border_colour(frame: Pixels) -> Floats:
+    """What stands for the world beyond the image: its mean colour (3,)."""
+    return np.asarray(np.floor(frame.mean((0, 1))))
+
+
+def to_device(crop: Pixels, device: torch.device) -> Tensor:
+    """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
+    image = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
+    return image.flip(1).float()
+
+
+def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:
+    """The target's mask 0/255 as the window shows it, (S, S) in 0..1."""
+    return np.asarray(cut(mask, window, 0) / 255, np.float32)
+
+
+def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) -> Pixels:
+    """Mask logits (h, w) of the window as a mask of `frame`, uint8 0/255.
+
+    Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
+    """
+    height, width = frame.shape[:2]
+    probability = logits.float().sigmoid().cpu().numpy()
+    mask = (paste(probability, window, height, width) > 0.5).astype(np.uint8) * 255
+    room = boxes.box_mask(boxes.from_centre(boxes.centre(box), ROOM * box[2:]), height, width)
+    return np.asarray(cv2.bitwise_and(mask, room), np.uint8)
+
+
+def pseudo_mask(mask: Pixels, box: Floats, filled: Pixels) -> Pixels:
+    """What was segmented within the box, dilated a little, as SAMN starts from a box.
+
+    `filled`, the box itself, where that is too little to be the object.
+    """
+    dilation = max(5, round(0.05 * float(box[2:].min()))) | 1
+    inside = cv2.bitwise_and(mask, cv2.dilate(filled, np.ones((dilation, dilation), np.uint8)))
+    return (
+        np.asarray(inside, np.uint8)
+        if cv2.countNonZero(inside) >= LEAST_FILL * box[2:].prod()
+        else filled
+    )
+
+
+class Choice(NamedTuple):
+    """The chosen cell: its score, its score after penalty and window, and the new box (4,)."""
+
+    score: float
+    preferred: float
+    box: Floats
+
+
+class Chooser(NamedTuple):
+    """Post-processing of SiamRPN (Li et al. 2018), in the names of its configurations.
+
+    Preferred are boxes that change little in size and aspect and, in a usual search, lie central.
+    """
+
+    penalty_k: float
+    window_influence: float
+    test_lr: float
+    smallest: float  # pixels, of a side of the box
+    inclusive: int = 0  # 1 where a box's corners are the centres of its outer pixels
+
+    def choose(
+        self,
+        score: NDArray[np.floating],
+        corners: NDArray[np.floating],
+        prior: Prior,
+        window: Window,
+        frame: Pixels,
+    ) -> Choice:
+        """The best of the scores (h, w, …) with boxes (h, w, …, 4: x1, y1, x2, y2) in the window.
+
+        The new box moves to it at once and takes on its size as far as it is sure; its centre stays
+        in the frame, its size between `smallest` and the frame's.
+        """
+        size = corners[..., 2:] - corners[..., :2] + self.inclusive
+        penalty = change_penalty(size, prior.box[2:] / window.pitch, self.penalty_k)
+        influence = self.window_influence if prior.search == 1.0 else 0.0
+        central = np.outer(np.hanning(score.shape[0]), np.hanning(score.shape[1]))
+        central = central.reshape(*score.shape[:2], *[1] * (score.ndim - 2))
+        preferred = penalty * score * (1 - influence) + central * influence
+        best = np.unravel_index(int(preferred.argmax()), preferred.shape)
+        rate = penalty[best] * score[best] * self.test_lr
+        new_size = (1 - rate) * prior.box[2:] + rate * size[best] * window.pitch
+        centre = window.to_frame((corners[best][:2] + corners[best][2:]) / 2)
+        box = self.within(frame, centre, new_size)
+        return Choice(float(score[best]), float(preferred[best]), box)
+
+    def within(self, frame: Pixels, centre: ArrayLike, size: ArrayLike) -> Floats:
+        """The box of this centre and size, its centre in the frame and its size not beyond it."""
+        height, width = frame.shape[:2]
+        return boxes.from_centre(
+            np.clip(centre, 0, [width, height]), np.clip(size, self.smallest, [width, height])
+        )
+
+
+def change_penalty(
+    size: NDArray[np.floating], before: Floats, penalty_k: float
+) -> NDArray[np.floating]:
+    """exp(-k (r s - 1)): how little sizes (..., 2) differ from the size `before` (2,).
+
+    s is the change of sqrt((w + p)(h + p)), p = (w + h) / 2; r the change of aspect; both >= 1.
+    """
+
+    def padded(wh: NDArray[np.floating]) -> NDArray[np.floating]:
+        pad = wh.sum(-1, keepdims=True) / 2
+        return np.asarray(np.sqrt((wh + pad).prod(-1)))
+
+    def change(ratio: NDArray[np.floating]) -> NDArray[np.floating]:
+        return np.asarray(np.maximum(ratio, 1 / ratio))
+
+    scale = change(padded(size) / padded(before))
+    aspect = change((before[0] / before[1]) / (size[..., 0] / size[..., 1]))
+    return np.asarray(np.exp(-penalty_k * (aspect * scale - 1)))
