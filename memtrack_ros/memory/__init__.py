@@ -1,7 +1,8 @@
 """Memory banks: what the trackers remember of a target."""
 
 from memtrack_ros.memory.bank import Bank, BankStatus
+from memtrack_ros.memory.cells import Cells
 from memtrack_ros.memory.sampled_frames import SampledFrames
 from memtrack_ros.memory.snapshot import Kept
 
-__all__ = ['Bank', 'BankStatus', 'Kept', 'SampledFrames']
+__all__ = ['Bank', 'BankStatus', 'Cells', 'Kept', 'SampledFrames']

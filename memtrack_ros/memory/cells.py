@@ -1,0 +1,141 @@
+"""CMEDFL's bank: single cells, merged with what is alike, appended when new, else discarded."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.memory.bank import Bank
+
+MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
+UPDATE = 0.001  # beta: share of the new in what is merged
+
+
+class Nearest(NamedTuple):
+    """The stored cell most like each of n given ones.
+
+    The cosine `similarity` (n,) and the `cell`'s number (n,).
+    """
+
+    similarity: Tensor
+    cell: Tensor
+
+
+def least_similar(similarity: Tensor) -> Tensor:
+    """The similarity below which a frame's cells (n,) are discarded: 2 / e of their mean.
+
+    So the authors compute it; eq. 11 has 1 / (2 e), which discards hardly anything.
+    """
+    return similarity.mean() * 2 / math.e
+
+
+class Cells(Bank):
+    """Keys (capacity, C) of cells and how much each was target and background, 0..1.
+
+    The first frame's cells are all stored. Of every later one, a cell more similar to a
+    stored one than MERGED is merged into it (eq. 8 to 10), one no less similar than
+    `least_similar` is appended as it is (eq. 12 to 14), any other is discarded. That is the paper;
+    it knows no bound. When full, the least-used cells make room, but for the first frame's. A
+    cell's use is the number of later cells that found it nearest, merged or not, plus one for its
+    own arrival, over the number of writes since: how often it was asked for in a frame.
+    """
+
+    kept = (*Bank.kept, '_keys', '_values', '_filled', '_uses', '_since', '_first')
+
+    def __init__(
+        self, capacity: int, channels: int, *, max_bytes: int, device: torch.device
+    ) -> None:
+        """Allocate all. `capacity` is at least twice the cells of a frame."""
+        each = 4 * (channels + 2) + 1 + 8 + 8
+        super().__init__(capacity, capacity * each, max_bytes)
+        self.device = device
+        self._keys = torch.zeros(channels, capacity, device=device)
+        self._values = torch.zeros(2, capacity, device=device)
+        self._filled = torch.zeros(capacity, dtype=torch.bool, device=device)
+        self._uses = torch.zeros(capacity, dtype=torch.long, device=device)
+        self._since = torch.zeros(capacity, dtype=torch.long, device=device)
+        self._first = 0  # cells of the first frame
+
+    @property
+    def entries(self) -> int:
+        """Cells stored."""
+        return int(self._filled.sum())
+
+    def clear(self) -> None:
+        """Forget all cells."""
+        self._filled.zero_()
+        self._first = self.writes = self.refused = 0
+
+    @torch.inference_mode()
+    def write(self, keys: Tensor, foreground: Tensor) -> None:
+        """Take in a frame's cells: keys (C, n) and how much of each is target (n,).
+
+        Refused when frozen. Raises ValueError where there is no room for two frames.
+        """
+        if self.frozen:
+            self.refuse()
+            return
+        values = torch.stack([foreground, 1 - foreground])
+        if not self._first:
+            self._first = keys.shape[1]
+            if 2 * self._first > self.capacity:
+                raise ValueError(f'{self.capacity} cells are too few for frames of {self._first}.')
+            self._append(keys, values)
+        else:
+            similarity, cell = self.nearest(keys)
+            self._uses.index_add_(0, cell, torch.ones_like(cell))
+            alike = similarity > MERGED
+            merge(self._keys, keys[:, alike], cell[alike])
+            for stored, seen in zip(self._values, values, strict=True):
+                merge(stored[None], seen[None, alike], cell[alike])
+            new = (similarity >= least_similar(similarity)) & ~alike
+            self._append(keys[:, new], values[:, new])
+        self.writes += 1
+
+    def nearest(self, keys: Tensor) -> Nearest:
+        """The stored cell most similar to each of the keys (C, n), eq. 7."""
+        similarity = F.normalize(self._keys, dim=0).T @ F.normalize(keys, dim=0)
+        return Nearest(*similarity.masked_fill_(~self._filled[:, None], -torch.inf).max(0))
+
+    def read(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All cells, the shapes never change.
+
+        Keys (1, C, capacity), values (1, 2, capacity): how much was target and how much background,
+        and which cells are in use, bool (1, capacity). Raises ValueError when nothing was written.
+        """
+        if not self._first:
+            raise ValueError('The memory bank is empty; write a frame before reading.')
+        return self._keys[None], self._values[None], self._filled[None]
+
+    def _append(self, keys: Tensor, values: Tensor) -> None:
+        """Store keys (C, n) and values (2, n) in free places, in order, or the least-used ones."""
+        use = self._uses / (self.writes - self._since).clamp_min(1)
+        use[: self._first] = torch.inf
+        use[~self._filled] = -torch.inf
+        places = use.argsort(stable=True)[: keys.shape[1]]
+        self._keys[:, places] = keys
+        self._values[:, places] = values
+        self._filled[places] = True
+        self._uses[places] = 1
+        self._since[places] = self.writes
+
+
+def merge(stored: Tensor, seen: Tensor, cells: Tensor) -> None:
+    """Turn `stored` (D, M) in place: |s| ((1 - beta) s / |s| + beta mean(t / |t|)).
+
+    s is each of the stored vectors that `cells` (n,) names, t all those of `seen` (D, n) that go
+    there. The paper mixes the vectors themselves (eq. 8 to 10); the authors' implementation, like
+    this, turns the stored direction and keeps its length. A value, being a vector of one number,
+    so never leaves 0 and hardly ever what it was.
+    """
+    same = cells[:, None] == cells
+    once = ~same.tril(-1).any(1)
+    share = same[once].to(seen.dtype)
+    mean = F.normalize(seen, dim=0) @ (share / share.sum(1, keepdim=True)).T
+    before = stored[:, cells[once]]
+    turned = (1 - UPDATE) * F.normalize(before, dim=0) + UPDATE * mean
+    stored[:, cells[once]] = before.norm(dim=0) * turned
