@@ -1,4 +1,4 @@
-"""The command line: python -m memtrack_ros.evaluation run."""
+"""The command line: python -m memtrack_ros.evaluation run | parity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import MemtrackError
+from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
 from memtrack_ros.session import Session
 
 try:
+    from rich.console import Console
+
     from memtrack_ros.evaluation.compare import compare
+    from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -30,6 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     }
     compare(followers, arguments.sequences, arguments.out)
     return 0
+
+
+def compare_with_authors(arguments: argparse.Namespace) -> int:
+    """Compares the paper variants with the authors' numbers; 1 when any array is missed."""
+    reference = Reference(arguments.reference, arguments.salt)
+    subjects = [arguments.tracker] if arguments.tracker else list(SUBJECTS)
+    return 0 if parity(reference, subjects, Console()) else 1
 
 
 def main(args: list[str] | None = None) -> int:
@@ -61,6 +72,15 @@ def main(args: list[str] | None = None) -> int:
         '--out', type=Path, metavar='DIR', default='results', help='for the tables'
     )
     command.set_defaults(run=run)
+    command = commands.add_parser(
+        'parity', help="compare the published networks with their authors' numbers"
+    )
+    command.add_argument(
+        '--reference', type=Path, required=True, metavar='DIR', help='folder of *_ref.npz, fill.py'
+    )
+    command.add_argument('--salt', type=int, default=0, help='that the weights are drawn with')
+    command.add_argument('--tracker', choices=SUBJECTS, help='this one alone')
+    command.set_defaults(run=compare_with_authors)
     arguments = parser.parse_args(args)
     try:
         return int(arguments.run(arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,9 +10,12 @@ import torch
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.trackers import stmtrack
 from memtrack_ros.trackers.tracker import Tracker
-from memtrack_ros.weights.files import load_weights, shipped_file
+from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-NAMES = ('stmtrack',)
+CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], Tracker]] = {
+    'stmtrack': stmtrack.create,
+}
+NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')
 
 
@@ -26,8 +30,8 @@ def create(
 
     `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,
     for an unknown
-    tracker or variant, weights that are missing or damaged, a device that is not there, a bank over
-    `max_bytes`.
+    tracker or variant, weights that are missing or damaged, a device that is not there, or a bank
+    over `max_bytes`.
     """
     if tracker not in NAMES:
         raise ConfigurationError(
@@ -40,7 +44,7 @@ def create(
     path = weights or shipped_file(tracker, variant)
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    return stmtrack.create(variant, loaded, path, place, max_bytes)
+    return CREATORS[tracker](variant, loaded, path, place, max_bytes)
 
 
 def find_device(name: str) -> torch.device:

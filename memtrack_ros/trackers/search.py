@@ -77,11 +77,17 @@ def pseudo_mask(mask: Pixels, box: Floats, filled: Pixels) -> Pixels:
 
 
 class Choice(NamedTuple):
-    """The chosen cell: its score, its score after penalty and window, and the new box (4,)."""
+    """The chosen cell, its score, all cells' scores after penalty and window, the new box (4,)."""
 
+    cell: tuple[np.intp, ...]
     score: float
-    preferred: float
+    preferred: NDArray[np.floating]
     box: Floats
+
+    @property
+    def best(self) -> float:
+        """The chosen cell's score after penalty and window."""
+        return float(self.preferred[self.cell])
 
 
 class Chooser(NamedTuple):
@@ -104,7 +110,7 @@ class Chooser(NamedTuple):
         window: Window,
         frame: Pixels,
     ) -> Choice:
-        """The best of the scores (h, w, …) with boxes (h, w, …, 4: x1, y1, x2, y2) in the window.
+        """The best of the scores (h, w, ...) with boxes (h, w, ..., 4: x1, y1, x2, y2) in `window`.
 
         The new box moves to it at once and takes on its size as far as it is sure; its centre stays
         in the frame, its size between `smallest` and the frame's.
@@ -115,12 +121,12 @@ class Chooser(NamedTuple):
         central = np.outer(np.hanning(score.shape[0]), np.hanning(score.shape[1]))
         central = central.reshape(*score.shape[:2], *[1] * (score.ndim - 2))
         preferred = penalty * score * (1 - influence) + central * influence
-        best = np.unravel_index(int(preferred.argmax()), preferred.shape)
-        rate = penalty[best] * score[best] * self.test_lr
-        new_size = (1 - rate) * prior.box[2:] + rate * size[best] * window.pitch
-        centre = window.to_frame((corners[best][:2] + corners[best][2:]) / 2)
+        cell = np.unravel_index(int(preferred.argmax()), preferred.shape)
+        rate = penalty[cell] * score[cell] * self.test_lr
+        new_size = (1 - rate) * prior.box[2:] + rate * size[cell] * window.pitch
+        centre = window.to_frame((corners[cell][:2] + corners[cell][2:]) / 2)
         box = self.within(frame, centre, new_size)
-        return Choice(float(score[best]), float(preferred[best]), box)
+        return Choice(cell, float(score[cell]), preferred, box)
 
     def within(self, frame: Pixels, centre: ArrayLike, size: ArrayLike) -> Floats:
         """The box of this centre and size, its centre in the frame and its size not beyond it."""

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -18,6 +17,7 @@ from memtrack_ros.memory import SampledFrames
 from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack, PaperSTMTrack
 from memtrack_ros.trackers.search import (
     SEARCH,
+    Choice,
     Chooser,
     border_colour,
     label_map,
@@ -28,6 +28,8 @@ from memtrack_ros.trackers.search import (
 )
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
+
+Singles = NDArray[np.float32]
 
 
 class Settings(NamedTuple):
@@ -58,12 +60,9 @@ PAPER = Settings(
 
 @dataclass(frozen=True)
 class Found(Observation):
-    """An observation with the chosen cell's score after penalty and window.
+    """An observation with all cells' scores; the chosen one's decides what the bank reads."""
 
-    It decides what the bank reads.
-    """
-
-    preferred: float
+    choice: Choice
 
 
 class STMTrack(Tracker):
@@ -118,7 +117,7 @@ class STMTrack(Tracker):
     @torch.inference_mode()
     def locate(self, frame: Pixels, prior: Prior) -> Found:
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
-        window, crop = self._crop(frame, prior.box, prior.search)
+        window, crop = self.view(frame, prior.box, prior.search)
         memory, used = self.bank.read()
         answer = self.net(memory, used, to_device(crop, self.device))
         score = answer.maps.score[0, 0].double().cpu().numpy()
@@ -128,25 +127,25 @@ class STMTrack(Tracker):
             mask = boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return Found(choice.score, choice.box, mask, choice.preferred)
+        return Found(choice.score, choice.box, mask, choice)
 
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
         assert isinstance(observation, Found)
-        self._memorise(frame, observation.box, observation.mask, observation.preferred)
+        self._memorise(frame, observation.box, observation.mask, observation.choice.best)
 
     @torch.inference_mode()
     def _memorise(self, frame: Pixels, box: Floats, mask: Pixels, score: float) -> None:
-        window, crop = self._crop(frame, box, 1.0)
+        window, crop = self.view(frame, box, 1.0)
         label = torch.from_numpy(self._label(window, box, mask)).to(self.device)[None, None]
         self.bank.write(self.net.memorise(to_device(crop, self.device), label)[0], score)
 
-    def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
+    def view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The search window around `box` and what it shows."""
         window = search_window(frame, box, search, self.settings.side)
         return window, cut(frame, window, self._border)
 
-    def _label(self, window: Window, box: Floats, mask: Pixels) -> NDArray[np.float32]:
+    def _label(self, window: Window, box: Floats, mask: Pixels) -> Singles:
         """The label map (S, S) in 0..1 of a memory frame: here its mask."""
         return label_map(mask, window)
 
@@ -157,7 +156,7 @@ class PublishedSTMTrack(STMTrack):
     variant = 'paper'
     segments = False
 
-    def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
+    def view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The authors' crop: around whole pixels, decimated first when the target is large.
 
         The window returned has the exact centre and the pitch that the authors compute with
@@ -175,7 +174,7 @@ class PublishedSTMTrack(STMTrack):
         crop = interpolated(image, first, extent / (side - 1), side, self._border)
         return Window.around(centre, (extent + 1) * step / side, side), crop
 
-    def _label(self, window: Window, box: Floats, mask: Pixels) -> NDArray[np.float32]:
+    def _label(self, window: Window, box: Floats, mask: Pixels) -> Singles:
         """The box, filled, in the middle of the crop."""
         label = np.zeros((self.settings.side, self.settings.side), np.float32)
         left, top, right, bottom = label_corners(box, window)
@@ -198,22 +197,37 @@ def label_corners(box: Floats, window: Window) -> tuple[int, int, int, int]:
 def interpolated(image: Pixels, first: Floats, scale: float, side: int, border: Floats) -> Pixels:
     """Crop (side, side, 3) whose pixel i stands at `first` + `scale` * i of the image.
 
-    Exactly bilinear: the resampling of OpenCV knows 32 steps between two pixels in some of its
-    builds and versions.
+    Bilinear to the last bit of what the authors' OpenCV computed: single precision, products and
+    sums fused but for y. Other versions of OpenCV know only 32 steps between two pixels.
     """
+    steps, factor = np.arange(side, dtype=np.float32), np.float32(scale)
+    x = _fused(factor, steps, first[0])
+    y = factor * steps + np.float32(first[1])
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, below = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    # One pixel of border around what the crop touches, and all of it where it leaves the image.
     height, width = image.shape[:2]
-    x, y = (
-        torch.from_numpy(first)[:, None] + scale * torch.arange(side, dtype=torch.float64)
-    ).unbind()
-    grid = torch.stack(
-        torch.meshgrid(x * 2 / (width - 1) - 1, y * 2 / (height - 1) - 1, indexing='xy'), -1
+    framed = np.full((height + 2, width + 2, 3), border, np.float32)
+    framed[1:-1, 1:-1] = image
+    columns, rows = (
+        np.clip([cell + 1, cell + 2], 0, extent + 1)
+        for cell, extent in ((column, width), (row, height))
     )
-    above = torch.from_numpy(image.astype(np.float64) - border).permute(2, 0, 1)
-    crop = (
-        F.grid_sample(above[None], grid[None], align_corners=True)[0].permute(1, 2, 0).numpy()
-        + border
+    upper, lower = (
+        _between(framed[rows[i]][:, columns[0]], framed[rows[i]][:, columns[1]], right[:, None])
+        for i in range(2)
     )
-    return np.asarray(np.rint(crop), np.uint8)
+    return np.asarray(np.rint(_between(upper, lower, below[:, None, None])), np.uint8)
+
+
+def _between(a: Singles, b: Singles, share: Singles) -> Singles:
+    return _fused(share, b - a, a)
+
+
+def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
+    """a b + c, rounded once to single precision."""
+    exact = np.asarray(a, np.float64) * np.asarray(b, np.float64) + np.asarray(c, np.float64)
+    return np.asarray(exact, np.float32)
 
 
 def create(

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.weights.convert import convert_stmtrack, read_checkpoint
+from memtrack_ros.weights.convert import CONVERTERS, convert
 from memtrack_ros.weights.files import Calibration, save_weights
-
-CONVERTERS = {'stmtrack': convert_stmtrack}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,11 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.weights', description=__doc__)
     parser.add_argument('command', choices=['convert'])
     parser.add_argument('tracker', choices=sorted(CONVERTERS))
-    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('checkpoint', type=Path, nargs='+')
     parser.add_argument('out', type=Path)
     chosen = parser.parse_args(arguments)
     try:
-        tensors = CONVERTERS[chosen.tracker](read_checkpoint(chosen.checkpoint))
+        tensors = convert(chosen.tracker, chosen.checkpoint)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         'paper',
         tensors,
         Calibration(1.0, 0.0),
-        attribution=f'converted from {chosen.checkpoint.name} of the authors',
+        attribution=f'converted from {", ".join(path.name for path in chosen.checkpoint)}',
     )
     print(f'{chosen.out}: {len(tensors)} tensors')
     return 0

@@ -1,0 +1,1 @@
+"""Do the paper variants compute what their authors' implementations computed?"""

@@ -1,0 +1,54 @@
+"""The paper variants against the numbers of their authors' implementations."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.evaluation.__main__ import main
+from memtrack_ros.evaluation.parity.reference import EXACT, HALF, SINGLE, Reference, check
+from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
+
+REFERENCE = Path(os.environ.get('MEMTRACK_REFERENCE', 'none'))
+needs_reference = pytest.mark.skipif(
+    not (REFERENCE / 'fill.py').is_file(),
+    reason='needs the numeric references: set MEMTRACK_REFERENCE to their folder',
+)
+
+
+@needs_reference
+@pytest.mark.parametrize('subject', SUBJECTS)
+def test_the_published_network_computes_its_authors_numbers(subject: str) -> None:
+    told = io.StringIO()
+    assert parity(Reference(REFERENCE), [subject], Console(file=told, width=120)), told.getvalue()
+
+
+@needs_reference
+def test_other_weights_are_told_from_the_authors(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ['--reference', str(REFERENCE), '--salt', '1', '--tracker', 'stmtrack']
+    assert main(['parity', *chosen]) == 1
+    assert 'MISSED' in capsys.readouterr().out
+
+
+def test_a_missing_reference_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['parity', '--reference', str(tmp_path)]) == 2
+    assert 'name the folder of the references' in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match='no_ref.npz'):
+        Reference(tmp_path).arrays('no_ref')
+
+
+def test_a_check_is_relative_to_the_largest_value() -> None:
+    theirs = np.array([0.0, 10.0], np.float32)
+    assert check('a', np.array([0.009, 10.0]), theirs).holds
+    assert not check('a', np.array([0.011, 10.0]), theirs).holds
+    assert check('a', theirs, theirs).tolerance == SINGLE
+    assert check('a', theirs, theirs.astype(np.float16)).tolerance == HALF
+    assert not check('a', np.array([np.nan, 10.0]), theirs).holds
+    assert not check('a', np.array([10.0]), theirs).holds
+    assert not check('n', np.array([1, 3]), np.array([1, 2]), EXACT).holds
