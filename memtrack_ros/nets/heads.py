@@ -24,6 +24,16 @@ class BoxMaps(NamedTuple):
         return self.classification.sigmoid() * self.centreness.sigmoid()
 
 
+class Answer(NamedTuple):
+    """What a network says of one query.
+
+    The box head's maps and, where it segments, mask logits at stride 2: (B, 1, S/2, S/2).
+    """
+
+    maps: BoxMaps
+    mask: Tensor | None
+
+
 def tower(inputs: int, width: int, depth: int) -> nn.Sequential:
     """`depth` 3x3 convolutions with ReLU between them, none after the last."""
     layers: list[nn.Module] = []

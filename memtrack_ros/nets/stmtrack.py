@@ -7,13 +7,11 @@ The compact one segments too.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
-from memtrack_ros.nets.heads import BoxHead, BoxMaps
+from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
@@ -22,16 +20,6 @@ CROP = 192  # side in use, pixels; any multiple of 8 will do for training
 KEY = 96
 ANSWER = 128
 HEAD = 96
-
-
-class Answer(NamedTuple):
-    """What one query says.
-
-    The box head's maps and, where it segments, mask logits at stride 2: (B, 1, S/2, S/2).
-    """
-
-    maps: BoxMaps
-    mask: Tensor | None
 
 
 class PaperSTMTrack(nn.Module):
