@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from memtrack_ros.nets.heads import BoxMaps
-from memtrack_ros.training import loop
+from memtrack_ros.training import loop, stmtrack
 from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import boxes_of, draw_clips, label_maps
 from memtrack_ros.training.losses import corner_iou, focal, mask_loss, stmtrack_loss
@@ -97,7 +97,10 @@ def test_a_training_stops_goes_on_and_writes_weights(
 
     def run(minutes: float) -> list[dict[str, float]]:
         loop.train(
+            'stmtrack',
+            stmtrack.RECIPE,
             tmp_path,
+            start={},
             minutes=minutes,
             seed=1,
             device=torch.device('cpu'),

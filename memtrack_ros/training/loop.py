@@ -12,15 +12,14 @@ from typing import TextIO
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 
-from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.scenes.imagery import Imagery
 from memtrack_ros.trackers import create
-from memtrack_ros.training import stmtrack as recipe
 from memtrack_ros.training.calibrate import calibrate
 from memtrack_ros.training.clips import draw_clips
 from memtrack_ros.training.losses import corner_iou
+from memtrack_ros.training.recipe import Recipe
 from memtrack_ros.weights.files import Calibration, save_weights
 
 PEAK_RATE = 1.5e-3
@@ -44,11 +43,20 @@ VALIDATION_BATCHES, VALIDATION_COUNT, VALIDATION_SIDE = 4, 16, 192
 class Run:
     """A training under way: network, averaged network, optimiser, and how far they have come."""
 
-    def __init__(self, out: Path, device: torch.device) -> None:
-        """Start anew, or from `out` / checkpoint.pt where there is one."""
+    def __init__(
+        self,
+        tracker: str,
+        recipe: Recipe,
+        out: Path,
+        start: dict[str, Tensor],
+        device: torch.device,
+    ) -> None:
+        """Go on from `out` / checkpoint.pt where there is one; else begin, with `start` set."""
+        self.tracker, self.recipe = tracker, recipe
         self.checkpoint = out / 'checkpoint.pt'
-        self.weights = out / 'stmtrack-compact.safetensors'
-        self.net = CompactSTMTrack().to(device)
+        self.weights = out / f'{tracker}-compact.safetensors'
+        self.net = recipe.net().to(device)
+        self.net.load_state_dict(self.net.state_dict() | start)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(
@@ -69,13 +77,14 @@ class Run:
         started = time.monotonic()
         side, count = next((side, count) for until, side, count in STAGES if done < until)
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
-        clips = draw_clips(generator, count, side, recipe.MEMORY, recipe.QUERIES, strength, imagery)
+        recipe = self.recipe
+        clips = draw_clips(generator, count, side, recipe.memory, recipe.queries, strength, imagery)
         rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimiser.param_groups:
             group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
         self.net.train()
         with torch.autocast(generator.device.type, torch.bfloat16):
-            parts = recipe.losses(self.net, clips, generator)
+            parts = recipe.losses(self.net, clips.pointed_at(), generator)
         total = torch.stack(list(parts.values())).sum()
         self.optimiser.zero_grad()
         total.backward()
@@ -106,7 +115,7 @@ class Run:
             name: tensor.half() if tensor.is_floating_point() else tensor
             for name, tensor in self.average.state_dict().items()
         }
-        save_weights(self.weights, 'stmtrack', 'compact', halves, calibration, attribution)
+        save_weights(self.weights, self.tracker, 'compact', halves, calibration, attribution)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -121,22 +130,26 @@ class Run:
 
 
 def train(
+    tracker: str,
+    recipe: Recipe,
     out: Path,
     *,
+    start: dict[str, Tensor],
     minutes: float,
     seed: int,
     device: torch.device,
     imagery: Imagery | None,
     attribution: str,
 ) -> None:
-    """Train compact STMTrack for `minutes` in all, going on from a checkpoint in `out`.
+    """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
 
-    Writes checkpoint.pt, log.jsonl and stmtrack-compact.safetensors there every minute, so that a
-    stop loses no more, and calibrates the weights at the end.
+    A new training begins with the tensors `start` in place of random ones. Writes checkpoint.pt,
+    log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no more, and
+    calibrates the weights at the end.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(out, device)
+    run = Run(tracker, recipe, out, start, device)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (
@@ -163,16 +176,16 @@ def train(
                 run.save(attribution)
             if finished or run.seconds - validated > VALIDATE_EVERY:
                 validated = run.seconds
-                _write(log, run, validate(run.average, imagery, device))
+                _write(log, run, validate(recipe, run.average, imagery, device))
         progress.update(task, completed=minutes * 60, description='calibrating')
-        calibration = calibrate(create('stmtrack', 'compact', run.weights, device.type))
+        calibration = calibrate(create(tracker, 'compact', run.weights, device.type))
         run.export(calibration, attribution)
         _write(log, run, dataclasses.asdict(calibration))
 
 
 @torch.inference_mode()
 def validate(
-    net: CompactSTMTrack, imagery: Imagery | None, device: torch.device
+    recipe: Recipe, net: nn.Module, imagery: Imagery | None, device: torch.device
 ) -> dict[str, float]:
     """Scores on scenes no training drew.
 
@@ -188,19 +201,17 @@ def validate(
             generator,
             VALIDATION_COUNT,
             VALIDATION_SIDE,
-            recipe.MEMORY,
-            recipe.QUERIES,
+            recipe.memory,
+            recipe.queries,
             1.0,
             imagery,
         )
         clips = clips.pointed_at()
-        answer = recipe.answer_clips(net, clips, generator)
-        boxes, score = recipe.best_boxes(answer.maps)
-        present = clips.present[:, recipe.MEMORY :].flatten()
-        truth = clips.boxes[:, recipe.MEMORY :].flatten(0, 1)
-        masks = clips.masks[:, recipe.MEMORY :].flatten(0, 1)[:, ::2, ::2] > 0.5
-        assert answer.mask is not None
-        found = answer.mask[:, 0] > 0
+        boxes, score, mask = recipe.answers(net, clips, generator)
+        present = clips.present[:, recipe.memory :].flatten()
+        truth = clips.boxes[:, recipe.memory :].flatten(0, 1)
+        masks = clips.masks[:, recipe.memory :].flatten(0, 1)[:, ::2, ::2] > 0.5
+        found = mask[:, 0] > 0
         both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
         box_overlap.append(corner_iou(boxes, truth)[present])
         mask_overlap.append((both / either.clamp_min(1))[present])

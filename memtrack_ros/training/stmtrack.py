@@ -1,4 +1,4 @@
-"""STMTrack's training step: two labelled memory frames, two queries.
+"""STMTrack's training step: labelled memory frames, then queries.
 
 The losses are the paper's and the mask's.
 """
@@ -9,35 +9,34 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.nets.compact import STRIDE, Features
-from memtrack_ros.nets.heads import Answer, BoxMaps
-from memtrack_ros.nets.stmtrack import CompactSTMTrack
+from memtrack_ros.nets.stmtrack import Answer, CompactSTMTrack
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size, label_maps
 from memtrack_ros.training.losses import mask_loss, stmtrack_loss
+from memtrack_ros.training.recipe import Answers, Recipe, best_boxes, frames_of
 
 MEMORY = 2
 QUERIES = 2
 
 
-def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answer:
+def ask(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answer:
     """Answers to all queries of the clips, (B * QUERIES, …).
 
     Memory and query frames pass the trunk together, so that batch normalisation sees both in
-    training as in use.
-    One clip in three has the first frame alone to remember.
+    training as in use. One clip in three has the first frame alone to remember.
     """
     count, length = clips.present.shape
     labels = torch.zeros(count, length, 1, *clips.masks.shape[-2:], device=clips.crops.device)
     labels[:, :MEMORY] = label_maps(generator, clips, MEMORY)
     features = net.trunk_features(clips.crops.flatten(0, 1), labels.flatten(0, 1))
-    cells = net.neck_m(_frames(features.eighth, length)[:, :MEMORY].flatten(0, 1))
+    cells = net.neck_m(frames_of(features.eighth, length)[:, :MEMORY].flatten(0, 1))
     memory = cells.unflatten(0, (count, MEMORY)).permute(0, 2, 1, 3, 4).flatten(2)
     alone = chance(generator, 1 / 3, count)
     valid = torch.ones(
         count, MEMORY, memory.shape[2] // MEMORY, dtype=torch.bool, device=memory.device
     )
     valid[:, 1:] &= ~alone[:, None, None]
-    query = Features(*(_frames(level, length)[:, MEMORY:].flatten(0, 1) for level in features))
+    query = Features(*(frames_of(level, length)[:, MEMORY:].flatten(0, 1) for level in features))
     return net.answer(
         memory.repeat_interleave(QUERIES, 0), valid.flatten(1).repeat_interleave(QUERIES, 0), query
     )
@@ -45,8 +44,7 @@ def answer_clips(net: CompactSTMTrack, clips: Clips, generator: torch.Generator)
 
 def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
-    clips = clips.pointed_at()
-    answer = answer_clips(net, clips, generator)
+    answer = ask(net, clips, generator)
     boxes, present = clips.boxes[:, MEMORY:].flatten(0, 1), clips.present[:, MEMORY:].flatten()
     parts = stmtrack_loss(answer.maps, boxes, present, stride=STRIDE, offset=net.head.offset)
     assert answer.mask is not None
@@ -54,13 +52,11 @@ def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> di
     return parts
 
 
-def best_boxes(maps: BoxMaps) -> tuple[Tensor, Tensor]:
-    """Box (B, 4) and score (B,) of the best cell of every answer."""
-    score, cell = maps.score.flatten(1).max(1)
-    boxes = maps.boxes.flatten(2)[torch.arange(len(cell)), :, cell]
-    return boxes, score
+def answers(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answers:
+    """What the network says of the queries."""
+    answer = ask(net, clips, generator)
+    assert answer.mask is not None
+    return best_boxes(answer.maps, answer.mask)
 
 
-def _frames(level: Tensor, length: int) -> Tensor:
-    frames: Tensor = level.unflatten(0, (-1, length))
-    return frames
+RECIPE = Recipe(CompactSTMTrack, MEMORY, QUERIES, losses, answers)
