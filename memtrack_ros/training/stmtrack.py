@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.nets.compact import STRIDE, Features
-from memtrack_ros.nets.stmtrack import Answer, CompactSTMTrack
+from memtrack_ros.nets.heads import Answer
+from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size, label_maps
 from memtrack_ros.training.losses import mask_loss, stmtrack_loss
