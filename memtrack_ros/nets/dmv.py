@@ -1,0 +1,168 @@
+"""DMV's networks (Nam et al., ECCV 2020): the published one, and a compact one.
+
+A frame's query q, its features, is also the key under which it is stored (section 3.1: shared
+backbone, one embedding space). Its value is made of the key and of what was found with it,
+v = conv(relu(conv(concat(key, centre scores, box displacements)))). The answer comes from
+concat(q, what q reads from keys and values). The compact one segments too.
+
+No code was published. Where paper and supplement leave a choice, it is named in the docstrings.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
+from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.mask_decoder import MaskDecoder
+from memtrack_ros.nets.resnet import ResNet, normalised
+from memtrack_ros.nets.voting import VotedRead
+
+CROP = 192  # side in use of the compact one, pixels; any multiple of 8 will do for training
+KEY = 64
+ANSWER = 128
+HEAD = 96
+SURE = 0.5  # lower scores are not remembered
+
+# Square anchors are as large as a square target is in a crop; ratios of the published one are
+# SiamRPN's. The paper lists none.
+PAPER_ANCHORS = Anchors(stride=16, size=64.0, ratios=(1 / 3, 1 / 2, 1.0, 2.0, 3.0))
+COMPACT_ANCHORS = Anchors(stride=STRIDE, size=48.0, ratios=(1 / 2, 1.0, 2.0))
+
+
+class Query(NamedTuple):
+    """A frame's features: `key` (B, C, H, W) and, for the mask decoder, the trunk's if any."""
+
+    key: Tensor
+    levels: Features | None
+
+
+class Answer(NamedTuple):
+    """What one query says.
+
+    The head's maps and, where it segments, mask logits at stride 2: (B, 1, S/2, S/2).
+    """
+
+    maps: AnchorMaps
+    mask: Tensor | None
+
+
+class DMVNet(nn.Module, ABC):
+    """What both have: `channels` of key and value, on `cells` x `cells` cells of the crop in use.
+
+    Memories are (B, T, C, H, W): keys and values of T frames.
+    """
+
+    channels: int
+    cells: int
+    head: AnchorHead
+
+    def __init__(self, channels: int, cells: int, anchors: Anchors) -> None:
+        super().__init__()
+        self.channels, self.cells = channels, cells
+        told = 5 * len(anchors.ratios)
+        self.value_encoder = nn.Sequential(
+            nn.Conv2d(channels + told, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+        self.reader = VotedRead(channels)
+
+    @abstractmethod
+    def query(self, crops: Tensor) -> Query:
+        """Features of crops (B, 3, S, S), RGB 0..255."""
+
+    @abstractmethod
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+        """Read the memory, of which the frames `valid` (B, T) are in use, and say what is found."""
+
+    def forward(self, keys: Tensor, values: Tensor, valid: Tensor, crops: Tensor) -> Answer:
+        """Query and answer in one."""
+        return self.answer(keys, values, valid, self.query(crops))
+
+    def value(self, key: Tensor, score: Tensor, displacements: Tensor) -> Tensor:
+        """What is stored (B, C, H, W) with `key` (B, C, H, W), of the frame that it is the key of.
+
+        `score` (B, A, H, W) in 0..1 and `displacements` (B, A, 4, H, W) are the head's answers to
+        it, soft as they are; but scores below SURE count as 0.
+        """
+        sure = score * (score >= SURE)
+        value: Tensor = self.value_encoder(torch.cat([key, sure, displacements.flatten(1, 2)], 1))
+        return value
+
+    def first_value(self, key: Tensor, boxes: Tensor) -> Tensor:
+        """What is stored (B, C, H, W) of a frame whose boxes (B, 4: x1, y1, x2, y2) are given.
+
+        The score is 1 at the anchor that matches the box best, else 0. The displacements are exact,
+        those of every anchor: the paper does not say whether of all, but the head's are.
+        """
+        height, width = key.shape[-2:]
+        anchors = self.head.anchors
+        return self.value(
+            key, anchors.best(boxes, height, width), anchors.displacements(boxes, height, width)
+        )
+
+    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Tensor:
+        """concat(q, read), (B, 2 C, H, W)."""
+        return torch.cat([query.key, self.reader(keys, values, query.key, valid)], 1)
+
+
+class PaperDMV(DMVNet):
+    """The published network, DMV50 or DMV18: crops of 256 pixels.
+
+    Features of layer3 and layer4 go through a bottleneck convolution each, 'with and without
+    stride', to one resolution, and are concatenated. The paper names neither resolution nor
+    channels. Here layer4's convolution is transposed, of stride 2, so that cells are 16 pixels:
+    were layer3's strided instead, a target would be two cells across, and hardly have parts.
+    Together they have 512 channels. Both agree with Table 4, where 28 candidates more take 10 ms:
+    at 8 x 8 cells they would hardly be noticed.
+    """
+
+    def __init__(self, depth: Literal[18, 50] = 50) -> None:
+        super().__init__(512, 16, PAPER_ANCHORS)
+        self.trunk = ResNet(depth, last='layer4')
+        layer3, layer4 = self.trunk.channels[2:]
+        self.bottleneck3 = nn.Conv2d(layer3, self.channels // 2, 1)
+        self.bottleneck4 = nn.ConvTranspose2d(
+            layer4, self.channels // 2, 3, stride=2, padding=1, output_padding=1
+        )
+        self.head = AnchorHead(2 * self.channels, 256, PAPER_ANCHORS)
+
+    def query(self, crops: Tensor) -> Query:
+        """q (B, 512, S/16, S/16) of crops (B, 3, S, S), RGB 0..255; S a multiple of 32."""
+        features = self.trunk(normalised(crops))
+        key = torch.cat([self.bottleneck3(features.layer3), self.bottleneck4(features.layer4)], 1)
+        return Query(key, None)
+
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+        """The box maps alone."""
+        return Answer(self.head(self.join(keys, values, valid, query)), None)
+
+
+class CompactDMV(DMVNet):
+    """The compact trackers' backbone, and a mask decoder beside the head."""
+
+    def __init__(self) -> None:
+        super().__init__(KEY, CROP // STRIDE, COMPACT_ANCHORS)
+        self.trunk = CompactTrunk()
+        # Normalised, so that before any training a cell is most like those that look like it, and
+        # not like whatever is bright.
+        self.neck = ConvNorm(WIDTHS[-1], KEY)
+        self.merge = ConvNorm(2 * KEY, ANSWER)
+        self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
+        self.mask_decoder = MaskDecoder(ANSWER)
+
+    def query(self, crops: Tensor) -> Query:
+        """q (B, KEY, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
+        levels = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return Query(self.neck(levels.eighth), levels)
+
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+        """Box maps and mask from the same joined features."""
+        assert query.levels is not None
+        y = torch.relu(self.merge(self.join(keys, values, valid, query)))
+        return Answer(self.head(y), self.mask_decoder(y, query.levels))
