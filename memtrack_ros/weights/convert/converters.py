@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nets.cmedfl import PaperCMEDFL
+from memtrack_ros.nets.memtrack import PaperMemTrack
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
-from memtrack_ros.weights.convert import stmtrack
+from memtrack_ros.weights.convert import cmedfl, memtrack, stmtrack
 from memtrack_ros.weights.convert.checkpoints import read_checkpoint
 from memtrack_ros.weights.files import mismatches
 
@@ -26,6 +28,8 @@ class Converter(NamedTuple):
 
 
 CONVERTERS = {
+    'cmedfl': Converter(PaperCMEDFL, cmedfl.translate),
+    'memtrack': Converter(PaperMemTrack, memtrack.translate),
     'stmtrack': Converter(PaperSTMTrack, stmtrack.translate),
 }
 
