@@ -100,7 +100,7 @@ def test_a_training_stops_goes_on_and_writes_weights(
             'stmtrack',
             stmtrack.RECIPE,
             tmp_path,
-            start={},
+            trunk={},
             minutes=minutes,
             seed=1,
             device=torch.device('cpu'),

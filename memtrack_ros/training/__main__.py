@@ -12,11 +12,16 @@ from torch import Tensor
 
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
-from memtrack_ros.training import stmtrack
+from memtrack_ros.training import cmedfl, dmv, memtrack, stmtrack
 from memtrack_ros.training.loop import train
 from memtrack_ros.weights.files import load_weights, shipped_file
 
-RECIPES = {'stmtrack': stmtrack.RECIPE}
+RECIPES = {
+    'stmtrack': stmtrack.RECIPE,
+    'memtrack': memtrack.RECIPE,
+    'dmv': dmv.RECIPE,
+    'cmedfl': cmedfl.RECIPE,
+}
 TRUNK = 'trunk.'  # what the parameters of the shared backbone's names begin with
 # Of the imagery that the folder is expected to hold.
 ATTRIBUTION = 'drawn scenes; imagery: see the model card'
@@ -43,17 +48,17 @@ def main() -> int:
     arguments = parser.parse_args()
     device = find_device(arguments.device)
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
-    start: dict[str, Tensor] = {}
+    trunk: dict[str, Tensor] = {}
     if arguments.trunk:
         shipped = load_weights(
             shipped_file(arguments.trunk, 'compact'), arguments.trunk, 'compact'
         ).tensors
-        start = {name: tensor for name, tensor in shipped.items() if name.startswith(TRUNK)}
+        trunk = {name: tensor for name, tensor in shipped.items() if name.startswith(TRUNK)}
     train(
         arguments.tracker,
         RECIPES[arguments.tracker],
         arguments.out,
-        start=start,
+        trunk=trunk,
         minutes=arguments.minutes,
         seed=arguments.seed,
         device=device,

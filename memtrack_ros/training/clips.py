@@ -19,6 +19,8 @@ MEMORY_SIZE = (34.0, 68.0)
 QUERY_SIZE = (26.0, 80.0)
 MEMORY_SHIFT = 0.1
 QUERY_SHIFT = 0.3
+PEAK_ERROR = 0.2  # of the target's size
+PEAK_ASTRAY = 0.05  # share of the frames
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,20 @@ def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
     as_box = chance(generator, 0.5, *masks.shape[:2])[..., None, None]
     labels = torch.where(as_box, filled * clips.present[:, :memory, None, None], masks)
     return labels[:, :, None]
+
+
+def peaks(generator: torch.Generator, clips: Clips) -> Tensor:
+    """Where a correlation filter would see the target of every frame, (B, T, 2: x, y).
+
+    Near its centre, now and then somewhere else; anywhere where there is none.
+    """
+    side = clips.crops.shape[-1]
+    size = clips.boxes[..., 2:] - clips.boxes[..., :2]
+    centre = (clips.boxes[..., :2] + clips.boxes[..., 2:]) / 2
+    near = centre + PEAK_ERROR * size * uniform(generator, -1, 1, *centre.shape)
+    astray = chance(generator, PEAK_ASTRAY, *clips.present.shape) | ~clips.present
+    anywhere = side * uniform(generator, 0, 1, *centre.shape)
+    return torch.where(astray[..., None], anywhere, near)
 
 
 def half_size(masks: Tensor) -> Tensor:

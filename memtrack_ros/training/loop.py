@@ -33,6 +33,9 @@ VALIDATE_EVERY = 240.0
 # step.
 STAGES = ((0.35, 128, 32), (1.0, 192, 16))
 FULL_STRENGTH_AT = 0.25
+# A backbone that another tracker has trained keeps its statistics, and waits until the rest has
+# learnt to use it: share of the training.
+TRUNK_WAITS = 0.5
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
 TRAINING_SEEDS = 10_000_000
@@ -48,15 +51,16 @@ class Run:
         tracker: str,
         recipe: Recipe,
         out: Path,
-        start: dict[str, Tensor],
+        trunk: dict[str, Tensor],
         device: torch.device,
     ) -> None:
-        """Go on from `out` / checkpoint.pt where there is one; else begin, with `start` set."""
+        """Go on from `out` / checkpoint.pt where there is one; else begin, with `trunk` given."""
         self.tracker, self.recipe = tracker, recipe
         self.checkpoint = out / 'checkpoint.pt'
         self.weights = out / f'{tracker}-compact.safetensors'
         self.net = recipe.net().to(device)
-        self.net.load_state_dict(self.net.state_dict() | start)
+        self.net.load_state_dict(self.net.state_dict() | trunk)
+        self.given_trunk = bool(trunk)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(
@@ -83,6 +87,9 @@ class Run:
         for group in self.optimiser.param_groups:
             group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
         self.net.train()
+        if self.given_trunk:
+            backbone = self.net.get_submodule('trunk').eval()
+            backbone.requires_grad_(done >= TRUNK_WAITS)
         with torch.autocast(generator.device.type, torch.bfloat16):
             parts = recipe.losses(self.net, clips.pointed_at(), generator)
         total = torch.stack(list(parts.values())).sum()
@@ -134,7 +141,7 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
-    start: dict[str, Tensor],
+    trunk: dict[str, Tensor],
     minutes: float,
     seed: int,
     device: torch.device,
@@ -143,13 +150,13 @@ def train(
 ) -> None:
     """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
 
-    A new training begins with the tensors `start` in place of random ones. Writes checkpoint.pt,
+    A new training begins with the backbone `trunk` where that is not empty. Writes checkpoint.pt,
     log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no more, and
     calibrates the weights at the end.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(tracker, recipe, out, start, device)
+    run = Run(tracker, recipe, out, trunk, device)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (

@@ -6,7 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memtrack_ros.nets.heads import BoxMaps, cell_centres
+from memtrack_ros.nets.anchors import AnchorMaps, Anchors
+from memtrack_ros.nets.heads import Answer, BoxMaps, cell_centres
+from memtrack_ros.training.clips import Clips, half_size
+
+POSITIVE = 0.5  # IoU of an anchor with the truth
 
 
 def focal(logits: Tensor, target: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -60,6 +64,43 @@ def stmtrack_loss(
         'centreness': ((centred - entropy) * positive).sum() / count,
         'box': 3 * (-(overlap.clamp_min(1e-4)).log() * positive).sum() / count,
     }
+
+
+def box_and_mask_loss(
+    answer: Answer, clips: Clips, memory: int, *, stride: int, offset: float
+) -> dict[str, Tensor]:
+    """STMTrack's losses and the mask's, of the answers to all frames after the first `memory`."""
+    boxes, present = clips.boxes[:, memory:].flatten(0, 1), clips.present[:, memory:].flatten()
+    parts = stmtrack_loss(answer.maps, boxes, present, stride=stride, offset=offset)
+    assert answer.mask is not None
+    parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, memory:].flatten(0, 1)))
+    return parts
+
+
+def anchor_loss(
+    maps: AnchorMaps, anchors: Anchors, boxes: Tensor, present: Tensor
+) -> dict[str, Tensor]:
+    """DMV's losses (eq. 2 to 5): focal on positives and as many hardest negatives, smooth L1.
+
+    `boxes` (B, 4: x1, y1, x2, y2) in crop pixels; `present` (B,) bool, false where there is nothing
+    to be found. Positive is an anchor whose IoU is above POSITIVE, and the best one; the paper
+    gives no threshold.
+    """
+    height, width = maps.logits.shape[-2:]
+    matched = (anchors.overlap(boxes, height, width) > POSITIVE) | (
+        anchors.best(boxes, height, width) > 0
+    )
+    positive = matched & present[:, None, None, None]
+    logits = maps.logits.float()
+    count = max(int(positive.sum()), 1)
+    hardest = logits[~positive].topk(count).values
+    right, wrong = logits[positive], hardest
+    centre = (wrong.sigmoid() ** 2 * F.softplus(wrong)).sum() + (
+        (-right).sigmoid() ** 2 * F.softplus(-right)
+    ).sum()
+    exact = anchors.displacements(boxes, height, width)
+    offset = F.smooth_l1_loss(maps.displacements, exact, reduction='none').sum(2)
+    return {'centre': centre / count, 'box': 2 * (offset * positive).sum() / count}
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:

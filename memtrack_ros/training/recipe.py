@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from memtrack_ros.nets.heads import BoxMaps
+from memtrack_ros.nets.heads import Answer
 from memtrack_ros.training.clips import Clips, boxes_of
 
 
@@ -33,11 +33,12 @@ class Recipe(NamedTuple):
     answers: Callable[[Any, Clips, torch.Generator], Answers]
 
 
-def best_boxes(maps: BoxMaps, mask: Tensor) -> Answers:
-    """The answer of the best cell."""
-    score, cell = maps.score.flatten(1).max(1)
-    boxes = maps.boxes.flatten(2)[torch.arange(len(cell), device=cell.device), :, cell]
-    return Answers(boxes, score, mask)
+def best_boxes(answer: Answer) -> Answers:
+    """The best cell's box and score, and the mask."""
+    score, cell = answer.maps.score.flatten(1).max(1)
+    boxes = answer.maps.boxes.flatten(2)[torch.arange(len(cell), device=cell.device), :, cell]
+    assert answer.mask is not None
+    return Answers(boxes, score, answer.mask)
 
 
 def mask_boxes(mask: Tensor) -> Answers:

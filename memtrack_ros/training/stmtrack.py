@@ -12,8 +12,8 @@ from memtrack_ros.nets.compact import STRIDE, Features
 from memtrack_ros.nets.heads import Answer
 from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.scenes.textures import chance
-from memtrack_ros.training.clips import Clips, half_size, label_maps
-from memtrack_ros.training.losses import mask_loss, stmtrack_loss
+from memtrack_ros.training.clips import Clips, label_maps
+from memtrack_ros.training.losses import box_and_mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, best_boxes, frames_of
 
 MEMORY = 2
@@ -46,18 +46,12 @@ def ask(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answe
 def losses(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
     answer = ask(net, clips, generator)
-    boxes, present = clips.boxes[:, MEMORY:].flatten(0, 1), clips.present[:, MEMORY:].flatten()
-    parts = stmtrack_loss(answer.maps, boxes, present, stride=STRIDE, offset=net.head.offset)
-    assert answer.mask is not None
-    parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, MEMORY:].flatten(0, 1)))
-    return parts
+    return box_and_mask_loss(answer, clips, MEMORY, stride=STRIDE, offset=net.head.offset)
 
 
 def answers(net: CompactSTMTrack, clips: Clips, generator: torch.Generator) -> Answers:
     """What the network says of the queries."""
-    answer = ask(net, clips, generator)
-    assert answer.mask is not None
-    return best_boxes(answer.maps, answer.mask)
+    return best_boxes(ask(net, clips, generator))
 
 
 RECIPE = Recipe(CompactSTMTrack, MEMORY, QUERIES, losses, answers)
