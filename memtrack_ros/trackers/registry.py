@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.trackers import stmtrack
+from memtrack_ros.trackers import memtrack, stmtrack
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
 CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], Tracker]] = {
     'stmtrack': stmtrack.create,
+    'memtrack': memtrack.create,
 }
 NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')

@@ -1,0 +1,131 @@
+"""MemTrack's bank: slots of templates, written as the controller says, and its own state."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.memory.bank import Bank
+from memtrack_ros.nets.memtrack import Memory, Signals
+
+SLOTS = 8  # N
+USAGE_DECAY = 0.99  # lambda
+
+
+class Addresses(NamedTuple):
+    """Where one step writes: w^w (B, N), and the usage w^u (B, N) after it."""
+
+    write: Tensor
+    usage: Tensor
+
+
+def allocation(usage: Tensor) -> Tensor:
+    """Eq. 13: w^a (B, N), 1 for the least used slot, the first of several, and 0 elsewhere."""
+    return F.one_hot(usage.argmin(-1), usage.shape[-1]).to(usage.dtype)
+
+
+def addresses(usage: Tensor, signals: Signals) -> Addresses:
+    """Eq. 11 and 14, from the usage w^u_{t-1} (B, N) before this step."""
+    _, g_r, g_a = signals.gates[..., None].unbind(1)
+    write = g_r * signals.read + g_a * allocation(usage)
+    return Addresses(write, USAGE_DECAY * usage + signals.read + write)
+
+
+def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
+    """The memory of the next step, after `template` T^new (B, C, n, n) was written: eq. 11 to 16.
+
+    The authors write it at the beginning of the next step, with the signals of this one. That is
+    the same, as nothing reads in between.
+    """
+    write, usage = addresses(memory.usage, signals)
+    _, g_r, g_a = signals.gates[..., None].unbind(1)
+    erase = signals.decay * g_r + g_a  # e^w, eq. 16
+    share = (write * erase)[..., None, None, None]
+    templates = memory.templates * (1 - share) + share * template[:, None]  # eq. 15
+    return Memory(memory.initial, templates, usage, signals.hidden, signals.cell)
+
+
+class TemplateSlots(Bank):
+    """The memory of one target, B = 1: what `Memory` describes, on the device.
+
+    Every write touches all slots a little: the share of the read gate goes where the step read,
+    that of the allocation gate to the slot least used (section 3.6). So the bank is never full: a
+    new look of the target replaces what was of least use.
+    """
+
+    kept = (
+        *Bank.kept,
+        '_initial',
+        '_templates',
+        '_usage',
+        '_hidden',
+        '_cell',
+        '_allocated',
+    )
+
+    def __init__(
+        self,
+        slots: int,
+        template: tuple[int, int, int],
+        hidden: int,
+        *,
+        max_bytes: int,
+        device: torch.device,
+    ) -> None:
+        """Allocate `slots` of `template` C, n, n, the first template, a controller of `hidden`."""
+        floats = (slots + 1) * math.prod(template) + slots + 2 * hidden
+        super().__init__(slots, 4 * floats + slots, max_bytes)
+        self._initial = torch.zeros(1, *template, device=device)
+        self._templates = torch.zeros(1, slots, *template, device=device)
+        self._usage = torch.zeros(1, slots, device=device)
+        self._hidden = torch.zeros(1, hidden, device=device)
+        self._cell = torch.zeros(1, hidden, device=device)
+        self._allocated = torch.zeros(slots, dtype=torch.bool, device=device)
+
+    @property
+    def entries(self) -> int:
+        """Slots that a template was allocated."""
+        return int(self._allocated.sum())
+
+    def clear(self) -> None:
+        """Forget the target."""
+        for own in (*self._tensors(), self._allocated):
+            own.zero_()
+        self.writes = self.refused = 0
+
+    def start(self, memory: Memory) -> None:
+        """Forget what was, and take in the `memory` of a new target, nothing written yet."""
+        self.clear()
+        self._take(memory)
+
+    def write(self, signals: Signals, template: Tensor) -> None:
+        """Write `template` (1, C, n, n), seen in the step of `signals`, which become the state.
+
+        Refused when frozen: then the controller stays as it was, too.
+        """
+        if self.frozen:
+            self.refuse()
+            return
+        self._allocated |= allocation(self._usage)[0] > 0
+        self._take(written(self._tensors(), signals, template))
+        self.writes += 1
+
+    def read(self) -> Memory:
+        """What is held now, not copied: a write changes it.
+
+        Raises ValueError when nothing was written yet.
+        """
+        if not self.writes:
+            raise ValueError('The memory bank is empty; write a template before reading.')
+        return self._tensors()
+
+    def _tensors(self) -> Memory:
+        return Memory(self._initial, self._templates, self._usage, self._hidden, self._cell)
+
+    def _take(self, memory: Memory) -> None:
+        for own, new in zip(self._tensors(), memory, strict=True):
+            own.copy_(new)

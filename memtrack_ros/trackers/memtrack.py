@@ -1,0 +1,265 @@
+"""MemTrack (Yang and Chan, ECCV 2018): templates in slots, read and written by an LSTM."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.memory.template_slots import SLOTS, TemplateSlots
+from memtrack_ros.nets.alexnet import STRIDE
+from memtrack_ros.nets.memtrack import (
+    CROP,
+    TEMPLATE_CROP,
+    CompactMemTrack,
+    Memory,
+    PaperMemTrack,
+    Signals,
+)
+from memtrack_ros.trackers.search import (
+    Chooser,
+    border_colour,
+    label_map,
+    mask_in_frame,
+    pseudo_mask,
+    search_window,
+    to_device,
+)
+from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.weights.files import Calibration, Weights, load_into
+
+CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
+
+# The published tracker's inference, in the authors' numbers.
+TEMPLATE_SIDE, SEARCH_SIDE = 127, 255  # of the crops, pixels
+CONTEXT = 0.5  # of w + h that a template shows around the target
+SCALES = 1.05 ** np.array([-1.0, 0.0, 1.0])
+SCALE_PENALTY = np.array([0.97, 1.0, 0.97])
+DAMPING = 0.6  # gamma: share of the newly found size in the next one
+INFLUENCE = 0.15  # of the cosine window
+FINER = 16  # times as many places as cells in the response that is searched
+
+
+@dataclass(frozen=True)
+class Found(Observation):
+    """An observation with what the controller said in the step that made it."""
+
+    signals: Signals
+
+
+class MemTrack(Tracker):
+    """What both variants share: a first template and a controller, written after every step.
+
+    The authors write a frame's template when the next frame comes, with the signals of the frame
+    itself; here `remember` writes it at once, which is the same arithmetic.
+    """
+
+    name = 'memtrack'
+    bank: TemplateSlots
+
+    def __init__(
+        self,
+        net: CompactMemTrack | PaperMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+    ) -> None:
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        self.calibration, self.device = calibration, device
+        self.bank = TemplateSlots(
+            SLOTS, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
+        )
+        self._controller = net.controller
+
+    @torch.inference_mode()
+    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+        """Write the target's new template as the step's signals say, and keep its LSTM state."""
+        assert isinstance(observation, Found)
+        template = self.template(frame, observation.box, observation.mask)
+        self.bank.write(observation.signals, template)
+
+    @torch.inference_mode()
+    def begin(self, frame: Pixels, box: Floats, mask: Pixels) -> None:
+        """Forget what was; the target's template becomes T_0 and the first slot's."""
+        template = self.template(frame, box, mask)
+        memory, signals = self._controller.start(template, self.bank.capacity)
+        self.bank.start(memory)
+        self.bank.write(signals, template)
+
+    @abstractmethod
+    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
+        """The target's template (1, C, 6, 6) from its box (4,) and mask (H, W) in `frame`."""
+
+
+class CompactTracker(MemTrack):
+    """The compact variant: one scale, a box head and a mask decoder."""
+
+    variant = 'compact'
+    segments = True
+    kept = (*MemTrack.kept, '_border')
+
+    def __init__(
+        self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+    ) -> None:
+        super().__init__(net, calibration, device, max_bytes)
+        self.net = net.to(device).eval()
+        self._border: Floats = np.zeros(3)
+
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """Begin with the target's template.
+
+        A box alone is first segmented with the memory that it makes.
+        """
+        self._border = border_colour(frame)
+        box, mask = target.box, target.mask
+        if mask is None:
+            filled = boxes.box_mask(box, *frame.shape[:2])
+            self.begin(frame, box, filled)
+            mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
+        self.begin(frame, box, mask)
+        return Observation(self.locate(frame, Prior(box)).score, box, mask)
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> Found:
+        """One step: read a template, correlate, answer with the preferred cell's box and mask."""
+        window = search_window(frame, prior.box, prior.search, CROP)
+        crop = to_device(cut(frame, window, self._border), self.device)
+        answer, signals = self.net.answer(self.bank.read(), self.net.query(crop))
+        assert answer.mask is not None
+        score = answer.maps.score[0, 0].double().cpu().numpy()
+        corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
+        choice = CHOOSER.choose(score, corners, prior, window, frame)
+        mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+        return Found(choice.score, choice.box, mask, signals)
+
+    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
+        """The middle of what a search crop around `box` would show, labelled with the mask."""
+        pitch = search_window(frame, box, 1.0, CROP).pitch
+        window = Window.around(boxes.centre(box), pitch, TEMPLATE_CROP)
+        crop = to_device(cut(frame, window, self._border), self.device)
+        label = torch.from_numpy(label_map(mask, window)).to(self.device)
+        return self.net.template(crop, label[None, None])
+
+
+class PublishedTracker(MemTrack):
+    """The paper variant: the response at three scales, the box for a mask."""
+
+    variant = 'paper'
+    segments = False
+
+    def __init__(
+        self, net: PaperMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+    ) -> None:
+        super().__init__(net, calibration, device, max_bytes)
+        self.net = net.to(device).eval()
+
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """Begin with the template of the target's box; a mask of it is not used."""
+        filled = boxes.box_mask(target.box, *frame.shape[:2])
+        self.begin(frame, target.box, filled)
+        return Observation(self.locate(frame, Prior(target.box)).score, target.box, filled)
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> Found:
+        """One step at three scales; the best one's place, size and signals are taken.
+
+        A wider search sees more cells at the same scales, without the preference for the middle.
+        The authors' box may leave the image and shrink to nothing, ours stays as CHOOSER has it.
+        """
+        side = SEARCH_SIDE + STRIDE * round((prior.search - 1) * SEARCH_SIDE / STRIDE)
+        extents = np.rint(template_extent(prior.box) * side / TEMPLATE_SIDE * SCALES)
+        crops = square_crops(frame, boxes.centre(prior.box), extents, side, self.device)
+        held = self.bank.read()
+        tiled = Memory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
+        response, signals = self.net.answer(tiled, crops)
+        fine = finer(response)[:, 0].double().cpu()
+        scale, place = best_place(fine.numpy(), INFLUENCE if prior.search == 1.0 else 0.0)
+        score = float(fine[scale][place].sigmoid())
+        # The authors' middle, half the number of places, is half a place off the true one.
+        shift = (np.array(place[::-1]) - fine.shape[-1] / 2) * STRIDE / FINER
+        centre = boxes.centre(prior.box) + shift * extents[scale] / side
+        size = prior.box[2:] * (1 - DAMPING + DAMPING * SCALES[scale])
+        box = CHOOSER.within(frame, centre, size)
+        chosen = Signals(*(tensor[scale, None] for tensor in signals))
+        return Found(score, box, boxes.box_mask(box, *frame.shape[:2]), chosen)
+
+    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
+        """Of the square with half the target's width and height in context around it."""
+        extent = np.array([template_extent(box)])
+        return self.net.template(
+            square_crops(frame, boxes.centre(box), extent, TEMPLATE_SIDE, self.device)
+        )
+
+
+def template_extent(box: Floats) -> float:
+    """Side in frame pixels of the square that a template shows: sqrt((w + p)(h + p))."""
+    return float(np.sqrt((box[2:] + CONTEXT * box[2:].sum()).prod()))
+
+
+def square_crops(
+    frame: Pixels, centre: Floats, extents: Floats, side: int, device: torch.device
+) -> Tensor:
+    """Squares of `frame` around `centre` (2,) as crops (K, 3, side, side), RGB 0..255.
+
+    `extents` (K,) are their sides in frame pixels. Bilinear, the frame's mean colour beyond it. The
+    authors pad the frame until it holds all crops and resample by TensorFlow's crop_and_resize,
+    whose coordinates end at the last pixel's centre, with coordinates that end at its edge: the
+    crop is smaller by one part in the padded size, and its middle hardly off.
+    """
+    image = torch.from_numpy(frame).to(device).permute(2, 0, 1).flip(0).float()
+    size = np.array([frame.shape[1], frame.shape[0]])
+    middle = centre + 0.5  # from the frame's edge, as theirs
+    reach = extents.max() / 2
+    padding = max(0.0, *np.rint(reach - middle), *(np.rint(middle + reach) - size))
+    shrunk = (size + 2 * padding - 1) / (size + 2 * padding)
+    radius = (extents[:, None] - 1) / 2
+    first = (padding + middle - radius) * shrunk - padding
+    last = (padding + middle + radius) * shrunk - padding
+    steps = np.linspace(first, last, side, axis=1) * 2 / (size - 1) - 1  # (K, side, 2) in -1..1
+    x, y = torch.from_numpy(steps).float().to(device).unbind(-1)
+    grid = torch.stack([x[:, None].expand(-1, side, -1), y[..., None].expand(-1, -1, side)], -1)
+    colour = image.mean((1, 2), keepdim=True)
+    pictures = (image - colour).expand(len(grid), -1, -1, -1)
+    return F.grid_sample(pictures, grid, align_corners=True) + colour
+
+
+def finer(response: Tensor) -> Tensor:
+    """Responses (K, 1, h, w) at FINER times as many places, bicubic, the corners' centres fixed."""
+    size = [FINER * cells for cells in response.shape[-2:]]
+    return F.interpolate(response, size, mode='bicubic', align_corners=True)
+
+
+def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int]]:
+    """The best scale of responses (3, h, w), and the row and column of its best place.
+
+    Scales other than the present one are penalised. The response of the best, spread to sum up to
+    1, is mixed with a cosine window that does, too.
+    """
+    scale = int((responses.max((1, 2)) * SCALE_PENALTY).argmax())
+    response = responses[scale] - responses[scale].min()
+    window = np.outer(*(np.hanning(length) for length in response.shape))
+    total = response.sum() or 1.0  # 0 where all places are alike
+    preferred = (1 - influence) * response / total + influence * window / window.sum()
+    row, column = np.unravel_index(int(preferred.argmax()), preferred.shape)
+    return scale, (int(row), int(column))
+
+
+def create(
+    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+) -> MemTrack:
+    """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
+    if variant == 'compact':
+        compact = CompactMemTrack()
+        load_into(compact, weights, path)
+        return CompactTracker(compact, weights.calibration, device, max_bytes)
+    paper = PaperMemTrack()
+    load_into(paper, weights, path)
+    return PublishedTracker(paper, weights.calibration, device, max_bytes)
