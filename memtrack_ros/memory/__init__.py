@@ -2,9 +2,21 @@
 
 from memtrack_ros.memory.bank import Bank, BankStatus
 from memtrack_ros.memory.cells import Cells
+from memtrack_ros.memory.filter_samples import FilterSamples
+from memtrack_ros.memory.joined import JoinedBanks
 from memtrack_ros.memory.part_ring import PartRing
 from memtrack_ros.memory.sampled_frames import SampledFrames
 from memtrack_ros.memory.snapshot import Kept
 from memtrack_ros.memory.template_slots import TemplateSlots
 
-__all__ = ['Bank', 'BankStatus', 'Cells', 'Kept', 'PartRing', 'SampledFrames', 'TemplateSlots']
+__all__ = [
+    'Bank',
+    'BankStatus',
+    'Cells',
+    'FilterSamples',
+    'JoinedBanks',
+    'Kept',
+    'PartRing',
+    'SampledFrames',
+    'TemplateSlots',
+]

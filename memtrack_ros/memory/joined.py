@@ -1,0 +1,56 @@
+"""Two banks of one tracker as one."""
+
+from __future__ import annotations
+
+from memtrack_ros.memory.bank import Bank
+
+
+class JoinedBanks(Bank):
+    """What users see of a tracker with two banks: the counters of `main`, the bytes of both.
+
+    Both are frozen and cleared together.
+    """
+
+    kept = ('main', 'beside')
+
+    def __init__(self, main: Bank, beside: Bank, max_bytes: int) -> None:
+        """Refuse, with ConfigurationError, when both together need more than `max_bytes`."""
+        self.main, self.beside = main, beside
+        super().__init__(main.capacity, main.bytes + beside.bytes, max_bytes)
+
+    @property
+    def entries(self) -> int:
+        """Those of `main`."""
+        return self.main.entries
+
+    @property
+    def writes(self) -> int:
+        """Those of `main`."""
+        return self.main.writes
+
+    @writes.setter
+    def writes(self, value: int) -> None:
+        self.main.writes = value
+
+    @property
+    def refused(self) -> int:
+        """Those of `main`."""
+        return self.main.refused
+
+    @refused.setter
+    def refused(self, value: int) -> None:
+        self.main.refused = value
+
+    @property
+    def frozen(self) -> bool:
+        """Whether both refuse writes."""
+        return self.main.frozen
+
+    @frozen.setter
+    def frozen(self, value: bool) -> None:
+        self.main.frozen = self.beside.frozen = value
+
+    def clear(self) -> None:
+        """Forget everything in both."""
+        self.main.clear()
+        self.beside.clear()

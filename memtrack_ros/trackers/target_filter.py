@@ -1,0 +1,250 @@
+"""How SAMN and CMEDFL follow a target with the correlation filter, frame by frame, as D3S does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import FilterSamples, Kept
+from memtrack_ros.nets.correlation_filter import (
+    Regularisation,
+    fit_filter,
+    fit_jointly,
+    gaussian_labels,
+    normalised_power,
+    principal_components,
+    project,
+    respond,
+    upsampled,
+    windowed,
+)
+
+HARD_RATE = 0.02  # learning rate of a sample in which something else answers, too
+HARD_SHARE = 0.3  # of the peak: what answers as strongly elsewhere is a hard negative
+NEIGHBOURHOOD = 2.2  # times the target's size around the peak belong to the target
+ACCEPTED = 25  # peaks in the queue
+SURE_FRAMES = 5  # first frames, in which every peak is accepted
+UNSURE = 3.0  # uncertainty from which a peak is not
+SIGMA = 0.25  # of a label, over the target's sqrt(w h)
+REGULARISATION = Regularisation()
+
+
+class Augmentation(NamedTuple):
+    """What is made of the first frame's crop besides itself.
+
+    Shifts (x, y) in half sides of the crop, standard deviations of blurs (x, y) in pixels, turns in
+    degrees; and it is mirrored.
+    """
+
+    shifts: tuple[tuple[float, float], ...]
+    blurs: tuple[tuple[float, float], ...]
+    turns: tuple[float, ...]
+
+
+class FilterSettings(NamedTuple):
+    """The filter of one variant."""
+
+    side: int  # of the crop that it sees, pixels
+    search: float  # side of that crop over the target's sqrt(w h)
+    cells: int  # of a side of its feature map
+    channels: int  # after projection
+    kernel: int  # cells of a side of the filter
+    capacity: int  # samples
+    learning_rate: float
+    steps: int  # of Gauss-Newton on the first frame
+    step_iterations: int  # of conjugate gradients in each of them
+    iterations: int  # of conjugate gradients when learning goes on
+    every: int  # so many frames
+    augmentation: Augmentation
+
+
+# The 27 samples and the iterations that D3S, SAMN and CMEDFL were run with.
+PUBLISHED = FilterSettings(
+    side=256,
+    search=4.5,
+    cells=16,
+    channels=64,
+    kernel=4,
+    capacity=250,
+    learning_rate=0.0075,
+    steps=6,
+    step_iterations=10,
+    iterations=5,
+    every=10,
+    augmentation=Augmentation(
+        shifts=tuple((s * x, s * y) for s in (0.25, 0.75) for y in (1, -1) for x in (1, -1)),
+        blurs=((0.2, 2), (2, 0.2), (1, 3), (3, 1), (2, 2)),
+        turns=(5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Where the filter answers most.
+
+    `offset` (2,) x, y from the crop's middle, in crop pixels; `contested` where something away from
+    there answers, too; `sample` (D, h, w) is what the filter saw.
+    """
+
+    value: float
+    offset: Floats
+    contested: bool
+    sample: Tensor
+
+
+class TargetFilter(Kept):
+    """Projection, filter and the peaks accepted lately; its samples are a bank of their own."""
+
+    kept = ('_projection', '_filter', '_peaks', '_frames')
+
+    def __init__(self, inputs: int, settings: FilterSettings, samples: FilterSamples) -> None:
+        """Of feature maps with `inputs` channels."""
+        device = samples.features.device
+        self.settings, self.samples = settings, samples
+        self._projection = torch.zeros(settings.channels, inputs, device=device)
+        self._filter = torch.zeros(
+            settings.channels, settings.kernel, settings.kernel, device=device
+        )
+        self._peaks: Floats = np.ones(1)
+        self._frames = 0
+
+    @torch.inference_mode()
+    def begin(self, features: Tensor, offsets: ArrayLike) -> None:
+        """Learn the first frame: features (N, C, h, w) of its crop and what was made of it.
+
+        The target stands `offsets` (N, 2: x, y) crop pixels from the middle of each.
+        """
+        settings = self.settings
+        features = normalised_power(features)
+        labels = self._labels(offsets)
+        self._projection = principal_components(features, settings.channels)
+        self._projection, self._filter = fit_jointly(
+            features,
+            labels,
+            features.new_full((len(features),), 1 / len(features)),
+            self._projection,
+            torch.zeros_like(self._filter),
+            reg=REGULARISATION,
+            steps=settings.steps,
+            iterations=settings.step_iterations,
+        )
+        self.samples.begin(project(features, self._projection), labels)
+        self._peaks, self._frames = np.ones(1), 1
+
+    @torch.inference_mode()
+    def locate(self, features: Tensor, size: Floats, *, central: bool = True) -> Peak:
+        """The peak in features (1, C, h, w) of a crop that shows the target `size` (2,) large.
+
+        Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
+        """
+        sample = project(normalised_power(features), self._projection)
+        scores = upsampled(
+            respond(sample, self._filter)[0], self.settings.kernel, self.settings.side
+        )
+        return find_peak(windowed(scores, central=central).numpy(), size, sample[0])
+
+    def uncertainty(self, peak: Peak) -> float:
+        """How much lower this peak is than those accepted lately; 0 in the first frames.
+
+        The authors' measure. SAMN's paper (eq. 9) has the peak's inverse instead, compared with the
+        mean of the inverses.
+        """
+        if self._frames < SURE_FRAMES:
+            return 0.0
+        return float(self._peaks.mean()) / max(peak.value, 1e-6)
+
+    def strength(self, peak: Peak) -> float:
+        """This peak over the mean of those accepted lately, 0 to 1."""
+        return float(np.clip(peak.value / self._peaks.mean(), 0, 1))
+
+    @torch.inference_mode()
+    def remember(self, peak: Peak, offset: Floats) -> None:
+        """Take in a frame whose target turned out to stand `offset` (2,) from the crop's middle.
+
+        An uncertain one is no sample. The filter learns on every so many frames, and at once where
+        something else answered, too.
+        """
+        if self.samples.frozen:
+            self.samples.refuse()
+            return
+        if self.uncertainty(peak) < UNSURE:
+            self._peaks = np.append(self._peaks, peak.value)[-ACCEPTED:]
+            rate = HARD_RATE if peak.contested else None
+            self.samples.write(peak.sample, self._labels(offset[None])[0], rate)
+        else:
+            self.samples.refuse()
+        if peak.contested or self._frames % self.settings.every == 0:
+            self._filter = fit_filter(
+                self.samples.features,
+                self.samples.labels,
+                self.samples.weights,
+                self._filter,
+                reg=REGULARISATION,
+                iterations=self.settings.iterations,
+            )
+        self._frames += 1
+
+    def _labels(self, offsets: ArrayLike) -> Tensor:
+        """Labels (N, h, w) for offsets (N, 2) in crop pixels."""
+        cells = np.asarray(offsets, np.float32) * (self.settings.cells / self.settings.side)
+        return gaussian_labels(
+            torch.from_numpy(cells).to(self._filter.device),
+            SIGMA * self.settings.cells / self.settings.search,
+            self.settings.cells,
+            self.settings.cells,
+            self.settings.kernel,
+        )
+
+
+def find_peak(scores: NDArray[np.float32], size: Floats, sample: Tensor) -> Peak:
+    """The peak of `scores` (S, S), whose middle is at (S // 2, S // 2); target `size` (2,) w, h."""
+    side = len(scores)
+    place = np.unravel_index(int(scores.argmax()), scores.shape)
+    value = float(scores[place])
+    elsewhere = scores.copy()
+    half = NEIGHBOURHOOD * size[::-1] / 2
+    rows, columns = (
+        slice(max(round(middle - reach), 0), max(round(middle + reach + 1), 0))
+        for middle, reach in zip(map(int, place), half, strict=True)
+    )
+    elsewhere[rows, columns] = 0
+    offset = np.array(place[::-1], float) - side // 2
+    return Peak(value, offset, bool(elsewhere.max() > HARD_SHARE * value), sample)
+
+
+def augmented(crop: Pixels, augmentation: Augmentation) -> tuple[list[Pixels], Floats]:
+    """Training crops (S, S, 3) from `crop` (2 S, 2 S, 3) and where their targets stand.
+
+    The latter in crop pixels from the middle, (N, 2): x, y; the target is in the middle of `crop`.
+    """
+    side = crop.shape[0] // 2
+    middle = ((2 * side - 1) / 2,) * 2
+
+    def inner(image: NDArray[np.generic], shift: NDArray[np.int64]) -> Pixels:
+        left, top = side // 2 - shift
+        return np.asarray(image[top : top + side, left : left + side], np.uint8)
+
+    shifts = np.trunc(np.array([(0.0, 0.0), *augmentation.shifts]) * side / 2).astype(np.int64)
+    images = [inner(crop, shift) for shift in shifts]
+    changed: list[NDArray[np.generic]] = [crop[:, ::-1]]
+    for x, y in augmentation.blurs:
+        extent = 2 * ceil(2 * x) + 1, 2 * ceil(2 * y) + 1
+        changed.append(cv2.GaussianBlur(crop, extent, sigmaX=x, sigmaY=y))
+    for degrees in augmentation.turns:
+        turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+        changed.append(
+            cv2.warpAffine(crop, turn, crop.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+        )
+    still = np.zeros(2, np.int64)
+    images += [inner(image, still) for image in changed]
+    return images, np.concatenate([shifts, np.zeros((len(changed), 2))])
