@@ -12,7 +12,6 @@ from torch import Tensor
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.nets.memtrack import Memory, Signals
 
-SLOTS = 8  # N
 USAGE_DECAY = 0.99  # lambda
 
 

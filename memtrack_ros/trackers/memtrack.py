@@ -14,7 +14,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.memory.template_slots import SLOTS, TemplateSlots
+from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
 from memtrack_ros.nets.memtrack import (
     CROP,
@@ -36,6 +36,7 @@ from memtrack_ros.trackers.search import (
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
+SLOTS = 8  # N
 CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
 # The published tracker's inference, in the authors' numbers.
