@@ -51,20 +51,12 @@ def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
 class TemplateSlots(Bank):
     """The memory of one target, B = 1: what `Memory` describes, on the device.
 
-    Every write touches all slots a little: the share of the read gate goes where the step read,
-    that of the allocation gate to the slot least used (section 3.6). So the bank is never full: a
-    new look of the target replaces what was of least use.
+    The read gate's share of a write goes to the slots that the step read, the allocation gate's to
+    the slot least used (section 3.6). So the bank is never full: a new look of the target replaces
+    what was of least use.
     """
 
-    kept = (
-        *Bank.kept,
-        '_initial',
-        '_templates',
-        '_usage',
-        '_hidden',
-        '_cell',
-        '_allocated',
-    )
+    kept = (*Bank.kept, '_initial', '_templates', '_usage', '_hidden', '_cell')
 
     def __init__(
         self,
@@ -77,22 +69,21 @@ class TemplateSlots(Bank):
     ) -> None:
         """Allocate `slots` of `template` C, n, n, the first template, a controller of `hidden`."""
         floats = (slots + 1) * math.prod(template) + slots + 2 * hidden
-        super().__init__(slots, 4 * floats + slots, max_bytes)
+        super().__init__(slots, 4 * floats, max_bytes)
         self._initial = torch.zeros(1, *template, device=device)
         self._templates = torch.zeros(1, slots, *template, device=device)
         self._usage = torch.zeros(1, slots, device=device)
         self._hidden = torch.zeros(1, hidden, device=device)
         self._cell = torch.zeros(1, hidden, device=device)
-        self._allocated = torch.zeros(slots, dtype=torch.bool, device=device)
 
     @property
     def entries(self) -> int:
-        """Slots that a template was allocated."""
-        return int(self._allocated.sum())
+        """Slots that hold something: soon all, as every write touches each of them a little."""
+        return int(self._templates.flatten(2).any(-1).sum())
 
     def clear(self) -> None:
         """Forget the target."""
-        for own in (*self._tensors(), self._allocated):
+        for own in self._tensors():
             own.zero_()
         self.writes = self.refused = 0
 
@@ -109,7 +100,6 @@ class TemplateSlots(Bank):
         if self.frozen:
             self.refuse()
             return
-        self._allocated |= allocation(self._usage)[0] > 0
         self._take(written(self._tensors(), signals, template))
         self.writes += 1
 
