@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.trackers import memtrack, stmtrack
+from memtrack_ros.trackers import dmv, memtrack, stmtrack
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
 CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], Tracker]] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
+    'dmv': dmv.create,
 }
 NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')

@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
+    origin = f'converted from {", ".join(path.name for path in chosen.checkpoint)}'
+    if note := CONVERTERS[chosen.tracker].note:
+        origin += f'; {note}'
     # No truth to calibrate on: confidence is the score itself.
     save_weights(
         chosen.out,
@@ -34,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         'paper',
         tensors,
         Calibration(1.0, 0.0),
-        attribution=f'converted from {", ".join(path.name for path in chosen.checkpoint)}',
+        attribution=origin,
     )
-    print(f'{chosen.out}: {len(tensors)} tensors')
+    print(f'{chosen.out}: {len(tensors)} tensors, {origin}')
     return 0
 
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.cmedfl import PaperCMEDFL
+from memtrack_ros.nets.dmv import PaperDMV
 from memtrack_ros.nets.memtrack import PaperMemTrack
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
-from memtrack_ros.weights.convert import cmedfl, memtrack, stmtrack
+from memtrack_ros.weights.convert import cmedfl, dmv, memtrack, stmtrack
 from memtrack_ros.weights.convert.checkpoints import read_checkpoint
 from memtrack_ros.weights.files import mismatches
 
@@ -21,14 +22,19 @@ COUNTER = 'num_batches_tracked'  # of batch normalisation; of no use to a traine
 
 
 class Converter(NamedTuple):
-    """The network to fill and how its authors' names become ours; names unknown to it stay."""
+    """The network to fill and how its authors' names become ours; names unknown to it stay.
+
+    `note` says what else is to be known of the result.
+    """
 
     net: Callable[[], nn.Module]
     translate: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    note: str = ''
 
 
 CONVERTERS = {
     'cmedfl': Converter(PaperCMEDFL, cmedfl.translate),
+    'dmv': Converter(PaperDMV, dmv.translate, dmv.NOTE),
     'memtrack': Converter(PaperMemTrack, memtrack.translate),
     'stmtrack': Converter(PaperSTMTrack, stmtrack.translate),
 }
@@ -42,7 +48,7 @@ def convert(tracker: str, checkpoints: Sequence[Path]) -> dict[str, Tensor]:
     theirs: dict[str, Tensor] = {}
     for path in checkpoints:
         theirs |= read_checkpoint(path)
-    net, translate = CONVERTERS[tracker]
+    net, translate, _ = CONVERTERS[tracker]
     with torch.device('meta'):
         own = net().state_dict()
     ours = translate({name: tensor for name, tensor in theirs.items() if COUNTER not in name})
