@@ -1,4 +1,4 @@
-"""The command line: python -m memtrack_ros.evaluation run | parity."""
+"""The command line: python -m memtrack_ros.evaluation run | parity | benchmark."""
 
 from __future__ import annotations
 
@@ -15,24 +15,46 @@ from memtrack_ros.session import Session
 try:
     from rich.console import Console
 
+    from memtrack_ros.evaluation.benchmark import benchmark
     from memtrack_ros.evaluation.compare import compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
 
+def chosen(arguments: argparse.Namespace) -> dict[str, trackers.Tracker]:
+    """The trackers asked for, by name."""
+    weights: Path | None = arguments.weights
+    names: list[str] = arguments.trackers
+    if weights and not weights.is_dir() and len(names) > 1:
+        raise MemtrackError(
+            f'--weights is one file for one tracker, but --trackers names {len(names)}: '
+            'name a folder of TRACKER-VARIANT.safetensors, or run them one by one'
+        )
+    variant = arguments.variant
+    return {
+        name: trackers.create(
+            name,
+            variant,
+            weights / f'{name}-{variant}.safetensors' if weights and weights.is_dir() else weights,
+            arguments.device,
+        )
+        for name in names
+    }
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs each tracker over each sequence, shows the tables and writes them."""
-    if arguments.weights and len(arguments.trackers) > 1:
-        raise MemtrackError(
-            f'--weights is one file for one tracker, but --trackers names '
-            f'{len(arguments.trackers)}: run them one by one'
-        )
     followers = {
-        name: SessionFollower(Session(trackers.create(name, arguments.variant, arguments.weights)))
-        for name in arguments.trackers
+        name: SessionFollower(Session(tracker)) for name, tracker in chosen(arguments).items()
     }
     compare(followers, arguments.sequences, arguments.out)
+    return 0
+
+
+def time(arguments: argparse.Namespace) -> int:
+    """Shows how long each tracker takes for a frame."""
+    benchmark(chosen(arguments), arguments.frames, Console())
     return 0
 
 
@@ -45,12 +67,31 @@ def compare_with_authors(arguments: argparse.Namespace) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, or 2 for an error that the user can mend, said in a sentence."""
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument(
+        '--trackers',
+        type=lambda names: names.split(','),
+        required=True,
+        metavar='NAME,...',
+        help=f'of {", ".join(trackers.NAMES)}',
+    )
+    choice.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
+    choice.add_argument(
+        '--weights',
+        type=Path,
+        metavar='FILE',
+        help='instead of the shipped ones; or a folder of TRACKER-VARIANT.safetensors',
+    )
+    choice.add_argument('--device', default='auto', help='cpu or cuda; auto: a GPU if there is one')
+
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.evaluation')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    shown = argparse.ArgumentDefaultsHelpFormatter
     command = commands.add_parser(
         'run',
-        help='run trackers over sequences and score them',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        parents=[choice],
+        help='run trackers over sequences, score them',
+        formatter_class=shown,
     )
     command.add_argument(
         '--sequences',
@@ -60,18 +101,16 @@ def main(args: list[str] | None = None) -> int:
         help='folder of SET/NAME/img, groundtruth.txt',
     )
     command.add_argument(
-        '--trackers',
-        type=lambda names: names.split(','),
-        required=True,
-        metavar='NAME,...',
-        help=f'of {", ".join(trackers.NAMES)}',
-    )
-    command.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
-    command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
-    command.add_argument(
         '--out', type=Path, metavar='DIR', default='results', help='for the tables'
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'benchmark', parents=[choice], help='time trackers at 640 x 480', formatter_class=shown
+    )
+    command.add_argument('--frames', type=int, default=500, help='of each tracker')
+    command.set_defaults(run=time)
+
     command = commands.add_parser(
         'parity', help="compare the published networks with their authors' numbers"
     )
@@ -81,6 +120,7 @@ def main(args: list[str] | None = None) -> int:
     command.add_argument('--salt', type=int, default=0, help='that the weights are drawn with')
     command.add_argument('--tracker', choices=SUBJECTS, help='this one alone')
     command.set_defaults(run=compare_with_authors)
+
     arguments = parser.parse_args(args)
     try:
         return int(arguments.run(arguments))
