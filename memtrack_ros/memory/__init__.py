@@ -1,5 +1,6 @@
 """Memory banks: what the trackers remember of a target."""
 
+from memtrack_ros.memory.appearance import AppearanceMemory
 from memtrack_ros.memory.bank import Bank, BankStatus
 from memtrack_ros.memory.cells import Cells
 from memtrack_ros.memory.filter_samples import FilterSamples
@@ -10,6 +11,7 @@ from memtrack_ros.memory.snapshot import Kept
 from memtrack_ros.memory.template_slots import TemplateSlots
 
 __all__ = [
+    'AppearanceMemory',
     'Bank',
     'BankStatus',
     'Cells',

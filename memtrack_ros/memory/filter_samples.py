@@ -22,7 +22,7 @@ class FilterSamples(Bank):
     rate.
     """
 
-    kept = (*Bank.kept, '_features', '_labels', '_weights', '_count', '_last')
+    kept = (*Bank.kept, '_features', '_labels', '_weights', '_count', 'newest')
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class FilterSamples(Bank):
         self._labels = torch.zeros(capacity, cells, cells, device=device)
         self._weights: NDArray[np.float32] = np.zeros(capacity, np.float32)
         self._count = 0
-        self._last = -1  # slot of the newest sample; -1 before any followed the first frame's
+        self.newest = -1  # slot of the newest sample; -1 before any followed the first frame's
 
     @property
     def entries(self) -> int:
@@ -68,7 +68,7 @@ class FilterSamples(Bank):
         self._features.zero_()
         self._labels.zero_()
         self._weights = np.zeros_like(self._weights)
-        self._count, self._last = 0, -1
+        self._count, self.newest = 0, -1
         self.writes = self.refused = 0
 
     def begin(self, features: Tensor, labels: Tensor) -> None:
@@ -81,27 +81,24 @@ class FilterSamples(Bank):
         self._count = count
         self.writes = count
 
-    def write(
-        self, feature: Tensor, label: Tensor, learning_rate: float | None = None
-    ) -> int | None:
-        """Store a sample (D, H, W) with its label (H, W) and return its slot; None when frozen.
+    def write(self, feature: Tensor, label: Tensor, learning_rate: float | None = None) -> None:
+        """Store a sample (D, H, W) with its label (H, W); refused when frozen.
 
         `learning_rate` if it is not to count like any other.
         """
         if self.frozen:
             self.refuse()
-            return None
+            return
         keep = np.float32(1 - (learning_rate or self.learning_rate))
         slot = int(self._weights.argmin())
-        if self._last < 0:
+        if self.newest < 0:
             self._weights /= keep
             self._weights[slot] = 1 - keep
         else:
-            self._weights[slot] = self._weights[self._last] / keep
+            self._weights[slot] = self._weights[self.newest] / keep
         self._weights /= self._weights.sum()
         self._features[slot] = feature
         self._labels[slot] = label
-        self._last = slot
+        self.newest = slot
         self._count = min(self._count + 1, self.capacity)
         self.writes += 1
-        return slot

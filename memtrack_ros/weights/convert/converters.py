@@ -13,8 +13,9 @@ from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.cmedfl import PaperCMEDFL
 from memtrack_ros.nets.dmv import PaperDMV
 from memtrack_ros.nets.memtrack import PaperMemTrack
+from memtrack_ros.nets.samn import PaperSAMN
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
-from memtrack_ros.weights.convert import cmedfl, dmv, memtrack, stmtrack
+from memtrack_ros.weights.convert import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.weights.convert.checkpoints import read_checkpoint
 from memtrack_ros.weights.files import mismatches
 
@@ -36,6 +37,7 @@ CONVERTERS = {
     'cmedfl': Converter(PaperCMEDFL, cmedfl.translate),
     'dmv': Converter(PaperDMV, dmv.translate, dmv.NOTE),
     'memtrack': Converter(PaperMemTrack, memtrack.translate),
+    'samn': Converter(PaperSAMN, samn.translate),
     'stmtrack': Converter(PaperSTMTrack, stmtrack.translate),
 }
 

@@ -1,0 +1,88 @@
+"""SAMN's appearance memory: cells of the first frame, of every few since, and of the last."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtrack_ros.memory.bank import Bank
+
+EVERY = 5  # of the frames written, so many-th stay
+
+
+class AppearanceMemory(Bank):
+    """Keys (K, capacity * cells) and values (V, capacity * cells) of the cells of frames.
+
+    All cells of all frames stored are read. The first frame and the newest are always stored; of
+    the others every fifth stays once it is no longer the newest. (As the authors' code runs, the
+    first goes with the third: the paper implies that it stays.) That is the paper; it knows no
+    bound. When full, the oldest but the first makes room.
+    """
+
+    kept = (*Bank.kept, '_keys', '_values', '_numbers')
+
+    def __init__(
+        self,
+        capacity: int,
+        keys: int,
+        values: int,
+        cells: int,
+        *,
+        max_bytes: int,
+        device: torch.device,
+    ) -> None:
+        """Allocate all, for frames of so many `cells` with keys and values of so many channels."""
+        super().__init__(capacity, capacity * cells * (keys + values) * 4, max_bytes)
+        self._keys = torch.zeros(keys, capacity, cells, device=device)
+        self._values = torch.zeros(values, capacity, cells, device=device)
+        # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
+        self._numbers: NDArray[np.int64] = np.zeros(capacity, np.int64)
+
+    @property
+    def entries(self) -> int:
+        """Frames stored."""
+        return int(np.count_nonzero(self._numbers))
+
+    def clear(self) -> None:
+        """Forget all frames."""
+        self._numbers = np.zeros_like(self._numbers)
+        self.writes = self.refused = 0
+
+    def write(self, key: Tensor, value: Tensor) -> None:
+        """Store the newest frame's key (K, h, w) and value (V, h, w); refused when frozen."""
+        if self.frozen:
+            self.refuse()
+            return
+        slot = self._free()
+        self._keys[:, slot] = key.flatten(1)
+        self._values[:, slot] = value.flatten(1)
+        self.writes += 1
+        self._numbers[slot] = self.writes
+
+    def stored(self) -> NDArray[np.int64]:
+        """Numbers (from 1, in the order of writing) of the frames stored."""
+        return np.sort(self._numbers[self._numbers > 0])
+
+    def read(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys (1, K, M), values (1, V, M) and which of the M cells are in use, bool (1, M).
+
+        The shapes never change. Raises ValueError when nothing was written yet.
+        """
+        if not self.writes:
+            raise ValueError('The memory bank is empty; write a frame before reading.')
+        used = torch.from_numpy(self._numbers > 0).to(self._keys.device)
+        valid = used[:, None].expand(self._keys.shape[1:])
+        return self._keys.flatten(1)[None], self._values.flatten(1)[None], valid.reshape(1, -1)
+
+    def _free(self) -> int:
+        """The slot for the next frame."""
+        newest = int(self._numbers.argmax())
+        if self.writes > 1 and self.writes % EVERY:
+            return newest
+        empty = np.flatnonzero(self._numbers == 0)
+        if len(empty):
+            return int(empty[0])
+        # The first is the lowest number of all: the next lowest is the oldest but it.
+        return int(self._numbers.argsort()[1])

@@ -1,0 +1,224 @@
+"""SAMN's networks (Xie et al. 2020): the published one, and a compact one.
+
+Both store a key and a value for every cell of a frame with its mask (eq. 1), ask with the key of
+the query (eq. 2), and decode R = concat(read, value of the query) (eq. 5) into a mask. A map of the
+distance from where the correlation filter saw the target is added to all channels on the way: the
+positional encoding (sections III-D, IV-C).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.mask_decoder import MaskDecoder
+from memtrack_ros.nets.readers import soft_read
+from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
+
+CERTAIN = 1e-7  # probabilities are kept this far from 0 and 1
+ANSWER = 128
+
+
+class Cells(NamedTuple):
+    """Key (N, K, h, w) and value (N, V, h, w) of every cell."""
+
+    key: Tensor
+    value: Tensor
+
+
+class KeyValue(nn.Module):
+    """Two 3x3 convolutions, one for keys, one for values."""
+
+    def __init__(self, inputs: int, keys: int, values: int) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(inputs, keys, 3, padding=1)
+        self.value = nn.Conv2d(inputs, values, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Cells:
+        """Of features (N, inputs, h, w)."""
+        return Cells(self.key(features), self.value(features))
+
+
+class MemoryEncoder(nn.Module):
+    """A ResNet-50 that sees the mask of the target, and of the rest, beside the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = ResNet(50, last='layer3')
+        self.foreground = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+        self.background = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+
+    def forward(self, images: Tensor, masks: Tensor) -> ResNetFeatures:
+        """Features of `normalised` images (N, 3, S, S) with masks (N, 1, S, S) in 0..1."""
+        added = self.foreground(masks) + self.background(1 - masks)
+        features: ResNetFeatures = self.trunk(images, added)
+        return features
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside the identity, each after ReLU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, h, w) -> the same shape."""
+        y: Tensor = self.second(F.relu(self.first(F.relu(x))))
+        return x + y
+
+
+class Refinement(nn.Module):
+    """Joins what is known with the query's features at twice the resolution."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.adjust = nn.Conv2d(inputs, width, 3, padding=1)
+        self.features = Residual(width)
+        self.joined = Residual(width)
+
+    def forward(self, features: Tensor, known: Tensor) -> Tensor:
+        """Features (N, inputs, 2h, 2w) and `known` (N, width, h, w) -> (N, width, 2h, 2w)."""
+        seen = self.features(self.adjust(features))
+        joined: Tensor = self.joined(seen + _resized(known, seen.shape[-1]))
+        return joined
+
+
+class Decoder(nn.Module):
+    """From R to logits of background and target (section III-D)."""
+
+    def __init__(self, inputs: int, width: int = 256) -> None:
+        super().__init__()
+        self.adjust = nn.Conv2d(inputs, width, 3, padding=1)
+        self.joined = Residual(width)
+        self.eighth = Refinement(512, width)
+        self.quarter = Refinement(256, width)
+        self.answer = nn.Conv2d(width, 2, 3, padding=1)
+
+    def forward(self, r: Tensor, query: ResNetFeatures, distance: Tensor, side: int) -> Tensor:
+        """R (B, inputs, h, w) and the query's features -> (B, 2, side, side).
+
+        `distance` (B, 1, h, w) in sides of the crop.
+        """
+        known = self.joined(self.adjust(r)) + distance
+        known = self.quarter(query.layer1, self.eighth(query.layer2, known))
+        return _resized(self.answer(F.relu(known)), side)
+
+
+class PaperSAMN(nn.Module):
+    """The published network: two ResNet-50 to layer3, crops of 384 pixels, 24 x 24 cells."""
+
+    stride, keys, values, filtered = 16, 128, 512, 1024
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder_m = MemoryEncoder()
+        self.encoder_q = ResNet(50, last='layer3')
+        self.cells_m = KeyValue(self.filtered, self.keys, self.values)
+        self.cells_q = KeyValue(self.filtered, self.keys, self.values)
+        self.decoder = Decoder(2 * self.values)
+
+    def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
+        """Cells (N, .., S/16, S/16) of crops (N, 3, S, S), RGB 0..255.
+
+        Their masks are (N, 1, S, S) in 0..1, soft as they were predicted.
+        """
+        cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
+        return cells
+
+    def query(self, crops: Tensor) -> ResNetFeatures:
+        """Features of crops (N, 3, S, S) in which the target is to be found."""
+        features: ResNetFeatures = self.encoder_q(normalised(crops))
+        return features
+
+    def filter_features(self, query: ResNetFeatures) -> Tensor:
+        """What the correlation filter sees, (N, 1024, S/16, S/16)."""
+        return query.layer3
+
+    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: ResNetFeatures) -> Tensor:
+        """R (B, 1024, S/16, S/16); memory as in `answer`."""
+        asked = self.cells_q(query.layer3)
+        return torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
+
+    def decode(self, r: Tensor, query: ResNetFeatures, distance: Tensor) -> Tensor:
+        """Logits (B, 2, S, S) of background and target."""
+        side = 2 * query.stem.shape[-1]
+        logits: Tensor = self.decoder(r, query, distance / side, side)
+        return logits
+
+    def answer(
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: ResNetFeatures, distance: Tensor
+    ) -> Tensor:
+        """The mask's logit (B, 1, S, S), read from cells (B, K, M) and (B, V, M).
+
+        Of these the `valid` (B, M) are in use. `distance` (B, 1, S/16, S/16) from the expected
+        centre, in crop pixels.
+        """
+        logits = aggregated(self.decode(self.join(keys, values, valid, query), query, distance))
+        return logits[:, 1:] - logits[:, :1]
+
+
+class CompactSAMN(nn.Module):
+    """The same on the compact trunk, for memory and query alike: a mask marks a memory frame."""
+
+    stride, keys, values, filtered = STRIDE, 64, 96, WIDTHS[-1]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = CompactTrunk()
+        self.cells_m = KeyValue(self.filtered, self.keys, self.values)
+        self.cells_q = KeyValue(self.filtered, self.keys, self.values)
+        # Alike from the start: before any training a cell already reads the cells that look like
+        # it.
+        self.cells_q.key.load_state_dict(self.cells_m.key.state_dict())
+        self.adjust = ConvNorm(2 * self.values, ANSWER)
+        self.decoder = MaskDecoder(ANSWER)
+
+    def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
+        """Cells (N, .., S/8, S/8) of crops (N, 3, S, S), RGB 0..255.
+
+        Their masks are (N, 1, S, S) in 0..1.
+        """
+        cells: Cells = self.cells_m(self.trunk(crops, masks).eighth)
+        return cells
+
+    def query(self, crops: Tensor) -> Features:
+        """Features of crops (N, 3, S, S) in which the target is to be found."""
+        features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return features
+
+    def filter_features(self, query: Features) -> Tensor:
+        """What the correlation filter sees, (N, 128, S/8, S/8)."""
+        return query.eighth
+
+    def answer(
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: Features, distance: Tensor
+    ) -> Tensor:
+        """Mask logits (B, 1, S/2, S/2), read from cells (B, K, M) and (B, V, M).
+
+        Of these the `valid` (B, M) are in use. `distance` (B, 1, S/8, S/8) from the filter's peak,
+        in crop pixels.
+        """
+        asked = self.cells_q(query.eighth)
+        r = torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
+        side = 2 * query.half.shape[-1]
+        logits: Tensor = self.decoder(torch.relu(self.adjust(r)) + distance / side, query)
+        return logits
+
+
+def aggregated(logits: Tensor) -> Tensor:
+    """Soft aggregation of logits (B, 2, S, S), as STM has it for any number of targets.
+
+    The logits of the softmaxed probabilities: another softmax makes p^2 / (p^2 + (1 - p)^2) of p.
+    """
+    target = logits.softmax(1)[:, 1:]
+    return torch.cat([1 - target, target], 1).clamp(CERTAIN, 1 - CERTAIN).logit()
+
+
+def _resized(x: Tensor, side: int) -> Tensor:
+    return F.interpolate(x, size=(side, side), mode='bilinear', align_corners=False)
