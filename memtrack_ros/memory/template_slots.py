@@ -23,8 +23,11 @@ class Addresses(NamedTuple):
 
 
 def allocation(usage: Tensor) -> Tensor:
-    """Eq. 13: w^a (B, N), 1 for the least used slot, the first of several, and 0 elsewhere."""
-    return F.one_hot(usage.argmin(-1), usage.shape[-1]).to(usage.dtype)
+    """Eq. 13: w^a (B, N), 1 for the least used slot, the first of several, and 0 elsewhere.
+
+    The authors look for the largest of 1 - w^u, to which very small usages are alike.
+    """
+    return F.one_hot((1 - usage).argmax(-1), usage.shape[-1]).to(usage.dtype)
 
 
 def addresses(usage: Tensor, signals: Signals) -> Addresses:
