@@ -74,7 +74,7 @@ def test_the_shipped_file_is_small_and_makes_a_tracker() -> None:
     [
         ({'tracker': 'nonesuch'}, "no tracker 'nonesuch'.*stmtrack"),
         ({'tracker': 'stmtrack', 'variant': 'huge'}, "no variant 'huge'.*compact, paper"),
-        ({'tracker': 'stmtrack', 'variant': 'paper'}, 'no weight file'),
+        ({'tracker': 'stmtrack', 'variant': 'paper'}, r'No weights of stmtrack \(paper\) come'),
         ({'tracker': 'stmtrack', 'device': 'cuda:77'}, "'cuda:77' is not there.*cpu"),
         ({'tracker': 'stmtrack', 'device': 'toaster'}, "'toaster' is not there"),
         (

@@ -68,13 +68,8 @@ class Kept:
             if name not in state:
                 if own is not None:
                     return f'{name} is missing'
-            elif isinstance(own, np.ndarray):
-                if state[name].ndim != own.ndim:
-                    return f'{name} has {state[name].ndim} dimensions, not {own.ndim}'
-            elif own is not None and state[name].shape != _tensor(own).shape:
-                return (
-                    f'{name} has shape {tuple(state[name].shape)}, not {tuple(_tensor(own).shape)}'
-                )
+            elif own is not None and (fault := _difference(own, state[name])):
+                return f'{name} has {fault}'
         return f'{min(unknown)} is unknown' if unknown else ''
 
 
@@ -82,6 +77,17 @@ def _tensor(value: Tensor | NDArray[np.generic] | float) -> Tensor:
     if isinstance(value, float):
         return torch.tensor(value, dtype=torch.float64)
     return torch.as_tensor(value)
+
+
+def _difference(own: Tensor | NDArray[np.generic] | float, given: Tensor) -> str:
+    """What about `given` cannot be `own`'s; empty when it can. Arrays may be longer or shorter."""
+    wanted = _tensor(own)
+    if given.dtype != wanted.dtype:
+        return f'type {given.dtype}, not {wanted.dtype}'
+    if isinstance(own, np.ndarray):
+        return f'{given.ndim} dimensions, not {own.ndim}' if given.ndim != own.ndim else ''
+    shape = tuple(wanted.shape)
+    return f'shape {tuple(given.shape)}, not {shape}' if given.shape != shape else ''
 
 
 def _within(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -31,9 +31,8 @@ def create(
     """Make a tracker with verified weights, its memory allocated.
 
     `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,
-    for an unknown
-    tracker or variant, weights that are missing or damaged, a device that is not there, or a bank
-    over `max_bytes`.
+    for an unknown tracker or variant, weights that are missing or damaged, a device that is not
+    there, or a bank over `max_bytes`.
     """
     if tracker not in NAMES:
         raise ConfigurationError(
@@ -44,9 +43,16 @@ def create(
             f'There is no variant {variant!r}; set variant to one of: {", ".join(VARIANTS)}.'
         )
     path = weights or shipped_file(tracker, variant)
+    if weights is None and not path.is_file():
+        raise ConfigurationError(
+            f'No weights of {tracker} ({variant}) come with the package; '
+            'configure with tracker, variant and weights set to a weight file of your own.'
+        )
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    return CREATORS[tracker](variant, loaded, path, place, max_bytes)
+    made = CREATORS[tracker](variant, loaded, path, place, max_bytes)
+    made.weights = loaded.digest
+    return made
 
 
 def find_device(name: str) -> torch.device:

@@ -92,6 +92,7 @@ class Tracker(Kept, ABC):
     device: torch.device
     bank: Bank
     calibration: Calibration
+    weights: str = ''  # digest of what it was made with; the registry notes it
 
     @abstractmethod
     def initialise(self, frame: Pixels, target: Target) -> Observation:

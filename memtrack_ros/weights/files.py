@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.weights import tables
 
 FORMAT = '1'
 SHIPPED = Path(__file__).parent
@@ -35,10 +33,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Weights:
-    """Verified weights: tensors by parameter name (fp32, CPU) and the calibration of the score."""
+    """Verified weights: tensors by parameter name (fp32, CPU) and the calibration of the score.
+
+    `digest` is the hash that tells these weights from any others.
+    """
 
     tensors: dict[str, Tensor]
     calibration: Calibration
+    digest: str
 
 
 def shipped_file(tracker: str, variant: str) -> Path:
@@ -55,19 +57,15 @@ def save_weights(
     attribution: str,
 ) -> None:
     """Write `tensors`, of any precision, with all metadata; replaces `path` in one step."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {
         'format': FORMAT,
         'tracker': tracker,
         'variant': variant,
         'calibration': json.dumps([calibration.slope, calibration.intercept]),
-        'sha256': _digest(tensors),
         'licence': 'Apache-2.0',
         'attribution': attribution,
     }
-    partial = path.with_suffix('.partial')
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    tables.write(path, {name: tensor.cpu() for name, tensor in tensors.items()}, metadata)
 
 
 def load_weights(path: Path, tracker: str, variant: str) -> Weights:
@@ -80,32 +78,18 @@ def load_weights(path: Path, tracker: str, variant: str) -> Weights:
             f'There is no weight file {path}; set the parameter weights to one that exists, or '
             'leave it empty for the shipped compact weights.'
         )
-    try:
-        with safe_open(path, framework='pt') as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ConfigurationError(
-            f'{path} is damaged or no safetensors file ({error}); '
-            'install the package again or name another file.'
-        ) from error
-    for key, expected in (('format', FORMAT), ('tracker', tracker), ('variant', variant)):
-        if metadata.get(key) != expected:
-            raise ConfigurationError(
-                f'{path} has {key} {metadata.get(key)!r}, but {expected!r} is needed; '
-                'name a weight file made for this tracker and variant.'
-            )
-    if metadata.get('sha256') != _digest(tensors):
-        raise ConfigurationError(
-            f'{path} is damaged: its tensors do not have the hash it was saved with; '
-            'install the package again or name another file.'
-        )
+    tensors, metadata = tables.read(
+        path,
+        {'format': FORMAT, 'tracker': tracker, 'variant': variant},
+        ConfigurationError,
+        'name a weight file made for this tracker and variant, or install the package again',
+    )
     slope, intercept = json.loads(metadata['calibration'])
     floats = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
     }
-    return Weights(floats, Calibration(slope, intercept))
+    return Weights(floats, Calibration(slope, intercept), metadata['sha256'])
 
 
 def load_into(net: torch.nn.Module, weights: Weights, path: Path) -> None:
@@ -129,13 +113,3 @@ def mismatches(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
         if given[name].shape != own[name].shape
     ]
     return sorted(faults)
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of all tensors, in the order of their names."""
-    sha = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        sha.update(f'{name} {tensor.dtype} {tuple(tensor.shape)} '.encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()
