@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from memtrack_ros.geometry import boxes
-from memtrack_ros.trackers.d3s import CROP, Square, TargetSize, fitted_box, outline
+from memtrack_ros.trackers.d3s import CROP, Square, TargetSize, fitted_box, outline, patch
+
+FRAME = (480, 640, 3)
 
 
 def filled(box: tuple[int, int, int, int]) -> np.ndarray:
@@ -21,12 +23,11 @@ def test_the_square_lies_on_whole_pixels_around_the_target() -> None:
     # A box x 10, y 20, w 25, h 16 spans 10 .. 35 and 20 .. 36: sqrt(400) * 4 = 80 pixels from
     # 22.5 - 40 = -17.5, to even -18, and 28 - 40 = -12 on.
     box = np.array([10.0, 20.0, 25.0, 16.0])
-    square = Square.around(boxes.centre(box), box[2:], 1.0)
+    square = Square.around(boxes.centre(box), box[2:])
     assert square == (-18, -12, 80)
     # Columns -18 .. 61: their middle is 21.5, a crop pixel is 80 / 384 of the frame's.
     assert square.window.center_x == 21.5
     assert square.window.pitch == 80 / CROP
-    assert Square.around(boxes.centre(box), box[2:], 1.5).extent == 120
 
 
 def test_the_crop_repeats_the_frames_edge_and_masks_end_there() -> None:
@@ -48,6 +49,19 @@ def test_a_square_that_reaches_the_last_column_leaves_it_out() -> None:
     assert Square(20, 10, 80).show(frame).max() == 0
     assert Square(19, 10, 80).show(frame).max() == 0  # column 98 is its last
     assert Square(20, 10, 80).show_mask(frame[..., 0]).max() == 0
+
+
+def test_a_sample_takes_every_other_pixel_of_a_large_target() -> None:
+    # Around pixel (50, 40) at a pitch of 2.2: every second pixel, and of these 4 * 2.2 / 2 = 4 (of
+    # 4.4) from one before the middle on: columns 48, 50, 52, 54.
+    frame = np.zeros((100, 120, 3), np.uint8)
+    frame[..., 0], frame[..., 1] = np.mgrid[:100, :120]
+    sample = patch(frame, [50.3, 39.6], 2.2, 4)
+    assert sample[0, :, 1].tolist() == [48, 50, 52, 54]
+    assert sample[:, 0, 0].tolist() == [38, 40, 42, 44]
+    beyond = patch(frame, [0.0, 99.0], 1.0, 4)
+    assert beyond[0, :, 1].tolist() == [0, 0, 1, 2]
+    assert beyond[:, 0, 0].tolist() == [98, 99, 99, 99]
 
 
 def test_the_outline_is_that_of_the_largest_thing() -> None:
@@ -89,17 +103,18 @@ def test_the_fitted_box_turns_with_the_target() -> None:
 
 def test_the_size_follows_slowly_and_only_what_is_believed() -> None:
     size = TargetSize()
-    size.begin((60, 40), 2400.0)
+    size.begin((60, 40))
+    size.expect(2400)
     larger = outline(filled((100, 120, 79, 54)))
     assert larger is not None
-    size.follow(larger, 1.0)  # sqrt(79 * 54 / 2400) = 1.33, at most 1.05
+    size.follow(larger, 1.0, FRAME)  # sqrt(79 * 54 / 2400) = 1.33, at most 1.05
     assert size.size == pytest.approx([63, 42])
-    size.follow(larger, 0.5)  # 0.65, at least 0.95
+    size.follow(larger, 0.5, FRAME)  # 0.65, at least 0.95
     assert size.size == pytest.approx([63 * 0.95, 42 * 0.95])
     # Areas accepted: 2400 and twice 78 * 53 = 4134; three times their mean is believed no more.
     assert size.believes(larger)
     huge = outline(filled((50, 50, 130, 90)))
     assert huge is not None
     assert not size.believes(huge)
-    size.follow(huge, 1.0)
+    size.follow(huge, 1.0, FRAME)
     assert size.size == pytest.approx([63 * 0.95, 42 * 0.95])

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
@@ -24,6 +25,8 @@ AREAS = 25  # accepted areas that a new one is compared with
 CHANGED_AREA = 2.0  # relative difference from their mean from which a segmentation is not believed
 CHANGED_SIZE = 0.75  # relative change of size from which it is not taken over
 SLOWEST, FASTEST = 0.95, 1.05  # factor of the size from frame to frame
+SMALLEST = 10.0  # pixels, of a side of the target
+SMALLEST_SCALE = 0.2 * 256 / 4.5  # pixels, of the sqrt(w h) that may be taken over
 OUTSIDE = 0.25  # alpha: what a pixel of the box beyond the mask counts
 COVERED = 0.9  # share of the mask that its box covers, at least
 WIDE = 0.6  # of the crop: an ellipse with a longer axis is a failed fit
@@ -38,9 +41,9 @@ class Square(NamedTuple):
     extent: int
 
     @classmethod
-    def around(cls, centre: ArrayLike, size: ArrayLike, search: float) -> Square:
-        """SEARCH * `search` times the target's sqrt(w h) wide, rounded as the authors do."""
-        extent = int(np.ceil(np.sqrt(np.asarray(size, float).prod()) * SEARCH * search))
+    def around(cls, centre: ArrayLike, size: ArrayLike) -> Square:
+        """SEARCH times the target's sqrt(w h) wide, rounded as the authors do."""
+        extent = int(np.ceil(np.sqrt(np.asarray(size, float).prod()) * SEARCH))
         left, top = (round(float(c) + 0.5 - extent / 2) for c in np.asarray(centre, float))
         return cls(left, top, extent)
 
@@ -49,6 +52,18 @@ class Square(NamedTuple):
         """It as CROP x CROP pixels."""
         middle = np.array([self.left, self.top]) + (self.extent - 1) / 2
         return Window.around(middle, self.extent / CROP, CROP)
+
+    def in_frame(self, box: Floats) -> Floats:
+        """A box (4,) of the crop in the frame."""
+        window = self.window
+        return boxes.from_centre(window.to_frame(boxes.centre(box)), box[2:] * window.pitch)
+
+    def turned_in_frame(self, box: OrientedBox) -> OrientedBox:
+        """An oriented box of the crop in the frame."""
+        window = self.window
+        x, y = window.to_frame([box.center_x, box.center_y])
+        size_x, size_y = box.size_x * window.pitch, box.size_y * window.pitch
+        return OrientedBox(float(x), float(y), size_x, size_y, box.theta)
 
     def show(self, frame: Pixels) -> Pixels:
         """The crop (CROP, CROP, 3) of `frame`; the world beyond repeats the frame's edge."""
@@ -75,6 +90,28 @@ class Square(NamedTuple):
             (first + steps, length - 1 - (first + self.extent >= length))
             for first, length in zip((self.top, self.left), shape, strict=True)
         ]
+
+
+def patch(frame: Pixels, centre: ArrayLike, pitch: float, side: int) -> Pixels:
+    """ATOM's sample of `side` pixels around `centre` (2,), each `pitch` frame pixels wide.
+
+    Around a whole pixel, decimated first when it is much larger; the world beyond repeats the
+    frame's edge.
+    """
+    step = max(int(pitch - 0.1), 1)
+    extent = max(round(side * pitch / step), 2)
+    column, row = np.trunc(np.asarray(centre, float) + 0.5).astype(int)
+    rows, columns = (
+        place % step
+        + step
+        * np.clip(
+            place // step - (extent - 1) // 2 + np.arange(extent),
+            0,
+            (length - 1 - place % step) // step,
+        )
+        for place, length in ((row, frame.shape[0]), (column, frame.shape[1]))
+    )
+    return np.asarray(cv2.resize(frame[rows][:, columns], (side, side)), np.uint8)
 
 
 class Outline(NamedTuple):
@@ -182,23 +219,32 @@ class TargetSize(Kept):
         self.size: Floats = np.ones(2)
         self._areas: Floats = np.ones(1)
 
-    def begin(self, size: ArrayLike, area: float) -> None:
-        """Start with the first box's size and the area of its mask, in pixels of its crop."""
-        self.size, self._areas = np.array(size, float), np.array([area])
+    def begin(self, size: ArrayLike) -> None:
+        """Start with the first box's size."""
+        self.size = np.array(size, float)
+
+    def expect(self, area: float) -> None:
+        """Start with the area of the first mask, in its crop's pixels."""
+        self._areas = np.array([area], float)
 
     def believes(self, found: Outline) -> bool:
         """Whether the area is near enough to those accepted lately."""
         mean = self._areas.mean()
         return bool(abs(found.area - mean) < CHANGED_AREA * mean)
 
-    def follow(self, found: Outline, pitch: float) -> None:
+    def follow(self, found: Outline, pitch: float, shape: tuple[int, ...]) -> None:
         """Take over what was segmented in a crop whose pixels are `pitch` frame pixels wide.
 
-        As far as it is believed, and slowly.
+        As far as it is believed, and slowly; neither below SMALLEST nor beyond the frame's `shape`.
         """
         if not self.believes(found):
             return
         self._areas = np.append(self._areas, found.area)[-AREAS:]
-        change = found.scale * pitch / np.sqrt(self.size.prod())
-        if abs(change - 1) < CHANGED_SIZE:
-            self.size = self.size * np.clip(change, SLOWEST, FASTEST)
+        scale = found.scale * pitch
+        change = scale / np.sqrt(self.size.prod())
+        if scale > SMALLEST_SCALE and abs(change - 1) < CHANGED_SIZE:
+            change = np.clip(change, SLOWEST, FASTEST)
+        else:
+            change = 1.0
+        limits = (SMALLEST / self.size).max(), (np.array(shape[1::-1]) / self.size).min()
+        self.size = self.size * np.clip(change, *limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, Literal
 
@@ -57,11 +57,15 @@ class Prior:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255."""
+    """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255.
+
+    And the oriented box, where the tracker has a way of its own to fit it.
+    """
 
     score: float
     box: Floats
     mask: Pixels
+    oriented: OrientedBox | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

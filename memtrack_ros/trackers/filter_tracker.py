@@ -1,0 +1,359 @@
+"""How SAMN and CMEDFL follow a target: the filter finds it, what is remembered segments it there.
+
+Both took this over from D3S (Lukezic et al., CVPR 2020).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Kept
+from memtrack_ros.trackers.d3s import (
+    TARGET,
+    Outline,
+    Square,
+    TargetSize,
+    fitted_box,
+    outline,
+    patch,
+)
+from memtrack_ros.trackers.search import (
+    LEAST_FILL,
+    border_colour,
+    label_map,
+    pseudo_mask,
+    search_window,
+    to_device,
+)
+from memtrack_ros.trackers.target_filter import FilterSettings, Peak, TargetFilter, augmented
+from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.weights.files import Calibration
+
+UNSEGMENTED = 10.0  # uncertainty from which nothing is learned from a segmentation
+UNSCALED = 3.5  # uncertainty from which the published trackers keep the size
+MARKED = 0.1  # share of a crop's pixel that a given mask covers at least, for those
+NEAR = 0.75  # of the target's sqrt(w h): what comes so near to the peak may be the target
+SHRINKING, GROWING = 0.85, 1.18  # factor of a side of the compact trackers' box in one frame
+
+Seen = TypeVar('Seen')
+Maps = NDArray[np.float32]
+
+
+class Appearance(Kept, ABC, Generic[Seen]):
+    """What a target looks like: segments it in a crop, and learns from what was segmented.
+
+    Crops are (N, 3, S, S), RGB 0..255; `Seen` is what a network makes of them.
+    """
+
+    bank: Bank
+    inputs: int  # channels of what the filter sees
+
+    @abstractmethod
+    def see(self, crops: Tensor) -> Seen:
+        """What the network makes of crops."""
+
+    @abstractmethod
+    def deep(self, seen: Seen) -> Tensor:
+        """What the filter sees of them, (N, C, h, w)."""
+
+    @abstractmethod
+    def begin(self, seen: Seen, label: Tensor) -> None:
+        """Forget all, learn the first frame: a crop with the target's mask (1, 1, S, S) in 0..1."""
+
+    @abstractmethod
+    def segment(self, seen: Seen, offset: Floats) -> Tensor:
+        """Mask logits (1, 1, h, w) of a crop.
+
+        The filter found the target `offset` (2,) x, y crop pixels from its middle.
+        """
+
+    @abstractmethod
+    def write(self, seen: Seen, probability: Tensor) -> None:
+        """Learn from a crop with the foreground's probability (1, 1, h, w) found in it."""
+
+
+@dataclass(frozen=True)
+class Found(Observation, Generic[Seen]):
+    """An observation with what a write needs.
+
+    The filter's peak in its window, and the segmented crop with the foreground's probability
+    (1, 1, h, w).
+    """
+
+    peak: Peak
+    window: Window
+    seen: Seen
+    probability: Tensor
+
+
+class FilterTracker(Tracker, Generic[Seen]):
+    """The compact variants: the filter and the segmentation look at one crop, seen once."""
+
+    variant = 'compact'
+    segments = True
+    bank: JoinedBanks
+    kept = (*Tracker.kept, 'appearance', 'filter', '_border')
+
+    def __init__(
+        self,
+        name: str,
+        appearance: Appearance[Seen],
+        settings: FilterSettings,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+    ) -> None:
+        """Allocate the filter's samples; ConfigurationError when the banks are over `max_bytes`."""
+        self.name, self.calibration, self.device = name, calibration, device
+        self.appearance = appearance
+        samples = FilterSamples(
+            settings.capacity,
+            settings.channels,
+            settings.cells,
+            learning_rate=settings.learning_rate,
+            max_bytes=max_bytes,
+            device=device,
+        )
+        self.bank = JoinedBanks(appearance.bank, samples, max_bytes)
+        self.filter = TargetFilter(appearance.inputs, settings, samples)
+        self._border: Floats = np.zeros(3)
+
+    @torch.inference_mode()
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """Teach filter and appearance the target's frame.
+
+        A box alone is first segmented with the appearance that it makes.
+        """
+        self.bank.clear()
+        self._border = border_colour(frame)
+        window, crop = self._view(frame, target.box, 1.0)
+        wide = Window.around(boxes.centre(target.box), window.pitch, 2 * window.side)
+        self._begin_filter(cut(frame, wide, self._border), np.zeros(2))
+        seen = self._see([crop])
+        mask = target.mask
+        if mask is None:
+            filled = boxes.box_mask(target.box, *frame.shape[:2])
+            self.appearance.begin(seen, self._label(label_map(filled, window)))
+            mask = pseudo_mask(self.locate(frame, Prior(target.box)).mask, target.box, filled)
+        self.appearance.begin(seen, self._label(label_map(mask, window)))
+        return Observation(self.locate(frame, Prior(target.box)).score, target.box, mask)
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> Found[Seen]:
+        """The filter's peak and the mask around it; the box is that of the mask's largest part."""
+        window, crop = self._view(frame, prior.box, prior.search)
+        seen = self._see([crop])
+        size = prior.box[2:]
+        peak = self.filter.locate(
+            self.appearance.deep(seen), size / window.pitch, central=prior.search == 1.0
+        )
+        probability = self.appearance.segment(seen, peak.offset).float().sigmoid()
+        picture = probability[0, 0].cpu().numpy()
+        cell = window.side / len(picture)  # of that picture, in crop pixels
+        box = self._at_peak(frame, peak, window, size)
+        place = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
+        part = near_part(picture, place, NEAR * boxes.scale(box) / (window.pitch * cell))
+        mask = marked(paste(part, window, *frame.shape[:2]), TARGET)
+        if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
+            found = np.array(cv2.boundingRect(mask), float)
+            changed = size * np.clip(found[2:] / size, SHRINKING, GROWING)
+            box = boxes.from_centre(boxes.centre(found), changed)
+        score = presence(self.filter.strength(peak), part)
+        return Found(score, box, mask, peak, window, seen, probability)
+
+    @torch.inference_mode()
+    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+        """Teach filter and appearance what was found, as far as the filter was sure."""
+        assert isinstance(observation, Found)
+        found: Found[Seen] = observation
+        if self.filter.uncertainty(found.peak) < UNSEGMENTED:
+            self.appearance.write(found.seen, found.probability)
+        else:
+            self.appearance.bank.refuse()
+        middle = [found.window.center_x, found.window.center_y]
+        offset = (boxes.centre(found.box) - middle) / found.window.pitch
+        self.filter.remember(found.peak, np.asarray(offset))
+
+    def _view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
+        """The search window around `box` and what it shows."""
+        window = search_window(frame, box, search, self.filter.settings.side)
+        return window, cut(frame, window, self._border)
+
+    def _see(self, crops: Sequence[Pixels]) -> Seen:
+        return self.appearance.see(torch.cat([to_device(crop, self.device) for crop in crops]))
+
+    def _label(self, mask: Maps) -> Tensor:
+        return torch.from_numpy(mask).to(self.device)[None, None]
+
+    def _begin_filter(self, wide: Pixels, offset: Floats) -> None:
+        """Learn the first frame from a crop twice as wide as what the filter sees.
+
+        The target stands `offset` (2,) crop pixels from its middle.
+        """
+        crops, offsets = augmented(wide, self.filter.settings.augmentation)
+        self.filter.begin(self.appearance.deep(self._see(crops)), offsets + offset)
+
+    def _at_peak(self, frame: Pixels, peak: Peak, window: Window, size: ArrayLike) -> Floats:
+        """The box of this size at the filter's peak, its centre within the frame."""
+        height, width = frame.shape[:2]
+        place = np.array([window.center_x, window.center_y]) + peak.offset * window.pitch
+        return boxes.from_centre(np.clip(place, 0, [width - 1, height - 1]), size)
+
+
+@dataclass(frozen=True)
+class Outlined(Found[Seen]):
+    """What a published tracker found, and what of it is believed: an outline in the `square`."""
+
+    square: Square
+    outline: Outline | None
+
+
+class PublishedFilterTracker(FilterTracker[Seen]):
+    """The paper variants: the filter has a crop of its own, and the size changes slowly.
+
+    The authors look where they themselves believe the target to be; here that is the centre of the
+    box that is expected. They segment no frame of which the filter is unsure; here it gets its
+    mask, but neither box nor memory is taken from it.
+    """
+
+    variant = 'paper'
+    kept = (*FilterTracker.kept, 'size')
+
+    def __init__(
+        self,
+        name: str,
+        appearance: Appearance[Seen],
+        settings: FilterSettings,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+    ) -> None:
+        """Like the compact one."""
+        super().__init__(name, appearance, settings, calibration, device, max_bytes)
+        self.size = TargetSize()
+
+    @torch.inference_mode()
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """Teach filter and appearance the target's frame.
+
+        A box alone is first segmented with the appearance that it makes.
+        """
+        self.bank.clear()
+        centre, size = boxes.centre(target.box), target.box[2:]
+        self.size.begin(size)
+        corner = np.rint(centre + 0.5) - 0.5  # of four pixels: where the authors take samples
+        window, wide = self._sample(frame, corner, 1.0, 2)
+        self._begin_filter(wide, (centre - corner) / window.pitch)
+        square = Square.around(centre, size)
+        seen = self._see([square.show(frame)])
+        if target.mask is None:
+            filled = square.show_mask(boxes.box_mask(target.box, *frame.shape[:2]))
+            self.appearance.begin(seen, self._label(filled))
+            probability = self.appearance.segment(seen, np.zeros(2))[0, 0].float().sigmoid()
+            inside = boxes.from_centre(square.window.to_crop(centre), size / square.window.pitch)
+            label = pseudo_mask(marked(probability.cpu().numpy(), TARGET), inside, marked(filled))
+        else:
+            label = marked(square.show_mask(target.mask), MARKED)
+        self.appearance.begin(seen, self._label(np.asarray(label / 255, np.float32)))
+        self.size.expect(np.count_nonzero(label))
+        mask = laid(label, square.window, frame) if target.mask is None else target.mask
+        return Observation(self.locate(frame, Prior(target.box)).score, target.box, mask)
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> Outlined[Seen]:
+        """The filter's peak, then the mask in the crop around it.
+
+        The box is that of the outlined mask, if it is believed, else one of the last size.
+        """
+        size = self.size.size
+        window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
+        peak = self.filter.locate(
+            self.appearance.deep(self._see([sample])),
+            size / window.pitch,
+            central=prior.search == 1.0,
+        )
+        expected = self._at_peak(frame, peak, window, size)
+        square = Square.around(boxes.centre(expected), size)
+        seen = self._see([square.show(frame)])
+        probability = self.appearance.segment(seen, np.zeros(2)).float().sigmoid()
+        picture = probability[0, 0].cpu().numpy()
+        found = outline(picture)
+        part = np.zeros_like(picture, np.uint8) if found is None else found.mask
+        score = presence(self.filter.strength(peak), picture[part > 0])
+        mask = laid(part, square.window, frame)
+        sure = self.filter.uncertainty(peak) < UNSEGMENTED
+        if found is None or not sure or not self.size.believes(found):
+            return Outlined(score, expected, mask, peak, window, seen, probability, square, None)
+        box, oriented = square.in_frame(found.box), square.turned_in_frame(fitted_box(found))
+        return Outlined(
+            score, box, mask, peak, window, seen, probability, square, found, oriented=oriented
+        )
+
+    @torch.inference_mode()
+    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+        """As the compact one; and the size follows the outline."""
+        assert isinstance(observation, Outlined)
+        unsure = self.filter.uncertainty(observation.peak) >= UNSCALED
+        super().remember(frame, estimate, observation)
+        if observation.outline is not None and not unsure:
+            self.size.follow(observation.outline, observation.square.window.pitch, frame.shape)
+
+    def _sample(
+        self, frame: Pixels, centre: Floats, search: float, times: int = 1
+    ) -> tuple[Window, Pixels]:
+        """The filter's window around `centre` (2,), and what it shows, or `times` as much of it."""
+        settings = self.filter.settings
+        extent = settings.search * search * float(np.sqrt(self.size.size.prod()))
+        window = Window.around(centre, extent / settings.side, settings.side)
+        return window, patch(frame, centre, window.pitch, times * settings.side)
+
+
+def marked(shares: Maps, least: float = 0.0) -> Pixels:
+    """Where shares (S, S) are above `least`: uint8 0/255."""
+    return np.asarray((shares > least) * 255, np.uint8)
+
+
+def laid(mask: Pixels, window: Window, frame: Pixels) -> Pixels:
+    """A mask 0/255 of the window as one of the frame."""
+    return marked(paste(np.asarray(mask / 255, np.float32), window, *frame.shape[:2]), 0.5)
+
+
+def near_part(probability: Maps, place: Floats, reach: float) -> Maps:
+    """`probability` (h, w) of the largest thing that comes within `reach` cells of `place` (2,).
+
+    0 elsewhere.
+    """
+    foreground = (probability > TARGET).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
+    disc = np.zeros_like(foreground)
+    middle = np.rint(place).astype(int).tolist()
+    cv2.circle(disc, middle, max(1, round(reach)), 1, cv2.FILLED)
+    near = np.unique(labels[(disc & foreground) > 0])
+    if not len(near):
+        return np.zeros_like(probability)
+    largest = labels == near[stats[near, cv2.CC_STAT_AREA].argmax()]
+    # With its rim, so that its edge lies where the probability says.
+    part = cv2.dilate(largest.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.where(part & (largest | (foreground == 0)), probability, np.float32(0))
+
+
+def presence(strength: float, probability: Maps) -> float:
+    """Score 0 to 1 of there being a target: the geometric mean of two opinions.
+
+    That of the filter, the strength of its peak, and that of the mask: the mean foreground
+    probability where it is foreground, 0 if that is nowhere.
+    """
+    foreground = probability[probability > TARGET]
+    return float(np.sqrt(strength * foreground.mean())) if foreground.size else 0.0
