@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
-from memtrack_ros.training import cmedfl, dmv, memtrack, stmtrack
+from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.training.loop import train
 from memtrack_ros.weights.files import load_weights, shipped_file
 
@@ -20,6 +20,7 @@ RECIPES = {
     'stmtrack': stmtrack.RECIPE,
     'memtrack': memtrack.RECIPE,
     'dmv': dmv.RECIPE,
+    'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
 TRUNK = 'trunk.'  # what the parameters of the shared backbone's names begin with
