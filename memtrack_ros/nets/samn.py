@@ -30,6 +30,17 @@ class Cells(NamedTuple):
     value: Tensor
 
 
+class Query(NamedTuple):
+    """Crops (N, 3, S, S) as the networks see them: features at strides 2, 4, 8, and the last ones.
+
+    The latter, `deep`, are what is remembered, asked and filtered.
+    """
+
+    crops: Tensor
+    features: Features
+    deep: Tensor
+
+
 class KeyValue(nn.Module):
     """Two 3x3 convolutions, one for keys, one for values."""
 
@@ -100,13 +111,12 @@ class Decoder(nn.Module):
         self.quarter = Refinement(256, width)
         self.answer = nn.Conv2d(width, 2, 3, padding=1)
 
-    def forward(self, r: Tensor, query: ResNetFeatures, distance: Tensor, side: int) -> Tensor:
-        """R (B, inputs, h, w) and the query's features -> (B, 2, side, side).
-
-        `distance` (B, 1, h, w) in sides of the crop.
-        """
-        known = self.joined(self.adjust(r)) + distance
-        known = self.quarter(query.layer1, self.eighth(query.layer2, known))
+    def forward(self, r: Tensor, query: Query, distance: Tensor) -> Tensor:
+        """R (B, inputs, h, w) -> (B, 2, S, S), told the `distance` (B, 1, h, w) in crop pixels."""
+        side = query.crops.shape[-1]
+        known = self.joined(self.adjust(r)) + distance / side
+        known = self.eighth(query.features.eighth, known)
+        known = self.quarter(query.features.quarter, known)
         return _resized(self.answer(F.relu(known)), side)
 
 
@@ -131,35 +141,26 @@ class PaperSAMN(nn.Module):
         cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
         return cells
 
-    def query(self, crops: Tensor) -> ResNetFeatures:
-        """Features of crops (N, 3, S, S) in which the target is to be found."""
-        features: ResNetFeatures = self.encoder_q(normalised(crops))
-        return features
+    def query(self, crops: Tensor) -> Query:
+        """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
+        stem, layer1, layer2, layer3, _ = self.encoder_q(normalised(crops))
+        return Query(crops, Features(stem, layer1, layer2), layer3)
 
-    def filter_features(self, query: ResNetFeatures) -> Tensor:
-        """What the correlation filter sees, (N, 1024, S/16, S/16)."""
-        return query.layer3
-
-    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: ResNetFeatures) -> Tensor:
+    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Tensor:
         """R (B, 1024, S/16, S/16); memory as in `answer`."""
-        asked = self.cells_q(query.layer3)
+        asked = self.cells_q(query.deep)
         return torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
 
-    def decode(self, r: Tensor, query: ResNetFeatures, distance: Tensor) -> Tensor:
-        """Logits (B, 2, S, S) of background and target."""
-        side = 2 * query.stem.shape[-1]
-        logits: Tensor = self.decoder(r, query, distance / side, side)
-        return logits
-
     def answer(
-        self, keys: Tensor, values: Tensor, valid: Tensor, query: ResNetFeatures, distance: Tensor
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: Query, distance: Tensor
     ) -> Tensor:
         """The mask's logit (B, 1, S, S), read from cells (B, K, M) and (B, V, M).
 
         Of these the `valid` (B, M) are in use. `distance` (B, 1, S/16, S/16) from the expected
         centre, in crop pixels.
         """
-        logits = aggregated(self.decode(self.join(keys, values, valid, query), query, distance))
+        r = self.join(keys, values, valid, query)
+        logits = aggregated(self.decoder(r, query, distance))
         return logits[:, 1:] - logits[:, :1]
 
 
@@ -187,27 +188,23 @@ class CompactSAMN(nn.Module):
         cells: Cells = self.cells_m(self.trunk(crops, masks).eighth)
         return cells
 
-    def query(self, crops: Tensor) -> Features:
-        """Features of crops (N, 3, S, S) in which the target is to be found."""
+    def query(self, crops: Tensor) -> Query:
+        """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
         features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return features
-
-    def filter_features(self, query: Features) -> Tensor:
-        """What the correlation filter sees, (N, 128, S/8, S/8)."""
-        return query.eighth
+        return Query(crops, features, features.eighth)
 
     def answer(
-        self, keys: Tensor, values: Tensor, valid: Tensor, query: Features, distance: Tensor
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: Query, distance: Tensor
     ) -> Tensor:
         """Mask logits (B, 1, S/2, S/2), read from cells (B, K, M) and (B, V, M).
 
         Of these the `valid` (B, M) are in use. `distance` (B, 1, S/8, S/8) from the filter's peak,
         in crop pixels.
         """
-        asked = self.cells_q(query.eighth)
+        asked = self.cells_q(query.deep)
         r = torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
-        side = 2 * query.half.shape[-1]
-        logits: Tensor = self.decoder(torch.relu(self.adjust(r)) + distance / side, query)
+        known = torch.relu(self.adjust(r)) + distance / query.crops.shape[-1]
+        logits: Tensor = self.decoder(known, query.features)
         return logits
 
 

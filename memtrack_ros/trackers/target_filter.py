@@ -27,6 +27,7 @@ from memtrack_ros.nets.correlation_filter import (
     upsampled,
     windowed,
 )
+from memtrack_ros.trackers.search import SEARCH
 
 HARD_RATE = 0.02  # learning rate of a sample in which something else answers, too
 HARD_SHARE = 0.3  # of the peak: what answers as strongly elsewhere is a hard negative
@@ -84,6 +85,26 @@ PUBLISHED = FilterSettings(
         shifts=tuple((s * x, s * y) for s in (0.25, 0.75) for y in (1, -1) for x in (1, -1)),
         blurs=((0.2, 2), (2, 0.2), (1, 3), (3, 1), (2, 2)),
         turns=(5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60),
+    ),
+)
+
+# The same in small: the crop and the stride-8 cells that the compact trackers segment.
+COMPACT_FILTER = FilterSettings(
+    side=192,
+    search=SEARCH,
+    cells=24,
+    channels=32,
+    kernel=4,
+    capacity=50,
+    learning_rate=0.02,
+    steps=4,
+    step_iterations=6,
+    iterations=5,
+    every=10,
+    augmentation=Augmentation(
+        shifts=tuple((0.25 * x, 0.25 * y) for y in (1, -1) for x in (1, -1)),
+        blurs=((2, 2),),
+        turns=(10, -10, 30, -30),
     ),
 )
 
@@ -236,7 +257,7 @@ def augmented(crop: Pixels, augmentation: Augmentation) -> tuple[list[Pixels], F
 
     shifts = np.trunc(np.array([(0.0, 0.0), *augmentation.shifts]) * side / 2).astype(np.int64)
     images = [inner(crop, shift) for shift in shifts]
-    changed: list[NDArray[np.generic]] = [crop[:, ::-1]]
+    changed: list[NDArray[np.generic]] = [cv2.flip(crop, 1)]
     for x, y in augmentation.blurs:
         extent = 2 * ceil(2 * x) + 1, 2 * ceil(2 * y) + 1
         changed.append(cv2.GaussianBlur(crop, extent, sigmaX=x, sigmaY=y))

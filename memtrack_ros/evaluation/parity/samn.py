@@ -28,7 +28,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     masks = torch.from_numpy(arrays['masks']).float()
     *remembered, asked = crops.split(1)
     query = net.query(asked)
-    count, (height, width) = len(remembered), query.layer3.shape[-2:]
+    count, (height, width) = len(remembered), query.deep.shape[-2:]
     bank = AppearanceMemory(
         count, net.keys, net.values, height * width, max_bytes=2**30, device=torch.device('cpu')
     )
@@ -39,10 +39,10 @@ def checks(reference: Reference) -> Iterator[Check]:
     first = slice(0, height * width)
     encoded = net.encoder_m(normalised(remembered[0]), masks[:1])
     yield check('r4_m0', encoded.layer3, arrays['r4_m0'])
-    yield check('r4_q', query.layer3, arrays['r4_q'])
+    yield check('r4_q', query.deep, arrays['r4_q'])
     yield check('k0', keys[..., first].mT, arrays['k0'])
     yield check('v0', values[..., first].mT, arrays['v0'])
-    of_query = net.cells_q(query.layer3)
+    of_query = net.cells_q(query.deep)
     yield check('kq', of_query.key, arrays['kq'])
     yield check('vq', of_query.value, arrays['vq'])
     # Reading every memory cell's own name tells its weight.
@@ -52,7 +52,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     r = net.join(keys, values, valid, query)
     yield check('m4', r, arrays['m4'])
     distance = at_cells(torch.from_numpy(arrays['dist'])[None].float(), height)
-    logits = net.decode(r, query, distance)
+    logits = net.decoder(r, query, distance)
     yield check('dec', logits, arrays['dec'])
     yield check('ps', logits.softmax(1)[:, 1], arrays['ps'])
     yield check('logit', aggregated(logits), arrays['logit'])
