@@ -20,5 +20,9 @@ class ImageError(MemtrackError):
     """An image that cannot be processed."""
 
 
+class SnapshotError(MemtrackError):
+    """A snapshot of a target that cannot be taken, saved or loaded."""
+
+
 class SequenceError(MemtrackError):
     """A sequence on disk that is malformed."""

@@ -167,7 +167,7 @@ def test_presence_by_hand() -> None:
     for confidence, state in story:
         assert presence.update(confidence, settings) is state
     presence.search_for(settings)
-    assert presence.state is lost
+    assert presence.belief is lost
 
 
 def test_an_unseen_target_coasts_slows_down_and_stays_inside() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from memtrack_ros.memory import Kept
 from memtrack_ros.trackers.tracker import State
 
 
@@ -18,36 +20,38 @@ class Presence:
     seen_frames: int = 2  # frames in a row seen before OCCLUDED or LOST becomes TRACKING
 
 
-class PresenceFilter:
-    """The state of one target over time."""
+class PresenceFilter(Kept):
+    """What is believed of one target over time: TRACKING, OCCLUDED or LOST."""
+
+    kept: ClassVar[tuple[str, ...]] = ('belief', '_unseen', '_seen')
 
     def __init__(self) -> None:
-        self.state = State.TRACKING
+        self.belief = State.TRACKING
         self._unseen = 0
         self._seen = 0
 
     def update(self, confidence: float, settings: Presence) -> State:
-        """Take in one frame's confidence; returns the new state."""
-        if self.state is State.TRACKING:
+        """Take in one frame's confidence; returns the new belief."""
+        if self.belief is State.TRACKING:
             self._unseen = self._unseen + 1 if confidence < settings.unseen else 0
             if self._unseen >= settings.unseen_frames:
-                self.state, self._seen = State.OCCLUDED, 0
-            return self.state
+                self.belief, self._seen = State.OCCLUDED, 0
+            return self.belief
         if confidence >= settings.seen:
             self._seen += 1
         else:
             self._seen, self._unseen = 0, self._unseen + 1
         if self._seen >= settings.seen_frames:
-            self.state, self._unseen = State.TRACKING, 0
+            self.belief, self._unseen = State.TRACKING, 0
         elif self._unseen >= settings.lost_frames:
-            self.state = State.LOST
-        return self.state
+            self.belief = State.LOST
+        return self.belief
 
     @property
     def candidate(self) -> bool:
         """Whether the last frame, though not yet TRACKING, showed what may be the target again."""
-        return self.state is not State.TRACKING and self._seen > 0
+        return self.belief is not State.TRACKING and self._seen > 0
 
     def search_for(self, settings: Presence) -> None:
         """Count as LOST at once: what was known of the place is too old."""
-        self.state, self._unseen, self._seen = State.LOST, settings.lost_frames, 0
+        self.belief, self._unseen, self._seen = State.LOST, settings.lost_frames, 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
+from memtrack_ros.errors import SnapshotError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import Kept
 from memtrack_ros.session.presence import Presence, PresenceFilter
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, State, Tracker
@@ -21,11 +26,13 @@ SPEED_MEMORY = 0.7  # share of the old speed in the running mean
 
 
 @dataclass
-class Course:
+class Course(Kept):
     """Where the target was last seen and how it moves.
 
     Box in pixels of a frame of `width` x `height`; speed (2,) in pixels a frame.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ('box', 'width', 'height', 'speed')
 
     box: Floats
     width: int
@@ -65,6 +72,28 @@ class Step:
     observation: Observation
 
 
+class Followed(Kept):
+    """One target: where it is, whether it is there, and what the tracker remembers of it."""
+
+    # The tracker last: restoring what is before it changes nothing but a new target.
+    kept: ClassVar[tuple[str, ...]] = (
+        'presence',
+        'course',
+        'searched',
+        'frames_tracked',
+        'tracker',
+    )
+
+    def __init__(self, tracker: Tracker, course: Course) -> None:
+        self.tracker = tracker
+        self.course = course
+        self.presence = PresenceFilter()
+        self.searched = 0
+        """Frames in which it was LOST and searched for."""
+        self.frames_tracked = 1
+        """Frames that showed it, that of the prompt among them."""
+
+
 class Session:
     """Follows one target with one tracker. Not thread-safe: the caller serialises."""
 
@@ -72,16 +101,14 @@ class Session:
         """Start without a target; `presence` may be replaced at any time."""
         self.tracker = tracker
         self.presence = presence or Presence()
-        self._filter: PresenceFilter | None = None
-        self._course: Course | None = None
+        self._followed: Followed | None = None
         self._last: Step | None = None
-        self._searched = 0
-        self._frames_tracked = 0
 
     @property
     def state(self) -> State:
         """IDLE without a target, else TRACKING, OCCLUDED or LOST."""
-        return State.IDLE if self._filter is None else self._filter.state
+        followed = self._followed
+        return State.IDLE if followed is None else followed.presence.belief
 
     def prompt(self, frame: Pixels, prompt: Prompt) -> Estimate:
         """Take a new target from `frame`, uint8 (H, W, 3) BGR.
@@ -91,27 +118,26 @@ class Session:
         target = resolve(frame, prompt)
         self.reset()
         observation = self.tracker.initialise(frame, target)
-        self._filter = PresenceFilter()
-        self._course = Course(observation.box, frame.shape[1], frame.shape[0], np.zeros(2))
-        self._frames_tracked = 1
-        return self._estimate(observation, observation.mask)
+        course = Course(observation.box, frame.shape[1], frame.shape[0], np.zeros(2))
+        self._followed = Followed(self.tracker, course)
+        return self._estimate(self._followed, observation, observation.mask)
 
     def step(self, frame: Pixels) -> Estimate:
         """Follow the target into `frame`, uint8 (H, W, 3) BGR, of any size."""
-        if self._filter is None or self._course is None:
+        followed = self._followed
+        if followed is None:
             return NOTHING
-        self._course.fit(frame)
-        prior = self._prior()
-        observation = self.tracker.locate(frame, prior)
-        state = self._filter.update(self._confidence(observation), self.presence)
-        if state is State.TRACKING or self._filter.candidate:
-            self._course.seen(observation.box)
+        followed.course.fit(frame)
+        observation = self.tracker.locate(frame, _prior(followed))
+        state = followed.presence.update(self._confidence(observation), self.presence)
+        if state is State.TRACKING or followed.presence.candidate:
+            followed.course.seen(observation.box)
         elif state is State.OCCLUDED:
-            self._course.coast()
+            followed.course.coast()
         if state is State.TRACKING:
-            self._frames_tracked += 1
+            followed.frames_tracked += 1
         estimate = self._estimate(
-            observation, observation.mask if state is State.TRACKING else None
+            followed, observation, observation.mask if state is State.TRACKING else None
         )
         self._last = Step(frame, estimate, observation)
         return estimate
@@ -129,41 +155,67 @@ class Session:
 
     def search(self) -> None:
         """Search widely for a target kept from before, as after a pause."""
-        if self._filter is not None:
-            self._filter.search_for(self.presence)
+        if self._followed is not None:
+            self._followed.presence.search_for(self.presence)
 
     def reset(self) -> None:
         """Forget the target and clear the memory."""
         self.tracker.bank.clear()
-        self._filter = self._course = self._last = None
-        self._searched = self._frames_tracked = 0
+        self._followed = self._last = None
 
-    def _prior(self) -> Prior:
-        assert self._course is not None and self._filter is not None
-        if self._filter.state is State.TRACKING or self._filter.candidate:
-            return Prior(self._course.box)
-        if self._filter.state is State.OCCLUDED:
-            return Prior(self._course.box, WIDER)
-        self._searched += 1
-        return Prior(search_box(self._course, self._searched), WIDER)
+    def snapshot(self) -> dict[str, Tensor]:
+        """All that is known of the target, the tracker's state included, by name, on the CPU.
+
+        To be taken after `remember`. SnapshotError without a target.
+        """
+        if self._followed is None:
+            raise SnapshotError('There is no target to take a snapshot of; prompt first.')
+        return self._followed.state()
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Follow the target that `snapshot` is of: the next estimates are those it had next.
+
+        Raises SnapshotError, with nothing changed, where it is not of a tracker of this kind.
+        """
+        followed = Followed(self.tracker, Course(np.zeros(4), 0, 0, np.zeros(2)))
+        try:
+            followed.restore(snapshot)
+        except ValueError as error:
+            raise SnapshotError(
+                f'The snapshot does not fit this tracker ({error}); '
+                'restore it where tracker, variant and version are those it was taken with.'
+            ) from error
+        self._followed, self._last = followed, None
 
     def _confidence(self, observation: Observation) -> float:
         return self.tracker.calibration.confidence(observation.score)
 
-    def _estimate(self, observation: Observation, mask: Pixels | None) -> Estimate:
-        assert self._course is not None
-        oriented = OrientedBox.from_mask(mask) if mask is not None else None
-        roi = self._course.box
+    def _estimate(
+        self, followed: Followed, observation: Observation, mask: Pixels | None
+    ) -> Estimate:
+        oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
+        roi = followed.course.box
         return Estimate(
-            self.state,
+            followed.presence.belief,
             self._confidence(observation),
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
             mask if oriented else None,
             not self.tracker.segments,
-            self._frames_tracked,
+            followed.frames_tracked,
         )
+
+
+def _prior(followed: Followed) -> Prior:
+    """Where to look for the target now; one that is LOST elsewhere each time."""
+    presence, course = followed.presence, followed.course
+    if presence.belief is State.TRACKING or presence.candidate:
+        return Prior(course.box)
+    if presence.belief is State.OCCLUDED:
+        return Prior(course.box, WIDER)
+    followed.searched += 1
+    return Prior(search_box(course, followed.searched), WIDER)
 
 
 def search_box(course: Course, turn: int) -> Floats:
