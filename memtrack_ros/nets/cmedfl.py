@@ -18,7 +18,7 @@ from memtrack_ros.nets import compact
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk, Features
 from memtrack_ros.nets.heads import cell_centres
 from memtrack_ros.nets.readers import best_read
-from memtrack_ros.nets.resnet import ResNet, normalised
+from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
 
 CHANNELS = 64  # of a cell
 DEFORMED = 32  # channels of the deformable feature
@@ -29,12 +29,12 @@ TARGET = 4  # the crop's side over the target's size
 class Query(NamedTuple):
     """A crop of side S as the networks see it.
 
-    `cells` (B, 64, h, w) ask the memory and are what it stores; `features` are the backbone's at
-    strides 2, 4 and 8.
+    `cells` (B, 64, h, w) ask the memory and are what it stores; `features` are the backbone's, at
+    strides 2, 4 and 8 first.
     """
 
     cells: Tensor
-    features: Features
+    features: Features | ResNetFeatures
 
 
 class Memory(NamedTuple):
@@ -108,9 +108,9 @@ class Upscaling(nn.Module):
         self.post2, self.post1 = stage(w2, w1), stage(w1, w0)
         self.post0 = normed(w0, outputs)
 
-    def forward(self, evidence: Tensor, features: Features, side: int) -> Tensor:
+    def forward(self, evidence: Tensor, features: Features | ResNetFeatures, side: int) -> Tensor:
         """Evidence (B, 35, h, w) at stride 8 or more -> logits (B, outputs, side, side)."""
-        half, quarter, eighth = features
+        half, quarter, eighth = features[:3]
         x = self.s3(repeated(self.mixer(evidence), eighth.shape[-1]))
         x = self.post2(repeated(self.f2(eighth) + self.s2(x), quarter.shape[-1]))
         x = self.post1(repeated(self.f1(quarter) + self.s1(x), half.shape[-1]))
@@ -147,7 +147,7 @@ class Segmenter(nn.Module):
 class PaperCMEDFL(nn.Module):
     """The published network: ResNet-50 to layer3, crops of 384 pixels, 24 x 24 cells."""
 
-    stride = 16
+    stride, filtered = 16, 1024
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,21 +158,25 @@ class PaperCMEDFL(nn.Module):
 
     def query(self, crops: Tensor) -> Query:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
-        features = self.backbone(normalised(crops))
-        levels = Features(features.stem, features.layer1, features.layer2)
-        return Query(self.keys(features.layer3), levels)
+        features: ResNetFeatures = self.backbone(normalised(crops))
+        return Query(self.keys(features), features)
 
-    def keys(self, layer3: Tensor) -> Tensor:
+    def keys(self, features: ResNetFeatures) -> Tensor:
         """Cells (B, 64, S/16, S/16)."""
-        cells: Tensor = self.adjust(layer3)
+        cells: Tensor = self.adjust(features.layer3)
         return cells
+
+    def filter_features(self, query: Query) -> Tensor:
+        """What the correlation filter sees, (B, 1024, S/16, S/16)."""
+        assert isinstance(query.features, ResNetFeatures)
+        return query.features.layer3
 
     def logits(self, memory: Memory, first: First, query: Query, distance: Tensor) -> Tensor:
         """Logits (B, 2, S, S) of target and background.
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.
         """
-        side = 2 * query.features.half.shape[-1]
+        side = 2 * query.features[0].shape[-1]
         logits: Tensor = self.segmenter(memory, first, query, distance, side)
         return logits
 
@@ -189,7 +193,7 @@ class CompactCMEDFL(nn.Module):
     first frame's mask are taken from there.
     """
 
-    stride = STRIDE
+    stride, filtered = STRIDE, compact.WIDTHS[-1]
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,12 +211,16 @@ class CompactCMEDFL(nn.Module):
         cells: Tensor = self.adjust(features.eighth)
         return cells
 
+    def filter_features(self, query: Query) -> Tensor:
+        """What the correlation filter sees, (B, 128, S/8, S/8)."""
+        return query.features[2]
+
     def answer(self, memory: Memory, first: First, query: Query, distance: Tensor) -> Tensor:
         """Mask logits (B, 1, S/2, S/2).
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.
         """
-        side = query.features.half.shape[-1]
+        side = query.features[0].shape[-1]
         sizes = distance * (TARGET / (2 * side))
         logits: Tensor = self.segmenter(memory, first, query, sizes, side)
         return logits

@@ -44,7 +44,7 @@ def ask(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Tensor:
     corners = clips.boxes[:, 0]
     shift = peak - repeated((corners[:, :2] + corners[:, 2:]) / 2)
     expected = at_cells(moved(repeated(labels[:, 0]), shift), cells)
-    levels = (frames_of(level, length)[:, MEMORY:].flatten(0, 1) for level in seen.features)
+    levels = (frames_of(level, length)[:, MEMORY:].flatten(0, 1) for level in seen.features[:3])
     query = Query(frames[:, MEMORY:].flatten(0, 1), Features(*levels))
     return net.answer(
         Memory(repeated(keys), repeated(values), repeated(valid.flatten(1))),

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from memtrack_ros.evaluation.parity import correlation_filter, memtrack, samn, stmtrack
+from memtrack_ros.evaluation.parity import cmedfl, correlation_filter, memtrack, samn, stmtrack
 from memtrack_ros.evaluation.parity.reference import Check, Reference
 
 # What can be compared: the trackers with a published implementation, and the filter of two of them.
 SUBJECTS: dict[str, Callable[[Reference], Iterator[Check]]] = {
+    'cmedfl': cmedfl.checks,
     'filter': correlation_filter.checks,
     'memtrack': memtrack.checks,
     'samn': samn.checks,

@@ -1,0 +1,107 @@
+"""CMEDFL (Zhu et al. 2021): a compact memory of cells segments what the filter found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.memory import Cells
+from memtrack_ros.nets.cmedfl import (
+    CHANNELS,
+    CompactCMEDFL,
+    First,
+    Memory,
+    PaperCMEDFL,
+    Query,
+    at_cells,
+    distances,
+    moved,
+)
+from memtrack_ros.trackers.d3s import CROP
+from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.weights.files import Weights, load_into
+
+
+class Settings(NamedTuple):
+    """What the variants differ in."""
+
+    side: int  # of the crop that is segmented, pixels
+    middle: float  # of the crop, pixels: where a target stands on which the filter sits
+    capacity: int  # cells in the bank
+
+
+COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
+# The authors count the pixels of the distance from 1 and the middle from 0.
+PAPER = Settings(CROP, CROP / 2 - 1, 16384)
+
+
+class CompactMemory(Appearance[Query]):
+    """The compact memory embedding (section III-B), and the first frame (III-C).
+
+    The mask of the first frame, which weighs the deformable feature, is laid around the filter's
+    peak; in the paper variant that is always the middle of the crop.
+    """
+
+    kept = ('_cells', '_mask')
+
+    def __init__(
+        self,
+        net: CompactCMEDFL | PaperCMEDFL,
+        settings: Settings,
+        device: torch.device,
+        max_bytes: int,
+    ) -> None:
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
+        self.net, self.device, self.inputs = net.to(device).eval(), device, net.filtered
+        self.settings = settings
+        side = settings.side // net.stride
+        self._cells = torch.zeros(1, CHANNELS, side, side, device=device)
+        self._mask = torch.zeros(1, 1, settings.side, settings.side, device=device)
+
+    def see(self, crops: Tensor) -> Query:
+        """The network's cells and features of crops."""
+        return self.net.query(crops)
+
+    def deep(self, seen: Query) -> Tensor:
+        """The backbone's last features."""
+        return self.net.filter_features(seen)
+
+    def begin(self, seen: Query, label: Tensor) -> None:
+        """Store all cells of the first frame."""
+        self.bank.clear()
+        self._cells, self._mask = seen.cells, label
+        self.write(seen, label)
+
+    def segment(self, seen: Query, offset: Floats) -> Tensor:
+        """The network's answer from the memory, the first frame and the peak of the filter."""
+        side = seen.cells.shape[-1]
+        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
+        first = First(self._cells, at_cells(moved(self._mask, shift), side))
+        distance = distances(shift + self.settings.middle, side, self.net.stride)
+        return self.net.answer(Memory(*self.bank.read()), first, seen, distance)
+
+    def write(self, seen: Query, probability: Tensor) -> None:
+        """Merge, append or discard the cells."""
+        foreground = at_cells(probability, seen.cells.shape[-1])
+        self.bank.write(seen.cells[0].flatten(1), foreground.flatten())
+
+
+def create(
+    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+) -> FilterTracker[Query]:
+    """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
+    net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
+    load_into(net, weights, path)
+    kind, settings, filtered = (
+        (FilterTracker, COMPACT, COMPACT_FILTER)
+        if variant == 'compact'
+        else (PublishedFilterTracker, PAPER, PUBLISHED)
+    )
+    memory = CompactMemory(net, settings, device, max_bytes)
+    return kind('cmedfl', memory, filtered, weights.calibration, device, max_bytes)
