@@ -69,10 +69,14 @@ class Attention(nn.Module):
 
     def forward(self, patches: Tensor, hidden: Tensor) -> Tensor:
         """a_t (B, C), the mean of patches f* (B, C, h, w) weighted by what h_{t-1} (B, H) seeks."""
-        r = self.score(torch.tanh(self.patch(patches) + self.before(hidden)[..., None, None]))
-        alpha = r.flatten(2).softmax(-1)
-        a: Tensor = (alpha * patches.flatten(2)).sum(-1)
+        a: Tensor = (self.weights(patches, hidden) * patches).flatten(2).sum(-1)
         return a
+
+    def weights(self, patches: Tensor, hidden: Tensor) -> Tensor:
+        """alpha (B, 1, h, w), which sum up to one."""
+        r = self.score(torch.tanh(self.patch(patches) + self.before(hidden)[..., None, None]))
+        alpha: Tensor = r.flatten(2).softmax(-1).view_as(r)
+        return alpha
 
 
 class LayerNormLSTM(nn.Module):

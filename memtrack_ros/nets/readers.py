@@ -24,6 +24,17 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Ten
     return picture
 
 
+def soft_weights(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
+    """The weights (B, M, H, W) that `soft_read` gives every memory cell, of the same arguments.
+
+    A read does without them: they are for looking into it.
+    """
+    asked, held = query.flatten(2), keys.mT
+    product = (held @ asked / keys.shape[1] ** 0.5).masked_fill(~valid[..., None], -torch.inf)
+    weights: Tensor = product.softmax(1).unflatten(2, query.shape[-2:])
+    return weights
+
+
 def best_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor, best: int) -> Tensor:
     """Top-k mean read: the mean of the `best` largest products of cosine similarity and value.
 

@@ -168,11 +168,14 @@ class TargetFilter(Kept):
 
         Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
         """
-        sample = project(normalised_power(features), self._projection)
-        scores = upsampled(
-            respond(sample, self._filter)[0], self.settings.kernel, self.settings.side
-        )
-        return find_peak(windowed(scores, central=central).numpy(), size, sample[0])
+        sample = project(normalised_power(features), self._projection)[0]
+        return find_peak(self.scores(sample, central=central), size, sample)
+
+    def scores(self, sample: Tensor, *, central: bool = True) -> NDArray[np.float32]:
+        """What the filter answers to `sample` (D, h, w) for all pixels of its crop (S, S)."""
+        coarse = respond(sample[None], self._filter)[0]
+        fine = upsampled(coarse, self.settings.kernel, self.settings.side)
+        return np.asarray(windowed(fine, central=central).numpy(), np.float32)
 
     def uncertainty(self, peak: Peak) -> float:
         """How much lower this peak is than those accepted lately; 0 in the first frames.
