@@ -1,12 +1,128 @@
-"""What SAMN's and CMEDFL's loop makes of a mask, by hand."""
+"""SAMN's and CMEDFL's loop, with an appearance that knows red from grey."""
 
 from __future__ import annotations
 
+import math
+
+import cv2
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
-from memtrack_ros.geometry.windows import Window
-from memtrack_ros.trackers.filter_tracker import laid, marked, near_part, presence
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.geometry.windows import Pixels, Window
+from memtrack_ros.memory import Cells
+from memtrack_ros.trackers import Estimate, Prior, State, Target
+from memtrack_ros.trackers.filter_tracker import (
+    Appearance,
+    FilterTracker,
+    Outlined,
+    PublishedFilterTracker,
+    laid,
+    marked,
+    near_part,
+    presence,
+)
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.weights.files import Calibration
+
+CPU = torch.device('cpu')
+HEIGHT, WIDTH, FRAMES = 180, 240, 20
+KINDS = {'compact': (FilterTracker, COMPACT_FILTER), 'paper': (PublishedFilterTracker, PUBLISHED)}
+
+
+class Red(Appearance[torch.Tensor]):
+    """Everything red is the target; what is written is counted."""
+
+    inputs = 3
+
+    def __init__(self, cells: int) -> None:
+        self.bank = Cells(2, 1, max_bytes=1000, device=CPU)
+        self.cells, self.written = cells, 0
+        self.labels: list[torch.Tensor] = []
+
+    def see(self, crops: torch.Tensor) -> torch.Tensor:
+        return crops
+
+    def deep(self, seen: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(seen / 255, self.cells)
+
+    def begin(self, seen: torch.Tensor, label: torch.Tensor) -> None:
+        self.labels.append(label)
+
+    def segment(self, seen: torch.Tensor, offset: Floats) -> torch.Tensor:
+        return (seen[:, :1] - seen[:, 1:2] - 60) / 10
+
+    def write(self, seen: torch.Tensor, probability: torch.Tensor) -> None:
+        self.written += 1
+
+
+def scene(number: int) -> tuple[Pixels, Pixels, OrientedBox]:
+    """A red box on grey that moves, turns and grows; the frame, its mask, itself."""
+    noise = np.random.default_rng(number).integers(80, 120, (HEIGHT, WIDTH, 1), np.uint8)
+    frame = np.repeat(noise, 3, 2)
+    cv2.rectangle(frame, (10, 20), (40, 150), (160, 60, 60), cv2.FILLED)
+    sides = np.array([50.0, 26.0]) * 1.01**number
+    centre, degrees = (90.0 + 3 * number, 80.0 + number), 15.0 + number
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    corners = cv2.boxPoints((centre, tuple(sides), degrees))
+    cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 255)
+    frame[mask > 0] = (40, 40, 220)
+    return frame, mask, OrientedBox(*centre, *sides, math.radians(degrees))
+
+
+def overlap(one: Pixels, other: Pixels) -> float:
+    return np.count_nonzero(one & other) / np.count_nonzero(one | other)
+
+
+@pytest.mark.parametrize('variant', KINDS)
+@pytest.mark.parametrize('prompt', ['box', 'mask'])
+def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -> None:
+    kind, settings = KINDS[variant]
+    appearance = Red(settings.cells)
+    settings = settings._replace(channels=3)
+    tracker = kind('red', appearance, settings, Calibration(1.0, 0.0), CPU, 2**30)
+    frame, mask, _ = scene(0)
+    box = np.array(cv2.boundingRect(mask), float)
+    first = tracker.initialise(frame, Target(box, mask if prompt == 'mask' else None))
+    assert overlap(first.mask, mask) > 0.9
+    assert len(appearance.labels) == (2 if prompt == 'box' else 1)
+    extent = np.sqrt(float(appearance.labels[-1].sum()) / np.count_nonzero(mask))
+    assert extent == pytest.approx(
+        appearance.labels[-1].shape[-1] / (4 * boxes.scale(box)), rel=0.1
+    )
+    for number in range(1, FRAMES):
+        frame, mask, truth = scene(number)
+        found = tracker.locate(frame, Prior(box))
+        box = found.box
+        assert found.score > 0.5
+        assert overlap(found.mask, mask) > 0.8
+        assert boxes.iou(box, np.array(cv2.boundingRect(mask), float)) > 0.7
+        if isinstance(found, Outlined):
+            assert found.oriented is not None
+            assert boxes.iou(found.oriented.bounds(), truth.bounds()) > 0.8
+            along = found.oriented.theta
+            if found.oriented.size_x < found.oriented.size_y:
+                along += math.pi / 2
+            assert math.sin(along - truth.theta) == pytest.approx(0, abs=0.1)
+        estimate = Estimate(State.TRACKING, 1.0, found.score, None, box, mask, False, number)
+        tracker.remember(frame, estimate, found)
+    assert appearance.written == FRAMES - 1
+
+
+def test_what_is_gone_has_no_score() -> None:
+    settings = COMPACT_FILTER._replace(channels=3)
+    tracker = FilterTracker('red', Red(settings.cells), settings, Calibration(1.0, 0.0), CPU, 2**30)
+    frame, mask, _ = scene(0)
+    box = np.array(cv2.boundingRect(mask), float)
+    tracker.initialise(frame, Target(box, None))
+    found = tracker.locate(np.full_like(frame, 100), Prior(box))
+    assert found.score == 0
+    assert not found.mask.any()
+    assert found.box[2:].tolist() == box[2:].tolist()
 
 
 def test_presence_is_the_mean_of_what_filter_and_mask_say() -> None:
