@@ -21,6 +21,7 @@ from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
 
 CERTAIN = 1e-7  # probabilities are kept this far from 0 and 1
 ANSWER = 128
+MARGIN = 6  # the compact one stores all cells of a frame but this part of its side at each edge
 
 
 class Cells(NamedTuple):
@@ -141,6 +142,10 @@ class PaperSAMN(nn.Module):
         cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
         return cells
 
+    def remembered(self, side: int) -> int:
+        """Cells of a side that are stored of a crop of `side` pixels: all."""
+        return side // self.stride
+
     def query(self, crops: Tensor) -> Query:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
         stem, layer1, layer2, layer3, _ = self.encoder_q(normalised(crops))
@@ -181,12 +186,20 @@ class CompactSAMN(nn.Module):
         self.decoder = MaskDecoder(ANSWER)
 
     def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
-        """Cells (N, .., S/8, S/8) of crops (N, 3, S, S), RGB 0..255.
+        """Cells (N, .., h, h) of crops (N, 3, S, S), RGB 0..255, h = `remembered`(S).
 
-        Their masks are (N, 1, S, S) in 0..1.
+        Their masks are (N, 1, S, S) in 0..1. The target's surroundings are what it may be mistaken
+        for: what lies further out would more than double the time of a read.
         """
-        cells: Cells = self.cells_m(self.trunk(crops, masks).eighth)
-        return cells
+        key, value = self.cells_m(self.trunk(crops, masks).eighth)
+        size = key.shape[-1]
+        inner = slice(size // MARGIN, size - size // MARGIN)
+        return Cells(key[..., inner, inner], value[..., inner, inner])
+
+    def remembered(self, side: int) -> int:
+        """Cells of a side that are stored of a crop of `side` pixels."""
+        cells = side // self.stride
+        return cells - 2 * (cells // MARGIN)
 
     def query(self, crops: Tensor) -> Query:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.trackers import cmedfl, dmv, memtrack, stmtrack
+from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
@@ -16,6 +16,7 @@ CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], Tracker]] 
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
+    'samn': samn.create,
     'cmedfl': cmedfl.create,
 }
 NAMES = tuple(CREATORS)

@@ -1,0 +1,111 @@
+"""SAMN (Xie, Yang, Zhang, Liu, Xue, Zuo 2020): a spatial and an appearance memory in one tracker.
+
+The spatial memory is the correlation filter: its peak is where the target is segmented, and how
+certain it is decides which frames are remembered. The appearance memory is read by every cell of
+the query and decoded into the mask.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.memory import AppearanceMemory
+from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, Query
+from memtrack_ros.trackers.d3s import CROP
+from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.weights.files import Weights, load_into
+
+
+class Settings(NamedTuple):
+    """One variant's."""
+
+    side: int  # of the crop that is segmented, pixels
+    middle: float  # its middle, from which the network is told the distance
+    capacity: int  # frames in the appearance memory
+
+
+COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
+# The authors count the distance's pixels from 1 and the middle from 0.
+PAPER = Settings(CROP, CROP / 2 - 1, 32)
+
+
+class AppearanceNetwork(Appearance[Query]):
+    """Segments what the appearance memory holds."""
+
+    bank: AppearanceMemory
+
+    def __init__(
+        self,
+        net: CompactSAMN | PaperSAMN,
+        settings: Settings,
+        device: torch.device,
+        max_bytes: int,
+    ) -> None:
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        self.settings, self.device = settings, device
+        self.inputs, self.cells = net.filtered, settings.side // net.stride
+        self.bank = AppearanceMemory(
+            settings.capacity,
+            net.keys,
+            net.values,
+            net.remembered(settings.side) ** 2,
+            max_bytes=max_bytes,
+            device=device,
+        )
+        self.net = net.to(device).eval()
+
+    def see(self, crops: Tensor) -> Query:
+        """What the query encoder makes of crops."""
+        return self.net.query(crops)
+
+    def deep(self, seen: Query) -> Tensor:
+        """Its last features."""
+        return seen.deep
+
+    def begin(self, seen: Query, label: Tensor) -> None:
+        """Forget all, memorise a crop with its mask (1, 1, S, S)."""
+        self.bank.clear()
+        self._memorise(seen, label)
+
+    def segment(self, seen: Query, offset: Floats) -> Tensor:
+        """Mask logits of a crop in which the filter found the target `offset` from the middle."""
+        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
+        distance = distances(place, self.cells, self.net.stride)
+        keys, values, valid = self.bank.read()
+        return self.net.answer(keys, values, valid, seen, distance)
+
+    def write(self, seen: Query, probability: Tensor) -> None:
+        """Memorise a crop with the soft mask found in it, as every frame is until the next."""
+        self._memorise(
+            seen,
+            F.interpolate(
+                probability, size=seen.crops.shape[-2:], mode='bilinear', align_corners=False
+            ),
+        )
+
+    def _memorise(self, seen: Query, mask: Tensor) -> None:
+        cells = self.net.memorise(seen.crops, mask)
+        self.bank.write(cells.key[0], cells.value[0])
+
+
+def create(
+    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+) -> FilterTracker[Query]:
+    """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
+    net = CompactSAMN() if variant == 'compact' else PaperSAMN()
+    load_into(net, weights, path)
+    kind, settings, filtered = (
+        (FilterTracker, COMPACT, COMPACT_FILTER)
+        if variant == 'compact'
+        else (PublishedFilterTracker, PAPER, PUBLISHED)
+    )
+    appearance = AppearanceNetwork(net, settings, device, max_bytes)
+    return kind('samn', appearance, filtered, weights.calibration, device, max_bytes)
