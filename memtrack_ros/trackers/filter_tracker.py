@@ -46,6 +46,7 @@ UNSCALED = 3.5  # uncertainty from which the published trackers keep the size
 MARKED = 0.1  # share of a crop's pixel that a given mask covers at least, for those
 NEAR = 0.75  # of the target's sqrt(w h): what comes so near to the peak may be the target
 SHRINKING, GROWING = 0.85, 1.18  # factor of a side of the compact trackers' box in one frame
+SMALLEST = 3.0  # pixels, of a side of that box
 
 Seen = TypeVar('Seen')
 Maps = NDArray[np.float32]
@@ -168,8 +169,8 @@ class FilterTracker(Tracker, Generic[Seen]):
         mask = marked(paste(part, window, *frame.shape[:2]), TARGET)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
-            changed = size * np.clip(found[2:] / size, SHRINKING, GROWING)
-            box = boxes.from_centre(boxes.centre(found), changed)
+            changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
+            box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
         score = presence(self.filter.strength(peak), part)
         return Found(score, box, mask, peak, window, seen, probability)
 
