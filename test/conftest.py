@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 
@@ -11,3 +13,13 @@ def domain() -> None:
     from memtrack_ros.nodes import processes
 
     processes.isolate()
+
+
+@pytest.fixture(scope='module')
+def ros(domain: None) -> Iterator[None]:
+    """ROS in this process."""
+    import rclpy
+
+    rclpy.init()
+    yield
+    rclpy.shutdown()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Iterator
 from math import atan, isnan, pi
 from pathlib import Path
 from typing import Any
@@ -15,18 +12,29 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import rclpy
-import torch
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from lifecycle_msgs.msg import State as Lifecycle
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from memtrack_ros.msg import TrackedTarget
-from rcl_interfaces.msg import Log
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from stage import (
+    ACTIVATE,
+    ACTIVE,
+    BOX,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    DEADLINE,
+    FINALIZED,
+    FRAME,
+    INACTIVE,
+    SIZE,
+    UNCONFIGURED,
+    Stage,
+    live_tensors,
+    scene,
+    staged,
+)
 from std_msgs.msg import Header
 
 from memtrack_ros.geometry.oriented import OrientedBox
@@ -34,128 +42,20 @@ from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
-from memtrack_ros.nodes.tracker_node import TrackerNode
 from memtrack_ros.trackers import State
 from memtrack_ros.weights.files import shipped_file
 
-DEADLINE = 60
-STAGES = count(1)
-SIZE = 320, 240
-BOX = 140, 100, 40, 30
-
-CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
-ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-UNCONFIGURED, INACTIVE = Lifecycle.PRIMARY_STATE_UNCONFIGURED, Lifecycle.PRIMARY_STATE_INACTIVE
-ACTIVE, FINALIZED = Lifecycle.PRIMARY_STATE_ACTIVE, Lifecycle.PRIMARY_STATE_FINALIZED
-
-
-def scene(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray[Any, Any]:
-    """A textured target at BOX (of SIZE) before another texture."""
-    rng = np.random.default_rng(5)
-    ground = cv2.resize(rng.integers(60, 120, (24, 32, 3), np.uint8), SIZE)
-    x, y, w, h = BOX
-    ground[y : y + h, x : x + w] = cv2.resize(rng.integers(130, 255, (6, 8, 3), np.uint8), (w, h))
-    return np.asarray(cv2.resize(ground, (width, height)), np.uint8)
-
-
-FRAME = scene()
-
-
-class Stage(TrackerClient):
-    """A client of the node under test, which runs in this process, and its listeners."""
-
-    def __init__(self, node: TrackerNode, **options: Any) -> None:
-        self.tracker = node
-        self.space = node.get_namespace()
-        options.setdefault('image', f'{self.space}/image')
-        super().__init__(f'{self.space}/memtrack', **options)
-        self.logs: list[str] = []
-        self.health: list[DiagnosticStatus] = []
-        self.create_subscription(Log, '/rosout', self._hear, QoSProfile(depth=1000))
-        self.create_subscription(DiagnosticArray, '/diagnostics', self._feel, 10)
-
-    def _hear(self, log: Log) -> None:
-        if log.name == self.tracker.get_logger().name:
-            self.logs.append(log.msg)
-
-    def _feel(self, diagnostics: DiagnosticArray) -> None:
-        name = f'{self.space[1:]}/memtrack: tracker'
-        self.health += [status for status in diagnostics.status if status.name == name]
-
-    def bring(self, *transitions: int) -> None:
-        """Goes through transitions, which all have to succeed."""
-        for transition in transitions:
-            assert self.change(transition), transition
-
-    def set(self, name: str, value: Any) -> str:
-        """Sets a parameter; the reason why not, or nothing."""
-        result = self.tracker.set_parameters([Parameter(name, value=value)])[0]
-        assert result.successful == (not result.reason)
-        return str(result.reason)
-
-    def send(self, publisher: Any, message: Any) -> Time:
-        """Publishes an image message with a stamp of its own, once somebody listens."""
-        now = self.get_clock().now().to_msg()
-        message.header = Header(stamp=now, frame_id='camera')
-        self.wait_until(lambda: publisher.get_subscription_count() > 0, 'a subscriber')
-        publisher.publish(message)
-        return now
-
-    def shown(self, frame: np.ndarray[Any, Any] = FRAME) -> TrackedTarget:
-        """The target of this frame."""
-        return self.target(self.publish(frame))
-
-    def said(self, text: str) -> int:
-        """How often this was logged."""
-        return sum(text in log for log in self.logs)
-
-    def until(self, ready: Callable[[], Any], what: str) -> None:
-        self.wait_until(lambda: bool(ready()), what, DEADLINE)
-
-
-@contextmanager
-def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
-    """The node in this process, in a namespace NS of its own, with these --ros-args; a client."""
-    space = f'/stage{next(STAGES)}'
-    given = [word.replace('NS', space) for argument in arguments for word in argument.split()]
-    node = TrackerNode(cli_args=['--ros-args', '-r', f'__ns:={space}', *given])
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    ended = threading.Event()
-
-    def spin() -> None:
-        while not ended.is_set():
-            executor.spin_once(timeout_sec=0.1)
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    try:
-        with Stage(node, **options) as stage:
-            yield stage
-    finally:
-        ended.set()
-        executor.wake()
-        thread.join()
-        executor.shutdown()
-        node.release()
-        node.destroy_node()
-
-
-@pytest.fixture(scope='module', autouse=True)
-def ros(domain: None) -> Iterator[None]:
-    rclpy.init()
-    yield
-    rclpy.shutdown()
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage(ros: None) -> Iterator[Stage]:
     with staged() as made:
         yield made
 
 
 @pytest.fixture(scope='module')
-def shared() -> Iterator[Stage]:
+def shared(ros: None) -> Iterator[Stage]:
     with staged(masks=True, overlays=True) as made:
         made.bring(CONFIGURE, ACTIVATE)
         yield made
@@ -259,11 +159,6 @@ def test_transitions_while_images_flow(shared: Stage) -> None:
         stop.set()
         thread.join()
     assert shared.shown().image_width == SIZE[0]
-
-
-def live_tensors() -> dict[int, torch.Tensor]:
-    gc.collect()
-    return {id(thing): thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)}
 
 
 @pytest.mark.parametrize('way', ['cleanup', 'shutdown', 'error'])
@@ -423,7 +318,7 @@ def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, A
         ({'mask': MASK[:-1]}, '320 x 239'),
         ({'mask': np.zeros_like(MASK)}, 'mark'),
         ({'point': (-3, 10)}, 'outside'),
-        ({'box': BOX, 'tracker': 'samn'}, "'samn' is not the configured one, 'stmtrack'"),
+        ({'box': BOX, 'tracker': 'kcf'}, "no tracker 'kcf'; set tracker to one of: stmtrack"),
         ({'box': BOX, 'stamp': Time(sec=1)}, '1.000000000 is kept, only'),
     ],
 )

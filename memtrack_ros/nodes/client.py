@@ -37,7 +37,7 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.srv import InitTarget
+from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
 
 DEADLINE = 180.0
 """Seconds any wait may take. Generous: it only ends what would otherwise hang."""
@@ -89,6 +89,8 @@ class TrackerClient(Node):
         self._state = self.create_client(GetState, f'{tracker}/get_state')
         self._init_target = self.create_client(InitTarget, f'{tracker}/init_target')
         self._reset = self.create_client(Trigger, f'{tracker}/reset')
+        self._save_memory = self.create_client(SaveMemory, f'{tracker}/save_memory')
+        self._load_memory = self.create_client(LoadMemory, f'{tracker}/load_memory')
 
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
@@ -151,6 +153,7 @@ class TrackerClient(Node):
 
         stamp: of the image it refers to; none means the newest.
         normalized: box and point are in 0..1 of the image size.
+        tracker: that is to follow it; empty means the one in use.
         """
         request = InitTarget.Request(stamp=stamp or Time(), normalized=normalized, tracker=tracker)
         if box is not None:
@@ -168,6 +171,16 @@ class TrackerClient(Node):
     def reset(self) -> Trigger.Response:
         """Makes the tracker forget its target."""
         return self.call(self._reset, Trigger.Request())
+
+    def save_memory(self, name: str) -> SaveMemory.Response:
+        """Saves what is known of the target under this name."""
+        answer: SaveMemory.Response = self.call(self._save_memory, SaveMemory.Request(name=name))
+        return answer
+
+    def load_memory(self, name: str) -> LoadMemory.Response:
+        """Goes on with the target that was saved under this name."""
+        answer: LoadMemory.Response = self.call(self._load_memory, LoadMemory.Request(name=name))
+        return answer
 
     def target(self, stamp: Time, deadline: float = DEADLINE) -> TrackedTarget:
         """Waits for the target of the image with this stamp."""

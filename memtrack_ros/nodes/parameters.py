@@ -110,6 +110,11 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'memory.folder',
+        '~/.ros/memtrack',
+        'Folder of what ~/save_memory writes and ~/load_memory reads; made when first needed.',
+    ),
+    Parameter(
         'presence.seen',
         Presence.seen,
         'From this confidence on the target counts as seen again, and its image is remembered.',

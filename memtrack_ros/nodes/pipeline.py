@@ -15,10 +15,10 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from memtrack_ros.errors import MemtrackError, PromptError
+from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
 from memtrack_ros.nodes import messages, overlay, parameters, prompts
 from memtrack_ros.nodes.frames import AnyImage, Frames, Turn, nanoseconds
-from memtrack_ros.session import Session
+from memtrack_ros.session import Session, Snapshot
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.trackers import Estimate, State
 
@@ -39,7 +39,9 @@ class Pipeline:
     """A session, fed by a camera between start and stop.
 
     A thread takes the newest image, steps the session, publishes, and only then lets it remember.
-    Prompts and resets come from other threads: whoever has the turn has the session to itself.
+    Requests come from one other thread at a time: whoever has the turn has the session to itself.
+    A request for another tracker makes a new session, which takes the place of the present one once
+    it has the target.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Pipeline:
         mask: LifecyclePublisher,
         overlay: LifecyclePublisher,
         next_id: Callable[[], int],
+        make: Callable[[str, str], Session],
     ) -> None:
+        """`make` gives a session with the tracker of a name and a variant, warmed up."""
         self.session = session
         self.frames: Frames | None = None
         """What came since started; None while stopped."""
@@ -63,7 +67,8 @@ class Pipeline:
         """Why this one could not be processed."""
         self._node = node
         self._target, self._mask, self._overlay = target, mask, overlay
-        self._next_id = next_id
+        self._next_id, self._make = next_id, make
+        self._paused = self._closed = False
         self._target_id = 0
         self._last_seen = Time()
         self.turn = Turn()
@@ -72,12 +77,17 @@ class Pipeline:
         session.tracker.bank.frozen = True
 
     def start(self, frames: Frames) -> None:
-        """Processes what comes into these frames, until stopped."""
+        """Processes what comes into these frames, until stopped.
+
+        A target that is kept from before is searched for.
+        """
         self._reasons.clear()
         self.error = ''
-        self.session.search()
-        self.session.tracker.bank.frozen = False
-        self.frames = frames
+        with self.turn():
+            if self._paused:
+                self.session.search()
+            self.session.tracker.bank.frozen = False
+            self.frames = frames
         self._thread = threading.Thread(target=self._run, args=[frames], name='pipeline')
         self._thread.start()
 
@@ -89,18 +99,19 @@ class Pipeline:
             with self.turn():
                 self.frames = self._thread = None
                 self.session.tracker.bank.frozen = True
+                self._paused = True
+
+    def close(self) -> None:
+        """Takes no target any more."""
+        with self.turn():
+            self._closed = True
 
     def prompt(self, request: InitTarget.Request) -> tuple[int, Time]:
         """Sets the target; returns its id and the stamp of the image that was used.
 
-        Raises PromptError, ImageError: the earlier target is then still the target.
+        Raises PromptError, ImageError, ConfigurationError: the earlier target is then still the
+        target.
         """
-        name = self.session.tracker.name
-        if request.tracker not in ('', name):
-            raise PromptError(
-                f'tracker {request.tracker!r} is not the configured one, {name!r}: '
-                'leave it empty, or clean up, set the parameter tracker and configure again'
-            )
         frames = self.frames
         if frames is None:
             raise PromptError('the node is inactive: activate it, then prompt')
@@ -108,18 +119,50 @@ class Pipeline:
         frame = _decode(image)
         height, width = frame.shape[:2]
         prompt = prompts.from_request(request, width, height)
+        present = self.session.tracker
+        session = self._session_with(request.tracker or present.name, present.variant)
         with self.turn():
             if self.frames is not frames:
                 raise PromptError('the node was deactivated meanwhile: activate it, then prompt')
-            self.session.prompt(frame, prompt)
-            self._target_id = self._next_id()
-            self._last_seen = image.header.stamp
-            return self._target_id, image.header.stamp
+            session.prompt(frame, prompt)
+            return self._follow(session, image.header.stamp), image.header.stamp
+
+    def snapshot(self) -> Snapshot:
+        """All that is known of the target; raises SnapshotError without one."""
+        with self.turn():
+            return Snapshot.of(self.session)
+
+    def restore(self, snapshot: Snapshot) -> int:
+        """Goes on from a snapshot, with its tracker; returns the id of the target.
+
+        Raises SnapshotError, ConfigurationError: the earlier target is then still the target.
+        """
+        session = self._session_with(snapshot.tracker, snapshot.variant)
+        with self.turn():
+            if self._closed:
+                raise SnapshotError('the node was cleaned up meanwhile: configure it, then load')
+            snapshot.restore(session)
+            self._paused = False
+            return self._follow(session, Time())
 
     def reset(self) -> None:
         """Forgets the target."""
         with self.turn():
             self.session.reset()
+
+    def _session_with(self, tracker: str, variant: str) -> Session:
+        """The present session if this is its tracker, else a new one."""
+        present = self.session.tracker
+        if (present.name, present.variant) == (tracker, variant):
+            return self.session
+        return self._make(tracker, variant)
+
+    def _follow(self, session: Session, last_seen: Time) -> int:
+        """Makes the target of a session the one that is followed, under a new id."""
+        session.tracker.bank.frozen = self.frames is None
+        self.session = session
+        self._target_id, self._last_seen = self._next_id(), last_seen
+        return self._target_id
 
     def _run(self, frames: Frames) -> None:
         while frames.newest.wait():

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ from memtrack_ros.nodes import parameters
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
 from memtrack_ros.nodes.pipeline import Pipeline
-from memtrack_ros.session import Session
-from memtrack_ros.srv import InitTarget
+from memtrack_ros.session import Session, Snapshot, snapshot_file
+from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -74,17 +75,22 @@ class TrackerNode(LifecycleNode):
         """What undoes configure, and below, activate."""
         self._activated = ExitStack()
         self._next_id = partial(next, count(1))
+        self._trackers_made = 0
         self._fault = ''
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._judge_parameters)
         self._answer_impossible_transitions()
 
-        # A group of its own: while a prompt is awaited, everything else goes on.
-        prompts = MutuallyExclusiveCallbackGroup()
-        self.create_service(  # type: ignore[misc]  # coroutines are awaited, rclpy's types forgot
-            InitTarget, '~/init_target', self._init_target, callback_group=prompts
-        )
-        self.create_service(Trigger, '~/reset', self._reset, callback_group=prompts)
+        # A group of its own: while one request is awaited, everything but the next one goes on.
+        requests = MutuallyExclusiveCallbackGroup()
+        for kind, name, work in (
+            (InitTarget, 'init_target', self._prompt),
+            (Trigger, 'reset', self._forget),
+            (SaveMemory, 'save_memory', self._save),
+            (LoadMemory, 'load_memory', self._load),
+        ):
+            serve = partial(self._serve, name, work)
+            self.create_service(kind, f'~/{name}', serve, callback_group=requests)
 
         self._health = Health()
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -153,33 +159,34 @@ class TrackerNode(LifecycleNode):
     def _configure(self) -> None:
         settings = parameters.settings(self)
         with ExitStack() as made:
-            session = Session(
-                trackers.create(
-                    settings.tracker,
-                    settings.variant,
-                    settings.weights,
-                    settings.device,
-                    settings.max_bytes,
-                ),
-                parameters.presence(self),
-            )
-            _warm_up(session)
+            make = partial(self._make_session, settings)
             self.pipeline = Pipeline(
                 self,
-                session,
+                make(settings.tracker, settings.variant),
                 target=self._publish(TrackedTarget, '~/target', 10, made),
                 mask=self._publish(Image, '~/mask', 5, made),
                 overlay=self._publish(Image, '~/overlay', 5, made),
                 next_id=self._next_id,
+                make=make,
             )
             made.callback(setattr, self, 'pipeline', None)
+            made.callback(self.pipeline.close)
             self._settings = settings
             self._configured = made.pop_all()
-        bank = session.tracker.bank.status()
+
+    def _make_session(self, settings: parameters.Settings, tracker: str, variant: str) -> Session:
+        """A session that is warmed up; another tracker than the configured one is as shipped."""
+        self._trackers_made += 1
+        configured = (tracker, variant) == (settings.tracker, settings.variant)
+        weights = settings.weights if configured else None
+        made = trackers.create(tracker, variant, weights, settings.device, settings.max_bytes)
+        session = Session(made, parameters.presence(self))
+        _warm_up(session)
         self.get_logger().info(
-            f'{settings.tracker} ({settings.variant}) on {session.tracker.device}, '
-            f'memory bank of {bank.bytes / 2**20:.1f} MiB'
+            f'{tracker} ({variant}) on {made.device}, '
+            f'memory bank of {made.bank.bytes / 2**20:.1f} MiB'
         )
+        return session
 
     def _activate(self, state: LifecycleState) -> None:
         pipeline, settings = self.pipeline, self._settings
@@ -250,52 +257,63 @@ class TrackerNode(LifecycleNode):
 
     # Services and parameters
 
-    async def _init_target(
-        self, request: InitTarget.Request, response: InitTarget.Response
-    ) -> InitTarget.Response:
-        await self._aside(partial(self._prompt, request, response))
-        return response
-
-    async def _reset(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        await self._aside(partial(self._forget, response))
-        return response
-
-    def _aside(self, work: Callable[[], None]) -> Future:
+    async def _serve(
+        self, name: str, work: Callable[[Any, Any], str], request: Any, response: Any
+    ) -> Any:
         """Works in a thread, so that images keep coming while it waits for its turn."""
         future, executor = Future(), self.executor
         assert executor is not None  # it is running this
 
         def run() -> None:
             try:
-                work()
+                self._answer(name, work, request, response)
             finally:
                 future.set_result(None)
                 executor.wake()
 
-        threading.Thread(target=run, name='prompt').start()
-        return future
+        threading.Thread(target=run, name=name).start()
+        await future
+        return response
 
-    def _prompt(self, request: InitTarget.Request, response: InitTarget.Response) -> None:
+    def _answer(
+        self, name: str, work: Callable[[Any, Any], str], request: Any, response: Any
+    ) -> None:
+        """Does what is requested; the response says what was done, or why it was not."""
+        before = self._trackers_made
         try:
-            response.target_id, response.stamp = self._running().prompt(request)
+            response.message = work(request, response)
             response.success = True
-            response.message = f'target {response.target_id} is set'
         except MemtrackError as error:
             response.message = str(error)
-            self.get_logger().warning(f'prompt refused: {error}')
+            self.get_logger().warning(f'{name} refused: {error}')
         except Exception as error:
-            response.message = f'the prompt failed: {error!r}; the log of the node says more'
+            response.message = f'{name} failed: {error!r}; the log of the node says more'
             self.get_logger().error(traceback.format_exc())
+        if self._trackers_made > before:  # one of two is not needed any more
+            _free_memory()
 
-    def _forget(self, response: Trigger.Response) -> None:
-        try:
-            self._running().reset()
-            response.success = True
-            response.message = 'there is no target now'
-        except MemtrackError as error:
-            response.message = str(error)
+    def _prompt(self, request: InitTarget.Request, response: InitTarget.Response) -> str:
+        response.target_id, response.stamp = self._running().prompt(request)
+        return f'target {response.target_id} is set'
+
+    def _forget(self, request: Trigger.Request, response: Trigger.Response) -> str:
+        self._running().reset()
+        return 'there is no target now'
+
+    def _save(self, request: SaveMemory.Request, response: SaveMemory.Response) -> str:
+        path = self._snapshot_file(request.name)
+        self._running().snapshot().save(path)
+        response.path = str(path)
+        return f'what is known of the target is in {path}'
+
+    def _load(self, request: LoadMemory.Request, response: LoadMemory.Response) -> str:
+        pipeline, path = self._running(), self._snapshot_file(request.name)
+        snapshot = Snapshot.load(path, self.get_parameter('memory.max_bytes').value)
+        response.target_id = pipeline.restore(snapshot)
+        return f'target {response.target_id} is that of {path}'
+
+    def _snapshot_file(self, name: str) -> Path:
+        return snapshot_file(Path(self.get_parameter('memory.folder').value).expanduser(), name)
 
     def _running(self) -> Pipeline:
         pipeline = self.pipeline
