@@ -240,17 +240,17 @@ def test_the_tracker_is_switched_by_a_prompt_and_the_former_one_is_freed(other: 
     former = weakref.ref(other.tracker.pipeline.session.tracker)
     made_with = former().weights
     sizes = {}
-    for name in ('stmtrack', 'memtrack', 'stmtrack', '', 'memtrack', 'memtrack'):
+    for name in ('stmtrack', 'memtrack', 'stmtrack', 'stmtrack', '', 'memtrack'):
         answer = other.init_target(box=BOX, tracker=name)
         assert answer.success, answer.message
         target = other.shown()
         present = other.tracker.pipeline.session.tracker
-        assert target.tracker == present.name == (name or 'stmtrack')
+        assert target.tracker == present.name == (name or 'memtrack')  # the configured one
         assert target.target_id == answer.target_id
         assert target.frames_tracked >= 1
         assert target.memory.bytes == present.bank.bytes
         assert not target.memory.frozen
-        if name and former() is not present:
+        if former() is not present:
             del present
             gc.collect()
             assert former() is None

@@ -153,7 +153,7 @@ class TrackerClient(Node):
 
         stamp: of the image it refers to; none means the newest.
         normalized: box and point are in 0..1 of the image size.
-        tracker: that is to follow it; empty means the one in use.
+        tracker: that is to follow it; empty means the configured one.
         """
         request = InitTarget.Request(stamp=stamp or Time(), normalized=normalized, tracker=tracker)
         if box is not None:

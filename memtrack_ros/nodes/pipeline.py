@@ -68,6 +68,7 @@ class Pipeline:
         self._node = node
         self._target, self._mask, self._overlay = target, mask, overlay
         self._next_id, self._make = next_id, make
+        self._configured = session.tracker.name, session.tracker.variant
         self._paused = self._closed = False
         self._target_id = 0
         self._last_seen = Time()
@@ -119,8 +120,8 @@ class Pipeline:
         frame = _decode(image)
         height, width = frame.shape[:2]
         prompt = prompts.from_request(request, width, height)
-        present = self.session.tracker
-        session = self._session_with(request.tracker or present.name, present.variant)
+        configured, variant = self._configured
+        session = self._session_with(request.tracker or configured, variant)
         with self.turn():
             if self.frames is not frames:
                 raise PromptError('the node was deactivated meanwhile: activate it, then prompt')
