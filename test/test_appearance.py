@@ -7,12 +7,15 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.memory import AppearanceMemory
+from memtrack_ros.memory.appearance import EVERY
 
 EACH = (2 + 3) * 4 * 4  # bytes of a frame of four cells, keys of two channels, values of three
 
 
-def bank(capacity: int = 6, max_bytes: int = 10**6) -> AppearanceMemory:
-    return AppearanceMemory(capacity, 2, 3, 4, max_bytes=max_bytes, device=torch.device('cpu'))
+def bank(capacity: int = 6, max_bytes: int = 10**6, every: int = EVERY) -> AppearanceMemory:
+    return AppearanceMemory(
+        capacity, 2, 3, 4, max_bytes=max_bytes, device=torch.device('cpu'), every=every
+    )
 
 
 def write(memory: AppearanceMemory, number: float) -> None:
@@ -50,6 +53,13 @@ def test_the_first_the_newest_and_every_fifth_are_stored() -> None:
         write(memory, number)
         if number in STORED:
             assert numbers(memory) == list(memory.stored()) == STORED[number]
+
+
+def test_another_sampling_interval_keeps_other_frames() -> None:
+    memory = bank(every=1)
+    for number in range(1, 5):
+        write(memory, number)
+    assert numbers(memory) == [1, 2, 3, 4]
 
 
 def test_when_full_the_oldest_but_the_first_makes_room() -> None:

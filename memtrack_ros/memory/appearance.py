@@ -9,14 +9,14 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 
-EVERY = 5  # of the frames written, so many-th stay
+EVERY = 5  # sampling interval of the frames that stay
 
 
 class AppearanceMemory(Bank):
     """Keys (K, capacity * cells) and values (V, capacity * cells) of the cells of frames.
 
     All cells of all frames stored are read. The first frame and the newest are always stored; of
-    the others every fifth stays once it is no longer the newest. (As the authors' code runs, the
+    the others one in `every` stays once it is no longer the newest. (As the authors' code runs, the
     first goes with the third: the paper implies that it stays.) That is the paper; it knows no
     bound. When full, the oldest but the first makes room.
     """
@@ -32,9 +32,11 @@ class AppearanceMemory(Bank):
         *,
         max_bytes: int,
         device: torch.device,
+        every: int = EVERY,
     ) -> None:
         """Allocate all, for frames of so many `cells` with keys and values of so many channels."""
         super().__init__(capacity, capacity * cells * (keys + values) * 4, max_bytes)
+        self.every = every
         self._keys = torch.zeros(keys, capacity, cells, device=device)
         self._values = torch.zeros(values, capacity, cells, device=device)
         # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
@@ -79,7 +81,7 @@ class AppearanceMemory(Bank):
     def _free(self) -> int:
         """The slot for the next frame."""
         newest = int(self._numbers.argmax())
-        if self.writes > 1 and self.writes % EVERY:
+        if self.writes > 1 and self.writes % self.every:
             return newest
         empty = np.flatnonzero(self._numbers == 0)
         if len(empty):

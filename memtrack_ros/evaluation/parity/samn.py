@@ -30,7 +30,13 @@ def checks(reference: Reference) -> Iterator[Check]:
     query = net.query(asked)
     count, (height, width) = len(remembered), query.deep.shape[-2:]
     bank = AppearanceMemory(
-        count, net.keys, net.values, height * width, max_bytes=2**30, device=torch.device('cpu')
+        count,
+        net.keys,
+        net.values,
+        height * width,
+        max_bytes=2**30,
+        device=torch.device('cpu'),
+        every=1,  # all were read
     )
     for frame, mask in zip(remembered, masks.split(1), strict=True):
         cells = net.memorise(frame, mask)
