@@ -1,4 +1,4 @@
-"""The command line: python -m memtrack_ros.evaluation run | parity | benchmark."""
+"""The command line: python -m memtrack_ros.evaluation run | parity | benchmark | reads."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ try:
     from memtrack_ros.evaluation.benchmark import benchmark
     from memtrack_ros.evaluation.compare import compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
+    from memtrack_ros.evaluation.reads import pictures
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -58,6 +59,13 @@ def time(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def show_reads(arguments: argparse.Namespace) -> int:
+    """Draws what each tracker reads from its memory."""
+    for file in pictures(chosen(arguments), arguments.out):
+        print(file)
+    return 0
+
+
 def compare_with_authors(arguments: argparse.Namespace) -> int:
     """Compares the paper variants with the authors' numbers; 1 when any array is missed."""
     reference = Reference(arguments.reference, arguments.salt)
@@ -71,11 +79,10 @@ def main(args: list[str] | None = None) -> int:
     choice.add_argument(
         '--trackers',
         type=lambda names: names.split(','),
-        required=True,
+        default=','.join(trackers.NAMES),
         metavar='NAME,...',
-        help=f'of {", ".join(trackers.NAMES)}',
+        help='which',
     )
-    choice.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
     choice.add_argument(
         '--weights',
         type=Path,
@@ -83,13 +90,15 @@ def main(args: list[str] | None = None) -> int:
         help='instead of the shipped ones; or a folder of TRACKER-VARIANT.safetensors',
     )
     choice.add_argument('--device', default='auto', help='cpu or cuda; auto: a GPU if there is one')
+    size = argparse.ArgumentParser(add_help=False)
+    size.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
 
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.evaluation')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     shown = argparse.ArgumentDefaultsHelpFormatter
     command = commands.add_parser(
         'run',
-        parents=[choice],
+        parents=[choice, size],
         help='run trackers over sequences, score them',
         formatter_class=shown,
     )
@@ -106,10 +115,24 @@ def main(args: list[str] | None = None) -> int:
     command.set_defaults(run=run)
 
     command = commands.add_parser(
-        'benchmark', parents=[choice], help='time trackers at 640 x 480', formatter_class=shown
+        'benchmark',
+        parents=[choice, size],
+        help='time trackers at 640 x 480',
+        formatter_class=shown,
     )
     command.add_argument('--frames', type=int, default=500, help='of each tracker')
     command.set_defaults(run=time)
+
+    command = commands.add_parser(
+        'reads',
+        parents=[choice],
+        help='draw what compact trackers read from their memories',
+        formatter_class=shown,
+    )
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='reads', help='for a PNG of each'
+    )
+    command.set_defaults(run=show_reads, variant='compact')
 
     command = commands.add_parser(
         'parity', help="compare the published networks with their authors' numbers"

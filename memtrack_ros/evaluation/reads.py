@@ -1,0 +1,433 @@
+"""What the compact trackers read from their memories, to be drawn, one function a tracker.
+
+Each has followed the target of a drawn scene. What its next query reads is computed once more from
+the tensors of its own bank and network. The banks hold no pictures: the frames that were written
+are kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtrack_ros.evaluation.pictures import Heat, Link, Map, Panel, Reading, draw
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.memory import template_slots
+from memtrack_ros.nets.cmedfl import BEST, CHANNELS
+from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.memtrack import SIDE, TEMPLATE_CROP, patch_means
+from memtrack_ros.nets.readers import best_read, soft_weights
+from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack
+from memtrack_ros.nets.voting import CANDIDATES, most_similar
+from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.session import Session
+from memtrack_ros.trackers import Estimate, Observation, Prior, Prompt, Target, Tracker
+from memtrack_ros.trackers import memtrack as slots
+from memtrack_ros.trackers.cmedfl import CompactMemory
+from memtrack_ros.trackers.dmv import DMV
+from memtrack_ros.trackers.filter_tracker import FilterTracker, Found
+from memtrack_ros.trackers.samn import AppearanceNetwork
+from memtrack_ros.trackers.search import border_colour, search_window, to_device
+from memtrack_ros.trackers.stmtrack import STMTrack
+
+SEED, WIDTH, HEIGHT, FRAMES = 9, 640, 480, 70  # of the scene
+GRID = CROP // STRIDE  # cells along the side of a crop
+SHOWN = 2 / 3  # of a crop's side, its middle
+ASKING = 5  # cells of the query whose reads are shown one by one
+
+
+class Moment(NamedTuple):
+    """What a tracker saw: the frame of this number, where it looked, what it found."""
+
+    number: int
+    frame: Pixels
+    border: Floats  # colour (3,) of the world beyond the frame
+    prior: Prior
+    found: Observation
+
+    @property
+    def searched(self) -> Window:
+        """The window in which the target was searched for."""
+        return search_window(self.frame, self.prior.box, self.prior.search, CROP)
+
+    @property
+    def around(self) -> Window:
+        """The window around what was found."""
+        return search_window(self.frame, self.found.box, 1.0, CROP)
+
+    @property
+    def template(self) -> Window:
+        """The window of MemTrack's template."""
+        return Window.around(boxes.centre(self.found.box), self.around.pitch, TEMPLATE_CROP)
+
+    @property
+    def target(self) -> NDArray[np.intp]:
+        """Rows and columns (2, N) of the searched window's cells on the target; the middle's."""
+        mask = cut(self.found.mask, self.searched, 0)[::STRIDE, ::STRIDE] > 127
+        return np.array(np.nonzero(mask) if mask.any() else [[GRID // 2]] * 2)
+
+    @property
+    def asking(self) -> NDArray[np.intp]:
+        """Rows and columns (2, ASKING) of some of these, evenly spread."""
+        target = self.target
+        spread = (np.arange(ASKING) + 0.5) / ASKING * target.shape[1]
+        return target[:, spread.astype(int)]
+
+    def crop(self, window: Window) -> Pixels:
+        """What the window shows of the frame, as the networks see it, but BGR."""
+        return cut(self.frame, window, self.border)
+
+    def panel(self, window: Window, caption: str = '', heat: Heat | None = None) -> Panel:
+        """It with the target's outline."""
+        return Panel(self.crop(window), caption, cut(self.found.mask, window, 0), heat, SHOWN)
+
+
+class Watched(Tracker):
+    """A tracker, what it sees now, and what it saw in the frames that it wrote into its memory."""
+
+    now: Moment
+    written: list[Moment]
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker, self.bank = tracker, tracker.bank
+        self.calibration, self.segments = tracker.calibration, tracker.segments
+
+    def initialise(self, frame: Pixels, target: Target) -> Observation:
+        """As the tracker does."""
+        found = self.tracker.initialise(frame, target)
+        self.now = Moment(0, frame, border_colour(frame), Prior(target.box), found)
+        self.written = [self.now]
+        return found
+
+    def locate(self, frame: Pixels, prior: Prior) -> Observation:
+        """As the tracker does."""
+        found = self.tracker.locate(frame, prior)
+        self.now = Moment(self.now.number + 1, frame, self.now.border, prior, found)
+        return found
+
+    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+        """As the tracker does."""
+        writes = self.bank.writes
+        self.tracker.remember(frame, estimate, observation)
+        if self.bank.writes > writes:
+            self.written.append(self.now)
+
+
+def watch(tracker: Tracker, frames: int) -> Watched:
+    """The tracker after it followed the scene's target; the last frame is not remembered yet."""
+    scene, watched = drawn_scene(SEED, WIDTH, HEIGHT, frames), Watched(tracker)
+    session = Session(watched)
+    first = scene.render(0)
+    session.prompt(first.image, Prompt('mask', first.mask))
+    for number in range(1, frames):
+        session.remember()
+        session.step(scene.render(number).image)
+    return watched
+
+
+def stmtrack(tracker: STMTrack, written: list[Moment], now: Moment) -> Reading:
+    """The weights with which the target's cells read those of the frames that are read."""
+    assert isinstance(tracker.net, CompactSTMTrack)
+    memory, used = tracker.bank.read()
+    query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
+    weights = soft_weights(memory, tracker.net.neck_q(query.eighth), used)
+    read = [written[number - 1] for number in tracker.bank.selected()]
+    panels = [moment.panel(moment.around, f'frame {moment.number}') for moment in read]
+    held, links = weighed(weights, panels, now, lines=1)
+    return Reading(
+        'STMTrack',
+        f'Every cell of the query reads the mean of all cells of {len(read)} of the '
+        f'{tracker.bank.entries} frames stored, weighted by likeness.\n'
+        'Lines join some cells with the one of most weight.',
+        [
+            now.panel(now.searched, f'query: frame {now.number}'),
+            answer(now, tracker.net.answer(memory, used, query).maps.score[0, 0]),
+        ],
+        held,
+        legend(held),
+        links,
+    )
+
+
+def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) -> Reading:
+    """Where the controller looks, and how it reads and writes the slots."""
+    memory = tracker.bank.read()
+    query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
+    patches = patch_means(tracker.net.neck_x(query.eighth))
+    alpha = array(tracker.net.controller.attention.weights(patches, memory.hidden)[0, 0])
+    middle = (SIDE - 1) / 2 * STRIDE  # of the first patch
+    found, signals = tracker.net.answer(memory, query)
+    read, (write, usage) = signals.read[0], template_slots.addresses(memory.usage, signals)
+    nothing, again, fresh = signals.gates[0].tolist()
+    pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().numpy()
+    return Reading(
+        'MemTrack',
+        'The controller looks at patches of the query, and adds what it reads from the slots to '
+        'the first template.\n'
+        f'Then it writes: {nothing:.0%} nothing, {again:.0%} where it read, {fresh:.0%} to the '
+        'least-used slot.',
+        [
+            now.panel(
+                now.searched,
+                f'query: frame {now.number}, attention',
+                Heat(alpha, (0.0, alpha.max()), STRIDE, middle),
+            ),
+            answer(now, found.maps.score[0, 0]),
+        ],
+        [
+            written[0].panel(written[0].template, 'first template'),
+            *(
+                Panel(picture, f'slot {number}: {share:.0%} of the read', shown=SHOWN)
+                for number, (picture, share) in enumerate(zip(pictures, read, strict=True), 1)
+            ),
+        ],
+        f'attention to a patch, up to {alpha.max():.1%}; white: the target',
+        charts={
+            'read weights': array(read),
+            'write weights': array(write[0]),
+            'usage': array(usage[0]),
+        },
+    )
+
+
+def slot_pictures(tracker: slots.CompactTracker, written: list[Moment]) -> Tensor:
+    """What the slots would hold (N, 3, S, S) if crops were written instead of their templates."""
+    count = tracker.bank.capacity
+    memory, signals = tracker.net.controller.start(tracker.bank.read().initial, count)
+    memory = memory._replace(templates=torch.zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP))
+    for moment in written:
+        if isinstance(moment.found, slots.Found):
+            signals = moment.found.signals
+        crop = torch.from_numpy(moment.crop(moment.template)).permute(2, 0, 1)[None]
+        memory = template_slots.written(memory, signals, crop)
+    return memory.templates[0]
+
+
+def dmv(tracker: DMV, written: list[Moment], now: Moment) -> Reading:
+    """Which cells of the frames stored are the candidates of the target's cells."""
+    keys, values, valid = tracker.bank.read()
+    query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
+    # Column 0 is 'no match', the others are the cells of the memory.
+    columns = F.one_hot(most_similar(keys, query.key, valid), 1 + keys.shape[1] * GRID**2)
+    shares = columns[..., 1:].sum(2).mT.unflatten(2, (GRID, GRID)) / CANDIDATES
+    panels = [moment.panel(moment.searched, f'frame {moment.number}') for moment in written]
+    held, links = weighed(shares, panels, now, lines=CANDIDATES)
+    score = tracker.net.answer(keys, values, valid, query).maps.score[0].amax(0)
+    return Reading(
+        'DMV',
+        f'Every cell of the query chooses its {CANDIDATES} most similar cells of the '
+        f'{len(written)} frames stored; these vote on what it shows.\n'
+        'Lines join some cells with their candidates.',
+        [now.panel(now.searched, f'query: frame {now.number}'), answer(now, score)],
+        held,
+        legend(held),
+        links,
+    )
+
+
+def samn(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+    """The filter's response, and the weights with which the target's cells read those stored."""
+    appearance, found = tracker.appearance, now.found
+    assert isinstance(appearance, AppearanceNetwork)
+    assert isinstance(found, Found)
+    keys, _, used = appearance.bank.read()
+    weights = soft_weights(keys, appearance.net.cells_q(found.seen.deep).key, used)
+    # While it is not full, the frames stand in the order in which they were written.
+    stored = [written[number - 1] for number in appearance.bank.stored()]
+    panels = [moment.panel(moment.searched, f'frame {moment.number}') for moment in stored]
+    side = appearance.net.remembered(CROP)
+    held, links = weighed(weights, panels, now, lines=1, side=side)
+    return Reading(
+        'SAMN',
+        'The correlation filter says where to segment. Every cell there reads the mean of all '
+        f'cells of the {len(stored)} frames stored,\nweighted by likeness. '
+        'Lines join some cells with the one of most weight.',
+        [now.panel(now.searched, f'query: frame {now.number}'), response(tracker, now)],
+        held,
+        legend(held),
+        links,
+    )
+
+
+def cmedfl(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+    """How like target and background all cells are, and what the target's gather of the first."""
+    appearance, found = tracker.appearance, now.found
+    assert isinstance(appearance, CompactMemory)
+    assert isinstance(found, Found)
+    crops = [moment.crop(moment.searched) for moment in written]
+    seen = [appearance.see(to_device(crop, tracker.device)).cells for crop in crops]
+    cells, (keys, values, used) = found.seen.cells, appearance.bank.read()
+    similarity = array(best_read(keys, values, cells, used, BEST)[0])
+    between = float(similarity.min()), float(similarity.max())
+    stored, target = keys[0, :, used[0]], values[0, 0, used[0]]
+    order = target.argsort(descending=True)
+    stored, target = stored[:, order], target[order]
+    rows, columns = now.asking
+    agreeing = cosine(stored, cells[0, :, rows, columns]) * target[:, None]
+    links = [
+        Link(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, tiles_along(len(target)))))
+        for colour, best in enumerate(agreeing.topk(BEST, 0).indices.T.tolist())
+        for tile in best
+    ]
+    deformation = appearance.net.segmenter.deformation
+    gathered = soft_weights(
+        deformation.support(seen[0]).flatten(2),
+        deformation.query(cells) * sqrt(CHANNELS),  # which that read is not divided by
+        torch.ones_like(used[:, : GRID**2]),
+    )
+    first, _ = weighed(gathered, [written[0].panel(written[0].searched)], now, lines=0)
+    return Reading(
+        'CMEDFL',
+        'Every cell of the query is as like the target as the mean of the '
+        f'{BEST} cells stored (lines) whose likeness times share of target is most;\n'
+        'as like the background likewise. Besides, it gathers all cells of the first frame.',
+        [
+            likeness(now, f'frame {now.number}, like the target', similarity[0], between),
+            likeness(now, 'like the background', similarity[1], between),
+        ],
+        [
+            mosaic(cell_pictures(stored, seen, crops), array(target)),
+            first[0]._replace(caption='first frame: what the target’s cells gather'),
+        ],
+        f'likeness, {between[0]:.2f} to {between[1]:.2f}; in the first frame weight, none to most; '
+        'white: the target',
+        links,
+    )
+
+
+def cosine(one: Tensor, other: Tensor) -> Tensor:
+    """Cosine similarity (M, N) of vectors (C, M) and (C, N)."""
+    return F.normalize(one, dim=0).T @ F.normalize(other, dim=0)
+
+
+def cell_pictures(keys: Tensor, seen: Sequence[Tensor], crops: Sequence[Pixels]) -> Pixels:
+    """What stored cells (C, M) show, (M, 8, 8, 3): of the cells `seen` in `crops`, the most alike.
+
+    A stored cell is one of these, or was one before others were merged into it.
+    """
+    alike = [cosine(cells[0].flatten(1), keys).max(0) for cells in seen]
+    crop = torch.stack([similarity for similarity, _ in alike]).argmax(0)
+    cell = torch.stack([cells for _, cells in alike]).gather(0, crop[None])[0]
+    before = ((STRIDE // 2, 0), (STRIDE // 2, 0), (0, 0))  # a cell's pixels are around it
+    around = np.stack([np.pad(pixels, before, 'edge')[:CROP, :CROP] for pixels in crops])
+    tiles = around.reshape(-1, GRID, STRIDE, GRID, STRIDE, 3).swapaxes(2, 3)
+    return np.asarray(tiles.reshape(len(crops), -1, STRIDE, STRIDE, 3)[crop.cpu(), cell.cpu()])
+
+
+def tiles_along(count: int) -> int:
+    """How many tiles a square mosaic of `count` has along its side."""
+    return ceil(sqrt(count))
+
+
+def mosaic(tiles: Pixels, target: Map) -> Panel:
+    """Tiles (M, 8, 8, 3) row by row; outlined are those that are `target` (M,) by half."""
+    side = tiles_along(len(tiles))
+    empty = side**2 - len(tiles)
+    squares = np.pad(tiles, ((0, empty), (0, 0), (0, 0), (0, 0))).reshape(
+        side, side, *tiles.shape[1:]
+    )
+    inside = np.pad(target > 0.5, (0, empty)).reshape(side, side)
+    return Panel(
+        np.concatenate(np.concatenate(squares, 1), 1),
+        f'{len(tiles)} cells stored, those of the target outlined',
+        np.kron(inside, np.full((STRIDE, STRIDE), 255)).astype(np.uint8),
+    )
+
+
+def weighed(
+    weights: Tensor, panels: Sequence[Panel], now: Moment, *, lines: int, side: int = GRID
+) -> tuple[list[Panel], list[Link]]:
+    """The panels with what the target's cells read from them, and links from some of these cells.
+
+    `weights` (1, M, h, w) are those of M memory cells for every cell of the query: `side` x `side`
+    cells from the middle of each panel's crop, row by row, then maybe those of frames not in use.
+    A cell has as many `lines`, to the memory cells of most weight.
+    """
+    frames = array(weights[0])[: len(panels) * side**2].reshape(-1, side, side, GRID, GRID)
+    rows, columns = now.target
+    read = frames[..., rows, columns].mean(-1)
+    margin = (GRID - side) // 2
+    heated = [
+        panel._replace(
+            caption=f'{panel.caption}: {heat.sum():.0%}',
+            heat=Heat(heat, (0.0, read.max()), STRIDE, margin * STRIDE),
+        )
+        for panel, heat in zip(panels, read, strict=True)
+    ]
+    links = []
+    for colour, (row, column) in enumerate(now.asking.T):
+        each = frames[..., row, column]
+        for cell in each.argsort(axis=None)[::-1][:lines]:
+            frame, *place = np.unravel_index(cell, each.shape)
+            links.append(Link(colour, at(row, column), int(frame), at(*np.add(place, margin))))
+    return heated, links
+
+
+def legend(panels: Sequence[Panel]) -> str:
+    """What the heat and the captions of `weighed` panels mean."""
+    most = max(panel.heat.between[1] for panel in panels if panel.heat)
+    return (
+        f'weight of a memory cell for the target’s cells, up to {most:.1%}; '
+        'captions: the sum of a frame; white: the target'
+    )
+
+
+def at(row: int, column: int) -> tuple[float, float]:
+    """Where a cell stands in its crop: pixel x, y."""
+    return float(STRIDE * column), float(STRIDE * row)
+
+
+def answer(now: Moment, score: Tensor) -> Panel:
+    """What came of the read: the score (h, w) of the target's centre being in a cell."""
+    values = array(score)
+    heat = Heat(values, (0.0, values.max()), STRIDE)
+    return now.panel(now.searched, f'answer: centre, up to {values.max():.2f}', heat)
+
+
+def likeness(now: Moment, caption: str, similarity: Map, between: tuple[float, float]) -> Panel:
+    """How like something the query's cells (h, w) are."""
+    return now.panel(now.searched, caption, Heat(similarity, between, STRIDE))
+
+
+def response(tracker: FilterTracker[Any], now: Moment) -> Panel:
+    """What the correlation filter says of every pixel."""
+    assert isinstance(now.found, Found)
+    values = tracker.filter.scores(now.found.peak.sample)
+    heat = Heat(values, (0.0, values.max()), 1.0)
+    return now.panel(now.searched, f'filter: response, up to {values.max():.2f}', heat)
+
+
+def array(tensor: Tensor) -> Map:
+    """A tensor of any device."""
+    return np.asarray(tensor.float().cpu().numpy(), np.float32)
+
+
+READINGS: dict[str, Callable[[Any, list[Moment], Moment], Reading]] = {
+    'stmtrack': stmtrack,
+    'memtrack': memtrack,
+    'dmv': dmv,
+    'samn': samn,
+    'cmedfl': cmedfl,
+}
+
+
+@torch.inference_mode()
+def pictures(trackers: Mapping[str, Tracker], folder: Path) -> list[Path]:
+    """Draw the read of every tracker, named as in READINGS, into the folder; the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, tracker in trackers.items():
+        watched = watch(tracker, FRAMES)
+        files.append(folder / f'{name}.png')
+        draw(READINGS[name](tracker, watched.written, watched.now), files[-1])
+    return files
