@@ -90,11 +90,14 @@ def test_a_stored_cell_is_shown_by_the_most_similar_one_seen() -> None:
 
 
 def test_a_mosaic_is_laid_row_by_row() -> None:
-    tiles = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (10, 20, 30)])
-    panel = reads.mosaic(tiles, np.array([0.9, 0.6, 0.2], np.float32))
-    np.testing.assert_array_equal(panel.crop[::8, ::8, 0], [[10, 20], [30, 0]])
+    number = np.arange(reads.TILES)
+    tiles = np.broadcast_to((number // 4)[:, None, None, None], (reads.TILES, 8, 8, 3))
+    panel = reads.mosaic(tiles.astype(np.uint8), np.where(number < 30, 0.9, 0.2), '')
+    laid = panel.crop[4::8, 4::8, 0]
+    np.testing.assert_array_equal(laid, (number // 4).reshape(GRID, GRID))
     assert panel.mask is not None
-    np.testing.assert_array_equal(panel.mask[::8, ::8], [[255, 255], [0, 0]])
+    assert panel.mask.shape == panel.crop.shape[:2]
+    np.testing.assert_array_equal(panel.mask[4::8, 4::8] > 0, (number < 30).reshape(GRID, GRID))
 
 
 @pytest.mark.parametrize('name', SHIPPED)

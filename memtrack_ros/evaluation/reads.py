@@ -8,7 +8,7 @@ are kept here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, sqrt
+from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ from memtrack_ros.trackers.stmtrack import STMTrack
 SEED, WIDTH, HEIGHT, FRAMES = 9, 640, 480, 70  # of the scene
 GRID = CROP // STRIDE  # cells along the side of a crop
 SHOWN = 2 / 3  # of a crop's side, its middle
+TILES = GRID**2  # cells stored that are drawn: as many as a frame has
 ASKING = 5  # cells of the query whose reads are shown one by one
 
 
@@ -275,9 +276,10 @@ def cmedfl(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> R
     rows, columns = now.asking
     agreeing = cosine(stored, cells[0, :, rows, columns]) * target[:, None]
     links = [
-        Link(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, tiles_along(len(target)))))
+        Link(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, GRID)))
         for colour, best in enumerate(agreeing.topk(BEST, 0).indices.T.tolist())
         for tile in best
+        if tile < TILES
     ]
     deformation = appearance.net.segmenter.deformation
     gathered = soft_weights(
@@ -288,15 +290,19 @@ def cmedfl(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> R
     first, _ = weighed(gathered, [written[0].panel(written[0].searched)], now, lines=0)
     return Reading(
         'CMEDFL',
-        'Every cell of the query is as like the target as the mean of the '
-        f'{BEST} cells stored (lines) whose likeness times share of target is most;\n'
-        'as like the background likewise. Besides, it gathers all cells of the first frame.',
+        'A cell of the query is as like the target as the mean of those '
+        f'{BEST} cells stored (lines) whose likeness × share of target is\n'
+        'highest; as like the background likewise. Besides, it gathers cells of the first frame.',
         [
             likeness(now, f'frame {now.number}, like the target', similarity[0], between),
             likeness(now, 'like the background', similarity[1], between),
         ],
         [
-            mosaic(cell_pictures(stored, seen, crops), array(target)),
+            mosaic(
+                cell_pictures(stored[:, :TILES], seen, crops),
+                array(target[:TILES]),
+                f'{TILES} of {len(target)} cells stored: most target first',
+            ),
             first[0]._replace(caption='first frame: what the target’s cells gather'),
         ],
         f'likeness, {between[0]:.2f} to {between[1]:.2f}; in the first frame weight, none to most; '
@@ -324,23 +330,14 @@ def cell_pictures(keys: Tensor, seen: Sequence[Tensor], crops: Sequence[Pixels])
     return np.asarray(tiles.reshape(len(crops), -1, STRIDE, STRIDE, 3)[crop.cpu(), cell.cpu()])
 
 
-def tiles_along(count: int) -> int:
-    """How many tiles a square mosaic of `count` has along its side."""
-    return ceil(sqrt(count))
-
-
-def mosaic(tiles: Pixels, target: Map) -> Panel:
-    """Tiles (M, 8, 8, 3) row by row; outlined are those that are `target` (M,) by half."""
-    side = tiles_along(len(tiles))
-    empty = side**2 - len(tiles)
-    squares = np.pad(tiles, ((0, empty), (0, 0), (0, 0), (0, 0))).reshape(
-        side, side, *tiles.shape[1:]
-    )
-    inside = np.pad(target > 0.5, (0, empty)).reshape(side, side)
+def mosaic(tiles: Pixels, target: Map, caption: str) -> Panel:
+    """Tiles (TILES, 8, 8, 3) row by row; outlined are those that are `target` (TILES,) by half."""
+    rows = tiles.reshape(GRID, GRID, *tiles.shape[1:])
+    outline = np.where(target > 0.5, 255, 0).astype(np.uint8).reshape(GRID, GRID)
     return Panel(
-        np.concatenate(np.concatenate(squares, 1), 1),
-        f'{len(tiles)} cells stored, those of the target outlined',
-        np.kron(inside, np.full((STRIDE, STRIDE), 255)).astype(np.uint8),
+        np.concatenate(np.concatenate(rows, 1), 1),
+        caption,
+        outline.repeat(STRIDE, 0).repeat(STRIDE, 1),
     )
 
 
