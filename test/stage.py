@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State as Lifecycle
@@ -127,8 +125,3 @@ def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
         executor.shutdown()
         node.release()
         node.destroy_node()
-
-
-def live_tensors() -> dict[int, torch.Tensor]:
-    gc.collect()
-    return {id(thing): thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)}

@@ -22,12 +22,12 @@ from stage import (
     FRAME,
     UNCONFIGURED,
     Stage,
-    live_tensors,
     staged,
 )
+from tracking import live_tensors, save_initial
 
 from memtrack_ros import trackers
-from memtrack_ros.nets.memtrack import CompactMemTrack, PaperMemTrack
+from memtrack_ros.nets.memtrack import CompactMemTrack
 from memtrack_ros.trackers import State
 from memtrack_ros.weights.files import Calibration, save_weights, shipped_file
 
@@ -47,13 +47,10 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weight files of both variants of MemTrack, which follow nothing."""
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('weights')
-    files = {}
-    for variant, net in (('compact', CompactMemTrack()), ('paper', PaperMemTrack())):
-        files[variant] = folder / f'{variant}.safetensors'
-        calibration = Calibration(1.0, 0.0)
-        save_weights(files[variant], 'memtrack', variant, net.state_dict(), calibration, 'nobody')
+    files = {variant: folder / f'{variant}.safetensors' for variant in trackers.VARIANTS}
+    for variant, path in files.items():
+        save_initial(path, 'memtrack', variant)
     return files
 
 

@@ -31,11 +31,11 @@ from stage import (
     SIZE,
     UNCONFIGURED,
     Stage,
-    live_tensors,
     scene,
     staged,
 )
 from std_msgs.msg import Header
+from tracking import live_tensors
 
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import messages

@@ -1,0 +1,272 @@
+"""What every tracker promises, published and compact."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from tracking import Maker, Video, all_same, changed, follow, live_tensors, same
+
+from memtrack_ros.data.sequences import read_sequences
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory.bank import BankStatus
+from memtrack_ros.trackers import NAMES, VARIANTS, Observation, Prior, Target, Tracker
+
+KINDS = [(name, variant) for variant in VARIANTS for name in NAMES]
+SEGMENTING = {'samn', 'cmedfl'}  # as published; all compact ones do
+CAPACITY = {
+    'stmtrack': {'compact': 128, 'paper': 256},
+    'memtrack': {'compact': 8, 'paper': 8},
+    'dmv': {'compact': 16, 'paper': 32},
+    'samn': {'compact': 16, 'paper': 32},
+    'cmedfl': {'compact': 4096, 'paper': 16384},
+}
+COMPACT_FILE = 8 * 2**20  # bytes, at most
+
+# Frames followed before a tracker's state is taken, so many that DMV stores a second one; and
+# those from there on, which must be found alike. The published ones are slow on a CPU.
+BEFORE = {'compact': 32, 'paper': 1}
+AFTER = {'compact': 20, 'paper': 2}
+REAL = 5  # frames of every real sequence
+
+
+class Run(NamedTuple):
+    """A tracker that has followed the video, and what it said meanwhile.
+
+    `found` in every frame; the bank's `statuses` before the first frame, then after every one; the
+    `state` before the frame number `middle`.
+    """
+
+    tracker: Tracker
+    found: list[Observation]
+    statuses: list[BankStatus]
+    middle: int
+    state: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope='module', params=KINDS, ids='-'.join)
+def run(request: pytest.FixtureRequest, make: Maker, video: Video) -> Run:
+    name, variant = request.param
+    tracker = make(name, variant)
+    middle = 1 + BEFORE[variant]
+    statuses = [tracker.bank.status()]
+    found = [tracker.initialise(video.frames[0], Target(video.box, None))]
+    statuses.append(tracker.bank.status())
+    for answer in follow(tracker, video.frames[1 : middle + AFTER[variant]], video.box):
+        found.append(answer)
+        statuses.append(tracker.bank.status())
+        if len(found) == middle:
+            state = tracker.state()
+    return Run(tracker, found, statuses, middle, state)
+
+
+@pytest.fixture
+def tracker(run: Run) -> Tracker:
+    """The tracker, where it was in the middle."""
+    run.tracker.bank.frozen = False
+    run.tracker.restore(run.state)
+    return run.tracker
+
+
+def check(found: Observation, frame: Pixels) -> None:
+    """That it is a score, a box and a mask of the frame."""
+    assert 0 <= found.score <= 1
+    assert found.box.shape == (4,)
+    assert np.isfinite(found.box).all()
+    assert found.box[2:].min() > 0
+    assert found.mask.dtype == np.uint8
+    assert found.mask.shape == frame.shape[:2]
+    assert set(np.unique(found.mask)) <= {0, 255}
+
+
+def test_it_is_what_it_was_asked_to_be(run: Run, request: pytest.FixtureRequest) -> None:
+    tracker = run.tracker
+    assert f'{tracker.name}-{tracker.variant}' == request.node.callspec.id
+    assert tracker.segments == (tracker.variant == 'compact' or tracker.name in SEGMENTING)
+
+
+def test_the_first_observation_has_the_prompts_box(run: Run, video: Video) -> None:
+    assert np.array_equal(run.found[0].box, video.box)
+
+
+def test_every_answer_is_a_score_a_box_and_a_mask(run: Run, video: Video) -> None:
+    for found, frame in zip(run.found, video.frames, strict=False):
+        check(found, frame)
+        filled = boxes.box_mask(found.box, *frame.shape[:2])
+        assert run.tracker.segments or np.array_equal(found.mask, filled)
+
+
+def test_the_bank_never_grows_and_counts_every_frame(run: Run) -> None:
+    capacity = CAPACITY[run.tracker.name][run.tracker.variant]
+    for frames, status in enumerate(run.statuses):
+        assert status.bytes == run.statuses[0].bytes
+        assert status.entries <= status.capacity == capacity
+        assert status.writes + status.refused == frames
+    held = sum(tensor.nbytes for name, tensor in run.state.items() if name.startswith('bank.'))
+    assert held == pytest.approx(run.statuses[0].bytes, rel=0.01)
+
+
+def test_locating_changes_nothing(tracker: Tracker, run: Run, video: Video) -> None:
+    frame, box = video.frames[run.middle], run.found[run.middle - 1].box
+    before = tracker.state()
+    usual, wide = (tracker.locate(frame, Prior(box, search)) for search in (1.0, 1.5))
+    assert same(tracker.locate(frame, Prior(box)), usual)
+    assert same(tracker.locate(frame, Prior(box, 1.5)), wide)
+    assert changed(before, tracker.state()) == set()
+    check(wide, frame)
+
+
+def test_a_restored_one_goes_on_as_the_first_did(run: Run, make: Maker, video: Video) -> None:
+    # The bytes that the bank is known to need are enough for it.
+    other = make(run.tracker.name, run.tracker.variant, max_bytes=run.tracker.bank.bytes)
+    other.restore(run.state)
+    assert other.bank.status() == run.statuses[run.middle]
+    frames = video.frames[run.middle : len(run.found)]
+    found = follow(other, frames, run.found[run.middle - 1].box)
+    assert all_same(found, run.found[run.middle :])
+    assert other.bank.status() == run.statuses[-1]
+
+
+def test_another_of_its_kind_does_not_disturb_it(
+    tracker: Tracker, run: Run, make: Maker, video: Video
+) -> None:
+    other = make(tracker.name, tracker.variant)
+    other.restore(run.state)
+    end = run.middle + AFTER[tracker.variant] // 2
+    elsewhere = follow(other, video.frames[: end - run.middle], video.box)
+    here = follow(tracker, video.frames[run.middle : end], run.found[run.middle - 1].box)
+    for _, found, expected in zip(elsewhere, here, run.found[run.middle : end], strict=True):
+        assert same(found, expected)
+    assert tracker.bank.status() == run.statuses[end]
+
+
+def test_a_new_target_owes_nothing_to_the_last(tracker: Tracker, run: Run, video: Video) -> None:
+    count = min(run.middle, 5)
+    first = tracker.initialise(video.frames[0], Target(video.box, None))
+    found = [first, *follow(tracker, video.frames[1:count], video.box)]
+    assert all_same(found, run.found[:count])
+    assert tracker.bank.status() == run.statuses[count]
+
+
+def test_a_frozen_bank_keeps_its_whole_state(tracker: Tracker, run: Run, video: Video) -> None:
+    tracker.bank.frozen = True
+    before, status = tracker.state(), tracker.bank.status()
+    list(follow(tracker, video.frames[:2], video.box))
+    # The size that the published filter trackers follow is no memory.
+    assert {
+        name
+        for name in changed(before, tracker.state())
+        if not (name.endswith('.refused') or name.startswith('size.'))
+    } == set()
+    assert tracker.bank.status().refused == status.refused + 2
+
+
+def test_a_cleared_bank_is_empty(tracker: Tracker, run: Run) -> None:
+    tracker.bank.clear()
+    assert tracker.bank.status() == run.statuses[0]
+
+
+def test_a_bank_over_its_limit_is_refused_with_the_figure(run: Run, make: Maker) -> None:
+    need, before = run.tracker.bank.bytes, live_tensors()
+    with pytest.raises(ConfigurationError, match=f'needs {need} bytes, but .* {need - 1};'):
+        make(run.tracker.name, run.tracker.variant, max_bytes=need - 1)
+    assert live_tensors().keys() <= before.keys()
+
+
+def test_a_mask_prompt_is_taken_as_given(tracker: Tracker, video: Video) -> None:
+    mask = video.mask.copy()
+    mask[:, : int(boxes.centre(video.box)[0])] = 0  # a part of it that is no mask of the object
+    given = tracker.initialise(video.frames[0], Target(video.box, mask))
+    filled = boxes.box_mask(video.box, *mask.shape)
+    assert np.array_equal(given.mask, mask if tracker.segments else filled)
+    assert np.array_equal(given.box, video.box)
+    check(given, video.frames[0])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_compact_weights_are_small(name: str, make: Maker) -> None:
+    assert make.weights(name, 'compact').stat().st_size <= COMPACT_FILE
+
+
+def test_the_compact_ones_side_by_side_do_not_disturb_each_other(make: Maker, video: Video) -> None:
+    made, later = [make(name) for name in NAMES], video.frames[1:5]
+    alone = []
+    for tracker in made:
+        tracker.initialise(video.frames[0], Target(video.box, None))
+        alone.append(list(follow(tracker, later, video.box)))
+    for tracker in made:
+        tracker.initialise(video.frames[0], Target(video.box, None))
+    together = zip(*(follow(tracker, later, video.box) for tracker in made), strict=True)
+    for found, expected in zip(together, zip(*alone, strict=True), strict=True):
+        assert all_same(found, expected)
+
+
+@pytest.fixture(scope='module')
+def real_videos() -> list[tuple[list[Pixels], Floats]]:
+    """The first frames of all sequences, and the box in the first of each."""
+    data = os.environ.get('MEMTRACK_DATA')
+    if not data:
+        pytest.skip('needs real sequences: set MEMTRACK_DATA to the folder of sequences/')
+    videos = []
+    for sequence in read_sequences(Path(data) / 'sequences'):
+        first = int(np.isfinite(sequence.truth).all(1).argmax())
+        frames = [sequence.frame(first + number) for number in range(REAL)]
+        height, width = frames[0].shape[:2]
+        videos.append((frames, boxes.intersect(sequence.truth[first], width, height)))
+    return videos
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_compact_ones_run_on_real_video(
+    name: str, make: Maker, real_videos: list[tuple[list[Pixels], Floats]]
+) -> None:
+    tracker = make(name)
+    size = tracker.bank.bytes
+    for frames, box in real_videos:
+        first = tracker.initialise(frames[0], Target(box, None))
+        assert np.array_equal(first.box, box)
+        for found in (first, *follow(tracker, frames[1:], box)):
+            check(found, frames[0])
+        status = tracker.bank.status()
+        assert (status.bytes, status.writes + status.refused) == (size, REAL)
+
+
+def live(tracker: Tracker, video: Video) -> None:
+    """Some frames of a tracker's life."""
+    tracker.initialise(video.frames[0], Target(video.box, None))
+    for _ in follow(tracker, video.frames[1:4], video.box):
+        pass
+
+
+def test_the_compact_ones_leave_no_tensor_behind(make: Maker, video: Video) -> None:
+    before = live_tensors()
+    for name in NAMES:
+        tracker = make(name)
+        live(tracker, video)
+        assert len(live_tensors()) > len(before)
+        del tracker
+        left = [tuple(tensor.shape) for key, tensor in live_tensors().items() if key not in before]
+        assert left == [], name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU, and PyTorch with CUDA')
+def test_the_compact_ones_leave_no_gpu_memory_behind(make: Maker, video: Video) -> None:
+    def levels() -> list[int]:
+        """Bytes in use before the first, then after each one's end."""
+        found = [torch.cuda.memory_allocated()]
+        for name in NAMES:
+            live(make(name, device='cuda'), video)
+            gc.collect()
+            found.append(torch.cuda.memory_allocated())
+        return found
+
+    levels()  # In the first round CUDA's libraries take what they keep for good.
+    assert len(set(levels())) == 1
