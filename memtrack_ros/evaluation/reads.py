@@ -226,8 +226,8 @@ def dmv(tracker: DMV, written: list[Moment], now: Moment) -> Reading:
     score = tracker.net.answer(keys, values, valid, query).maps.score[0].amax(0)
     return Reading(
         'DMV',
-        f'Every cell of the query chooses its {CANDIDATES} most similar cells of the '
-        f'{len(written)} frames stored; these vote on what it shows.\n'
+        f'Every cell of the query chooses its {CANDIDATES} most similar cells, '
+        f'of {len(written)} stored frame{"s" * (len(written) > 1)}; these vote on what it shows.\n'
         'Lines join some cells with their candidates.',
         [now.panel(now.searched, f'query: frame {now.number}'), answer(now, score)],
         held,
