@@ -1,24 +1,18 @@
-"""CMEDFL: the paper's equations by hand, its checkpoint, and its trackers' promises."""
+"""CMEDFL: the paper's equations by hand, and its checkpoint."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tracking import REFERENCE, Maker, Video, needs_reference
 
-from memtrack_ros import trackers
-from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.evaluation.parity.cmedfl import checks
 from memtrack_ros.evaluation.parity.reference import Reference
-from memtrack_ros.geometry import boxes
-from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.nets.cmedfl import (
-    CompactCMEDFL,
     Deformation,
     First,
     Memory,
@@ -31,61 +25,12 @@ from memtrack_ros.nets.cmedfl import (
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.readers import GROUPS, best_read
 from memtrack_ros.nets.resnet import ResNet
-from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.trackers import Estimate, Observation, Prior, State, Target
-from memtrack_ros.trackers.cmedfl import COMPACT, PAPER, CompactMemory
-from memtrack_ros.trackers.filter_tracker import FilterTracker, PublishedFilterTracker
-from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED, Augmentation
+from memtrack_ros.trackers import VARIANTS, Target
+from memtrack_ros.trackers.cmedfl import CompactMemory
+from memtrack_ros.trackers.filter_tracker import FilterTracker
 from memtrack_ros.weights.__main__ import main as convert
 from memtrack_ros.weights.convert.imagenet import backbone
-from memtrack_ros.weights.files import Calibration, load_weights, save_weights
-
-REFERENCE = Path(os.environ.get('MEMTRACK_REFERENCE', 'none'))
-needs_reference = pytest.mark.skipif(
-    not (REFERENCE / 'cmedfl_ref.npz').is_file(),
-    reason='needs the numeric references: set MEMTRACK_REFERENCE to their folder',
-)
-CPU = torch.device('cpu')
-VARIANTS = ('compact', 'paper')
-AFTER = {'compact': 20, 'paper': 4}  # frames that must be found alike by a tracker restored
-BOX = np.array([60.0, 40.0, 40.0, 30.0])
-
-
-def made(variant: str, max_bytes: int = 2**30) -> FilterTracker[Query]:
-    """A tracker before any training, the same in every call; its filter begins with two samples."""
-    torch.manual_seed(0)
-    net, settings, filtered, kind = {
-        'compact': (CompactCMEDFL, COMPACT, COMPACT_FILTER, FilterTracker),
-        'paper': (PaperCMEDFL, PAPER, PUBLISHED, PublishedFilterTracker),
-    }[variant]
-    memory = CompactMemory(net(), settings, CPU, max_bytes)
-    filtered = filtered._replace(augmentation=Augmentation((), (), ()))
-    return kind('cmedfl', memory, filtered, Calibration(1.0, 0.0), CPU, max_bytes)
-
-
-@pytest.fixture(scope='module')
-def frames() -> list[Pixels]:
-    scene = drawn_scene(9, width=160, height=120)
-    return [scene.render(number).image for number in range(AFTER['compact'] + 5)]
-
-
-def follow(tracker: FilterTracker[Query], frames: list[Pixels], box: Floats) -> list[Observation]:
-    """Locate and remember in every frame, starting at `box`."""
-    found: list[Observation] = []
-    for frame in frames:
-        found.append(tracker.locate(frame, Prior(box)))
-        box = found[-1].box
-        estimate = Estimate(State.TRACKING, 1.0, found[-1].score, None, box, None, False, 1)
-        tracker.remember(frame, estimate, found[-1])
-    return found
-
-
-def same(one: Observation, other: Observation) -> bool:
-    return (
-        one.score == other.score
-        and np.array_equal(one.box, other.box)
-        and np.array_equal(one.mask, other.mask)
-    )
+from memtrack_ros.weights.files import load_weights
 
 
 @needs_reference
@@ -175,10 +120,11 @@ def test_distances_and_masks_are_taken_where_the_cells_stand() -> None:
 
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_the_network_is_told_the_peak_and_the_first_mask_there(
-    variant: str, frames: list[Pixels]
+    variant: str, make: Maker, video: Video
 ) -> None:
-    tracker = made(variant)
-    tracker.initialise(frames[0], Target(BOX, None))
+    tracker = make('cmedfl', variant)
+    assert isinstance(tracker, FilterTracker)
+    tracker.initialise(video.frames[0], Target(video.box, None))
     memory = tracker.appearance
     assert isinstance(memory, CompactMemory)
     net, told = memory.net, []
@@ -200,75 +146,6 @@ def test_the_network_is_told_the_peak_and_the_first_mask_there(
     assert torch.equal(mask, at_cells(label, side // net.stride))
     assert torch.equal(shifted[..., :-1, 2:], mask[..., 1:, :-2])
     assert torch.allclose(farther[..., :-1, 2:], distance[..., 1:, :-2], atol=1e-4)
-
-
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_it_follows_with_a_constant_bank_and_looking_changes_nothing(
-    variant: str, frames: list[Pixels]
-) -> None:
-    tracker = made(variant)
-    before = tracker.bank.status()
-    first = tracker.initialise(frames[0], Target(BOX, None))
-    assert 0 <= first.score <= 1
-    assert first.mask.any()
-    assert np.array_equal(first.box, BOX)
-    state = tracker.state()
-    once, wide = (tracker.locate(frames[1], Prior(BOX, search)) for search in (1.0, 1.5))
-    assert same(tracker.locate(frames[1], Prior(BOX)), once)
-    assert same(tracker.locate(frames[1], Prior(BOX, 1.5)), wide)
-    after = tracker.state()
-    assert all(torch.equal(state[name], after[name]) for name in state | after)
-    count = AFTER[variant]
-    for found in follow(tracker, frames[1 : 1 + count], BOX):
-        assert 0 <= found.score <= 1
-        assert np.isfinite(found.box).all()
-        assert found.box[2:].min() > 0
-        assert found.mask.shape == frames[0].shape[:2]
-    status = tracker.bank.status()
-    assert status.bytes == before.bytes
-    assert status.capacity == {'compact': 4096, 'paper': 16384}[variant]
-    assert status.entries >= 576
-    assert status.writes + status.refused == 1 + count
-
-
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_a_restored_tracker_goes_on_as_the_first_would(variant: str, frames: list[Pixels]) -> None:
-    tracker, other = made(variant), made(variant)
-    tracker.initialise(frames[0], Target(BOX, None))
-    box = follow(tracker, frames[1:4], BOX)[-1].box
-    other.restore(tracker.state())
-    later = frames[4 : 4 + AFTER[variant]]
-    ours, theirs = (follow(either, later, box) for either in (tracker, other))
-    assert all(same(one, another) for one, another in zip(ours, theirs, strict=True))
-    assert other.bank.status() == tracker.bank.status()
-
-
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_a_frozen_memory_stays_as_it_is(variant: str, frames: list[Pixels]) -> None:
-    tracker = made(variant)
-    tracker.initialise(frames[0], Target(BOX, boxes.box_mask(BOX, 120, 160)))
-    tracker.bank.frozen = True
-    state = tracker.bank.state()
-    follow(tracker, frames[1:3], BOX)
-    now = tracker.bank.state()
-    assert all(torch.equal(state[name], now[name]) for name in state if 'refused' not in name)
-    assert tracker.bank.status().refused == 2
-
-
-@pytest.mark.parametrize('variant', VARIANTS)
-def test_a_bank_over_its_limit_is_refused(variant: str) -> None:
-    needed = made(variant).bank.bytes
-    with pytest.raises(ConfigurationError, match=f'needs {needed} bytes'):
-        made(variant, needed - 1)
-
-
-def test_the_registry_makes_it(tmp_path: Path) -> None:
-    path = tmp_path / 'weights.safetensors'
-    net = CompactCMEDFL().state_dict()
-    save_weights(path, 'cmedfl', 'compact', net, Calibration(1.0, 0.0), 'nobody')
-    tracker = trackers.create('cmedfl', 'compact', path, 'cpu')
-    assert (tracker.name, tracker.variant, tracker.segments) == ('cmedfl', 'compact', True)
-    assert sum(tensor.numel() for tensor in net.values()) * 2 <= 8 * 2**20
 
 
 def test_the_authors_checkpoint_and_imagenets_backbone_are_converted(
@@ -314,24 +191,3 @@ def test_imagenets_inception_is_a_backbone_too() -> None:
     )
     assert backbone(own | others, '', beyond=('Mixed_7',)).keys() == own.keys()
     assert backbone({'odd.weight': torch.zeros(1)}, 'trunk.').keys() == {'odd.weight'}
-
-
-def test_every_parameter_learns_from_a_batch_of_any_side() -> None:
-    torch.manual_seed(0)
-    net = CompactCMEDFL()
-    seen = net.query(torch.rand(4, 3, 72, 72) * 255)
-    label = torch.zeros(4, 1, 72, 72)
-    label[..., 20:50, 20:50] = 1
-    target = at_cells(label, 9)
-    values = torch.cat([target, 1 - target], 1).flatten(2)
-    memory = Memory(seen.cells.flatten(2), values, torch.rand(4, 81) > 0.2)
-    peak = torch.full((4, 2), 30.0)
-    logits = net.answer(memory, First(seen.cells.flip(0), target), seen, distances(peak, 9, 8))
-    assert logits.shape == (4, 1, 36, 36)
-    F.binary_cross_entropy_with_logits(logits, label[..., ::2, ::2]).backward()
-    still = [
-        name
-        for name, parameter in net.named_parameters()
-        if parameter.grad is None or not parameter.grad.abs().sum() > 0
-    ]
-    assert still == ['trunk.label.weight']  # shared with trackers that label what they remember

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tracking import follow, remember
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
-from memtrack_ros.trackers import Estimate, Prior, State, Target
+from memtrack_ros.trackers import Prior, Target
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     FilterTracker,
@@ -74,6 +75,12 @@ def scene(number: int) -> tuple[Pixels, Pixels, OrientedBox]:
     return frame, mask, OrientedBox(*centre, *sides, math.radians(degrees))
 
 
+def tracker_of(variant: str) -> FilterTracker[torch.Tensor]:
+    kind, settings = KINDS[variant]
+    settings = settings._replace(channels=3)
+    return kind('red', Red(settings.cells), settings, Calibration(1.0, 0.0), CPU, 2**30)
+
+
 def overlap(one: Pixels, other: Pixels) -> float:
     return np.count_nonzero(one & other) / np.count_nonzero(one | other)
 
@@ -81,10 +88,9 @@ def overlap(one: Pixels, other: Pixels) -> float:
 @pytest.mark.parametrize('variant', KINDS)
 @pytest.mark.parametrize('prompt', ['box', 'mask'])
 def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -> None:
-    kind, settings = KINDS[variant]
-    appearance = Red(settings.cells)
-    settings = settings._replace(channels=3)
-    tracker = kind('red', appearance, settings, Calibration(1.0, 0.0), CPU, 2**30)
+    tracker = tracker_of(variant)
+    appearance = tracker.appearance
+    assert isinstance(appearance, Red)
     frame, mask, _ = scene(0)
     box = np.array(cv2.boundingRect(mask), float)
     first = tracker.initialise(frame, Target(box, mask if prompt == 'mask' else None))
@@ -108,14 +114,12 @@ def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -
             if found.oriented.size_x < found.oriented.size_y:
                 along += math.pi / 2
             assert math.sin(along - truth.theta) == pytest.approx(0, abs=0.1)
-        estimate = Estimate(State.TRACKING, 1.0, found.score, None, box, mask, False, number)
-        tracker.remember(frame, estimate, found)
+        remember(tracker, frame, found)
     assert appearance.written == FRAMES - 1
 
 
 def test_what_is_gone_has_no_score() -> None:
-    settings = COMPACT_FILTER._replace(channels=3)
-    tracker = FilterTracker('red', Red(settings.cells), settings, Calibration(1.0, 0.0), CPU, 2**30)
+    tracker = tracker_of('compact')
     frame, mask, _ = scene(0)
     box = np.array(cv2.boundingRect(mask), float)
     tracker.initialise(frame, Target(box, None))
@@ -123,6 +127,22 @@ def test_what_is_gone_has_no_score() -> None:
     assert found.score == 0
     assert not found.mask.any()
     assert found.box[2:].tolist() == box[2:].tolist()
+
+
+@pytest.mark.parametrize('variant', KINDS)
+def test_an_unsure_frame_gets_its_mask_but_is_not_remembered(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = tracker_of(variant)
+    frame, mask, _ = scene(0)
+    box = np.array(cv2.boundingRect(mask), float)
+    tracker.initialise(frame, Target(box, mask))
+    monkeypatch.setattr(tracker.filter, 'uncertainty', lambda peak: 11.0)
+    frame, mask, _ = scene(1)
+    (found,) = follow(tracker, [frame], box)
+    assert overlap(found.mask, mask) > 0.8
+    assert isinstance(tracker.appearance, Red)
+    assert (tracker.appearance.written, tracker.bank.status().refused) == (0, 1)
 
 
 def test_presence_is_the_mean_of_what_filter_and_mask_say() -> None:

@@ -1,4 +1,4 @@
-"""MemTrack: the paper's equations by hand, its checkpoint, and its trackers' promises."""
+"""MemTrack: the paper's equations by hand, its checkpoint, and how it looks at a frame."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from memtrack_ros import trackers
-from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.geometry import boxes
-from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory.template_slots import written
 from memtrack_ros.nets.memtrack import (
     Attention,
@@ -22,121 +18,17 @@ from memtrack_ros.nets.memtrack import (
     correlation,
     read_weights,
 )
-from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.trackers import Estimate, Observation, Prior, State, Target
 from memtrack_ros.trackers.memtrack import (
-    MemTrack,
     best_place,
-    create,
     finer,
     square_crops,
     template_extent,
 )
 from memtrack_ros.weights.__main__ import main as convert
 from memtrack_ros.weights.convert.memtrack import PARAMETERS, SCOPES
-from memtrack_ros.weights.files import Calibration, load_weights, save_weights
+from memtrack_ros.weights.files import load_weights
 
 CPU = torch.device('cpu')
-VARIANTS = {'compact': CompactMemTrack, 'paper': PaperMemTrack}
-AFTER = 20  # frames that must be found alike by a tracker restored
-
-
-@pytest.fixture(scope='module', params=VARIANTS)
-def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a variant before any training, in a file named after it."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp('weights') / f'{request.param}.safetensors'
-    tensors = VARIANTS[request.param]().state_dict()
-    save_weights(path, 'memtrack', path.stem, tensors, Calibration(1.0, 0.0), 'nobody')
-    return path
-
-
-@pytest.fixture(scope='module')
-def frames() -> list[Pixels]:
-    scene = drawn_scene(9, width=160, height=120)
-    return [scene.render(number).image for number in range(AFTER + 5)]
-
-
-def made(file: Path, max_bytes: int = 2**30) -> MemTrack:
-    return create(file.stem, load_weights(file, 'memtrack', file.stem), file, CPU, max_bytes)
-
-
-def follow(tracker: MemTrack, frames: list[Pixels], box: np.ndarray) -> list[Observation]:
-    """Locate and remember in every frame, starting at `box`."""
-    found: list[Observation] = []
-    for frame in frames:
-        found.append(tracker.locate(frame, Prior(box)))
-        box = found[-1].box
-        estimate = Estimate(State.TRACKING, 1.0, found[-1].score, None, box, None, True, 1)
-        tracker.remember(frame, estimate, found[-1])
-    return found
-
-
-def same(one: Observation, other: Observation) -> bool:
-    return (
-        one.score == other.score
-        and np.array_equal(one.box, other.box)
-        and np.array_equal(one.mask, other.mask)
-    )
-
-
-FIRST_BOX = np.array([60.0, 40.0, 40.0, 30.0])
-
-
-def test_locating_changes_nothing_and_a_wide_search_neither(
-    file: Path, frames: list[Pixels]
-) -> None:
-    tracker = made(file)
-    tracker.initialise(frames[0], Target(FIRST_BOX, None))
-    before = tracker.state()
-    once, wide = (tracker.locate(frames[3], Prior(FIRST_BOX, search)) for search in (1.0, 1.5))
-    assert same(tracker.locate(frames[3], Prior(FIRST_BOX)), once)
-    assert same(tracker.locate(frames[3], Prior(FIRST_BOX, 1.5)), wide)
-    after = tracker.state()
-    assert all(torch.equal(before[name], after[name]) for name in before | after)
-
-
-def test_a_restored_tracker_goes_on_as_the_first_would(file: Path, frames: list[Pixels]) -> None:
-    first, second = made(file), made(file)
-    first.initialise(frames[0], Target(FIRST_BOX, None))
-    box = follow(first, frames[1:5], FIRST_BOX)[-1].box
-    second.restore(first.state())
-    assert second.bank.status() == first.bank.status()
-    for one, other in zip(
-        follow(first, frames[5:], box), follow(second, frames[5:], box), strict=True
-    ):
-        assert same(one, other)
-
-
-def test_boxes_stay_in_the_frame_and_the_bank_as_large_as_it_was(
-    file: Path, frames: list[Pixels]
-) -> None:
-    tracker = made(file)
-    before = tracker.bank.bytes
-    tracker.initialise(frames[0], Target(FIRST_BOX, boxes.box_mask(FIRST_BOX, 120, 160)))
-    for found in follow(tracker, frames[1:8], FIRST_BOX):
-        assert 0 <= found.score <= 1
-        assert found.mask.shape == (120, 160)
-        assert (boxes.centre(found.box) >= 0).all()
-        assert (boxes.centre(found.box) <= [160, 120]).all()
-    assert tracker.bank.status().bytes == before
-    assert tracker.bank.status().writes == 8
-
-
-def test_a_frozen_bank_keeps_the_controller_too(file: Path, frames: list[Pixels]) -> None:
-    tracker = made(file)
-    tracker.initialise(frames[0], Target(FIRST_BOX, None))
-    tracker.bank.frozen = True
-    before = tracker.locate(frames[3], Prior(FIRST_BOX))
-    follow(tracker, frames[1:3], FIRST_BOX)
-    assert tracker.bank.status().refused == 2
-    assert same(tracker.locate(frames[3], Prior(FIRST_BOX)), before)
-
-
-def test_a_bank_over_the_limit_is_refused(file: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r'memory\.max_bytes allows 1000'):
-        made(file, max_bytes=1000)
-    assert trackers.create('memtrack', file.stem, file, 'cpu').bank.capacity == 8
 
 
 def test_attention_by_hand() -> None:
@@ -238,26 +130,6 @@ def test_crops_of_any_side_are_answered_around_the_same_middle() -> None:
             assert answer.mask.shape == (2, 1, side // 2, side // 2)
 
 
-def test_the_compact_network_learns_through_what_it_wrote() -> None:
-    torch.manual_seed(0)
-    net = CompactMemTrack().train()
-    crops, labels = torch.rand(4, 2, 3, 128, 128) * 255, torch.ones(4, 2, 1, 128, 128)
-    template = net.template(crops[0], labels[0])
-    memory, signals = net.controller.start(template, 8)
-    total = torch.zeros(())
-    for step in range(1, 4):
-        memory = written(memory, signals, template)
-        answer, signals = net.answer(memory, net.query(crops[step]))
-        template = net.template(crops[step], labels[step])
-        assert answer.mask is not None
-        total = total + answer.maps.score.sum() + answer.maps.boxes.mean() + answer.mask.mean()
-    total.backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
-
-
 def test_a_crop_has_the_authors_coordinates_and_the_mean_colour_beyond_the_frame() -> None:
     # Blue is the column, green the row, red ten everywhere.
     frame = np.full((80, 100, 3), 10, np.uint8)
@@ -353,15 +225,3 @@ def test_a_tensorflow_archive_becomes_the_published_network(
     assert 'RNN/0/kernel/Adam is unknown' in told
     assert 'response.running_mean is missing' in told
     assert 'controller.key.weight has shape (512, 256), not (256, 512)' in told
-
-
-def test_the_state_of_a_new_target_owes_nothing_to_the_last(
-    file: Path, frames: list[Pixels]
-) -> None:
-    used, fresh = made(file), made(file)
-    used.initialise(frames[4], Target(np.array([20.0, 20.0, 50.0, 60.0]), None))
-    follow(used, frames[5:8], np.array([20.0, 20.0, 50.0, 60.0]))
-    for tracker in (used, fresh):
-        tracker.initialise(frames[0], Target(FIRST_BOX, None))
-    one, other = used.state(), fresh.state()
-    assert all(torch.equal(one[name], other[name]) for name in one | other)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tracking import REFERENCE, needs_reference
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.evaluation.__main__ import main
 from memtrack_ros.evaluation.parity.reference import EXACT, HALF, SINGLE, Reference, check
 from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
-
-REFERENCE = Path(os.environ.get('MEMTRACK_REFERENCE', 'none'))
-needs_reference = pytest.mark.skipif(
-    not (REFERENCE / 'fill.py').is_file(),
-    reason='needs the numeric references: set MEMTRACK_REFERENCE to their folder',
-)
 
 
 @needs_reference

@@ -95,6 +95,7 @@ def test_it_is_what_it_was_asked_to_be(run: Run, request: pytest.FixtureRequest)
 
 def test_the_first_observation_has_the_prompts_box(run: Run, video: Video) -> None:
     assert np.array_equal(run.found[0].box, video.box)
+    assert run.found[0].mask.any()
 
 
 def test_every_answer_is_a_score_a_box_and_a_mask(run: Run, video: Video) -> None:

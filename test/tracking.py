@@ -22,7 +22,7 @@ from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.weights.convert import CONVERTERS
 from memtrack_ros.weights.files import Calibration, save_weights, shipped_file
 
-SURE = 0.9  # score of what is remembered
+SURE = 0.9  # score
 TWO_SAMPLES = PUBLISHED._replace(augmentation=Augmentation((), (), ()))
 REFERENCE = Path(os.environ.get('MEMTRACK_REFERENCE', 'none'))
 needs_reference = pytest.mark.skipif(
@@ -82,13 +82,18 @@ class Maker:
             return trackers.create(tracker, variant, weights, device, max_bytes)
 
 
+def remember(tracker: Tracker, frame: Pixels, found: Observation) -> None:
+    """Makes it remember what it found as if it had been sure."""
+    estimate = Estimate(State.TRACKING, 1.0, SURE, None, found.box, None, not tracker.segments, 1)
+    tracker.remember(frame, estimate, replace(found, score=SURE))
+
+
 def follow(tracker: Tracker, frames: Iterable[Pixels], box: Floats) -> Iterator[Observation]:
-    """What is found in every frame, from `box` on; all is remembered, as if it was sure."""
+    """What is found in every frame, from `box` on; all is remembered."""
     for frame in frames:
         found = tracker.locate(frame, Prior(box))
         box = found.box
-        estimate = Estimate(State.TRACKING, 1.0, SURE, None, box, None, not tracker.segments, 1)
-        tracker.remember(frame, estimate, replace(found, score=SURE))
+        remember(tracker, frame, found)
         yield found
 
 
