@@ -10,12 +10,39 @@ import numpy as np
 import pytest
 import torch
 
-from memtrack_ros.nets.heads import BoxMaps
+from memtrack_ros.nets.anchors import AnchorMaps, Anchors
+from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.nets.heads import Answer, BoxMaps
 from memtrack_ros.training import loop, stmtrack
+from memtrack_ros.training.__main__ import RECIPES, TRUNK
 from memtrack_ros.training.calibrate import fit
-from memtrack_ros.training.clips import boxes_of, draw_clips, label_maps
-from memtrack_ros.training.losses import corner_iou, focal, mask_loss, stmtrack_loss
+from memtrack_ros.training.clips import (
+    PEAK_ASTRAY,
+    PEAK_ERROR,
+    Clips,
+    boxes_of,
+    draw_clips,
+    label_maps,
+    peaks,
+)
+from memtrack_ros.training.losses import anchor_loss, corner_iou, focal, mask_loss, stmtrack_loss
+from memtrack_ros.training.recipe import best_boxes, mask_boxes
 from memtrack_ros.weights.files import Calibration, load_weights
+
+COUNT, SIDE = 4, 96
+"""Clips of a batch, and pixels of their side: half as many as in use."""
+UNUSED = {
+    # The labels of trackers that label what they remember; these two remember cells with values.
+    'dmv': {'trunk.label.weight'},
+    'cmedfl': {'trunk.label.weight'},
+}
+
+
+def batch(tracker: str) -> Clips:
+    """Clips for a tracker's recipe."""
+    recipe, generator = RECIPES[tracker], torch.Generator().manual_seed(11)
+    clips = draw_clips(generator, COUNT, SIDE, recipe.memory, recipe.queries, 1.0, None)
+    return clips.pointed_at()
 
 
 def test_boxes_of_masks_by_hand() -> None:
@@ -84,6 +111,162 @@ def test_mask_loss_prefers_the_mask() -> None:
     assert mask_loss(20 * (2 * mask - 1), mask).item() == pytest.approx(0, abs=1e-3)
     # All wrong: cross-entropy 20 (times 4), IoU (0 + 1) / (64 + 1).
     assert mask_loss(20 * (1 - 2 * mask), mask).item() == pytest.approx(80 + 1 - 1 / 65, rel=1e-3)
+
+
+def test_anchor_loss_by_hand() -> None:
+    # Anchors of 8 x 8 pixels around the pixels 0 and 8 of both axes; all scores are one half.
+    anchors = Anchors(stride=8, size=8.0, ratios=(1.0,))
+    displacements = torch.zeros(1, 1, 4, 2, 2)
+    displacements[0, 0, 0, 0, 0] = 0.5
+    displacements[0, 0, :, 1, 1] = 9.0  # of a negative: counts for nothing
+    maps = AnchorMaps(torch.zeros(1, 1, 2, 2), displacements, displacements)
+    present, positive = torch.tensor([True]), 0.75 * 0.25 * math.log(2)
+    # The first anchor itself, the other three negative; smooth L1 of a half is an eighth.
+    found = anchor_loss(maps, anchors, torch.tensor([[-4.0, -4, 4, 4]]), present)
+    assert found['centre'].item() == pytest.approx(positive + 3 * positive / 3)
+    assert found['box'].item() == pytest.approx(2 / 8)
+    # Twice its size: its IoU is a quarter, but it is the best. Of shift and growth (0, 0, log 2,
+    # log 2) the first is a half off.
+    found = anchor_loss(maps, anchors, torch.tensor([[-8.0, -8, 8, 8]]), present)
+    assert found['centre'].item() == pytest.approx(positive + 3 * positive / 3)
+    assert found['box'].item() == pytest.approx(2 * (1 / 8 + math.log(2) ** 2))
+    # A quarter of its side away its IoU is 6 / (8 + 8 - 6) = 0.6: of a quarter ours is a half.
+    found = anchor_loss(maps, anchors, torch.tensor([[-2.0, -4, 6, 4]]), present)
+    assert found['box'].item() == pytest.approx(2 * 0.25**2 / 2)
+    # Anchors nearer together: a target between two overlaps both by 7 / 9, those below by 42 / 86.
+    near, none = anchors._replace(stride=2), maps._replace(displacements=0 * displacements)
+    found = anchor_loss(none, near, torch.tensor([[-3.0, -4, 5, 4]]), present)
+    assert found['centre'].item() == pytest.approx((2 * positive + 2 * positive / 3) / 2)
+    assert found['box'].item() == pytest.approx(2 * (1 / 8) ** 2 / 2)
+    # Nothing there: four negatives, no box.
+    found = anchor_loss(maps, anchors, torch.tensor([[-4.0, -4, 4, 4]]), ~present)
+    assert found['centre'].item() == pytest.approx(4 * positive / 3)
+    assert found['box'] == 0
+
+
+def test_best_boxes_are_those_of_the_cells_with_the_highest_score() -> None:
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.rand(2, 4, 3, 3, generator=generator)
+    classification, centreness = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
+    classification[0, 0, 1, 2] = math.log(3)
+    classification[1, 0, 0, 0] = 2.0  # outdone, as its centre-ness is low
+    centreness[1, 0, 0, 0], centreness[1, 0, 2, 0] = -2.0, math.log(3)
+    mask = torch.randn(2, 1, 12, 12, generator=generator)
+    answers = best_boxes(Answer(BoxMaps(classification, centreness, boxes), mask))
+    assert answers.score.tolist() == pytest.approx([3 / 8, 3 / 8])
+    assert torch.equal(answers.boxes, torch.stack([boxes[0, :, 1, 2], boxes[1, :, 2, 0]]))
+    assert answers.mask is mask
+
+
+def test_mask_boxes_are_around_the_masks_in_crop_pixels() -> None:
+    mask = torch.full((2, 1, 8, 8), -5.0)
+    mask[0, 0, 2:5, 3:6] = math.log(3)
+    mask[0, 0, 2, 3] = math.log(9)
+    answers = mask_boxes(mask)
+    # The mask's pixels 3 .. 5 and 2 .. 4 are the crop's 6 .. 11 and 4 .. 9.
+    assert answers.boxes[0].tolist() == [5.5, 3.5, 11.5, 9.5]
+    assert answers.score.tolist() == pytest.approx([(8 * 0.75 + 0.9) / 9, 0])
+    assert answers.mask is mask
+
+
+def test_peaks_are_near_the_target_but_for_a_few_and_anywhere_without_one() -> None:
+    count, side = 4000, 64
+    present = torch.arange(count)[:, None] < count // 2
+    boxes = torch.tensor([10.0, 20.0, 30.0, 26.0]).expand(count, 1, 4)
+    nothing = torch.zeros(1).expand(count, 1, 3, side, side)
+    found = peaks(
+        torch.Generator().manual_seed(0), Clips(nothing, nothing[:, :, 0], boxes, present)
+    )
+    assert found.shape == (count, 1, 2)
+    there, absent = found[present], found[~present]
+    error = (there - torch.tensor([20.0, 23.0])).abs() / torch.tensor([20.0, 6.0])
+    near = (error <= PEAK_ERROR).all(1)
+    assert near.float().mean().item() == pytest.approx(1 - PEAK_ASTRAY, abs=0.02)
+    assert error[near].max().item() == pytest.approx(PEAK_ERROR, rel=0.01)
+    for away in (absent, there[~near]):
+        assert 0 <= away.min() <= away.max() <= side
+    # As spread as what is uniform is, side / sqrt(12).
+    assert absent.mean(0).tolist() == pytest.approx([side / 2] * 2, abs=1.5)
+    assert absent.std(0).tolist() == pytest.approx([side / 12**0.5] * 2, abs=1.0)
+
+
+@pytest.mark.parametrize('tracker', RECIPES)
+def test_every_parameter_in_use_learns_from_a_batch(tracker: str) -> None:
+    torch.manual_seed(0)
+    net, generator = RECIPES[tracker].net(), torch.Generator().manual_seed(0)
+    parts = RECIPES[tracker].losses(net, batch(tracker), generator)
+    assert all(part.shape == () and part.isfinite() for part in parts.values())
+    torch.stack(list(parts.values())).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
+    still = {name for name, grad in gradients.items() if grad is None or not grad.any()}
+    assert still == UNUSED.get(tracker, set())
+    assert all(grad.isfinite().all() for grad in gradients.values() if grad is not None)
+
+
+@pytest.mark.parametrize('tracker', RECIPES)
+@torch.inference_mode()
+def test_every_query_is_answered_with_a_box_a_score_and_a_mask(tracker: str) -> None:
+    torch.manual_seed(0)
+    net, generator = RECIPES[tracker].net().eval(), torch.Generator().manual_seed(0)
+    answers = RECIPES[tracker].answers(net, batch(tracker), generator)
+    queries = COUNT * RECIPES[tracker].queries
+    assert answers.boxes.shape == (queries, 4)
+    assert answers.score.shape == (queries,)
+    assert answers.mask.shape == (queries, 1, SIDE // 2, SIDE // 2)
+    assert all(answer.isfinite().all() for answer in answers)
+    assert 0 <= answers.score.min() <= answers.score.max() <= 1
+
+
+@pytest.mark.parametrize('tracker', RECIPES)
+def test_ten_steps_on_one_batch_lower_its_loss(tracker: str) -> None:
+    torch.manual_seed(0)
+    net, clips = RECIPES[tracker].net(), batch(tracker)
+    optimiser = torch.optim.AdamW(net.parameters(), loop.PEAK_RATE)
+    losses = []
+    for _ in range(10):
+        # The same labels and peaks are drawn every time.
+        parts = RECIPES[tracker].losses(net, clips, torch.Generator().manual_seed(0))
+        total = torch.stack(list(parts.values())).sum()
+        losses.append(total.item())
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_all_share_one_backbone() -> None:
+    own = {f'{TRUNK}{name}' for name in CompactTrunk().state_dict()}
+    for recipe in RECIPES.values():
+        assert {name for name in recipe.net().state_dict() if name.startswith(TRUNK)} == own
+
+
+def test_a_given_backbone_keeps_its_statistics_and_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
+    torch.manual_seed(0)
+    backbone = CompactTrunk()
+    given = {
+        f'{TRUNK}{name}': tensor + 0.1 * torch.rand(tensor.shape)
+        if tensor.is_floating_point()
+        else tensor + 7
+        for name, tensor in backbone.state_dict().items()
+    }
+    learnt = {f'{TRUNK}{name}' for name, _ in backbone.named_parameters()}
+
+    def moved(trunk: dict[str, torch.Tensor], done: float) -> set[str]:
+        """What one step at the share `done` of a training changes."""
+        run = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, trunk, torch.device('cpu'))
+        before = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
+        assert all(torch.equal(before[name], tensor) for name, tensor in trunk.items())
+        run.step(torch.Generator().manual_seed(0), done, None)
+        after = run.net.state_dict()
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    others = moved({}, 0.0) - given.keys()
+    assert moved({}, 0.0) == others | given.keys()
+    assert moved(given, 0.0) == moved(given, loop.TRUNK_WAITS - 0.01) == others
+    assert moved(given, loop.TRUNK_WAITS) == others | learnt
 
 
 def test_a_training_stops_goes_on_and_writes_weights(
