@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,7 +24,7 @@ SUBJECTS: dict[str, Callable[[Reference], Iterator[Check]]] = {
 
 def parity(reference: Reference, subjects: list[str], console: Console) -> bool:
     """Run all checks of `subjects`, show them as they come, and say whether every one held."""
-    table = Table()
+    table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for title in ('subject', 'array', 'shape', 'error', 'limit', 'verdict'):
         table.add_column(title, no_wrap=True)
     failed = 0
