@@ -39,7 +39,10 @@ def make() -> Iterator[Maker]:
 
 @pytest.fixture(scope='session')
 def video() -> Video:
-    """A small drawn one."""
+    """A drawn one, so narrow around its target that whoever searches for it looks beyond."""
     scene = drawn_scene(9, width=160, height=120)
-    first, *later = (scene.render(number) for number in range(64))
-    return Video([first.image, *(frame.image for frame in later)], first.box, first.mask)
+    left, top, right, bottom = 50, 40, 120, 100
+    drawn = [scene.render(number) for number in range(64)]
+    frames = [frame.image[top:bottom, left:right].copy() for frame in drawn]
+    box = drawn[0].box - [left, top, 0, 0]
+    return Video(frames, box, drawn[0].mask[top:bottom, left:right].copy())

@@ -91,6 +91,19 @@ def test_a_long_stream_neither_grows_nor_forgets_the_first_frame() -> None:
     assert np.abs(selected[1:5] - np.array([126, 376, 626, 876])).max() <= 1000 / 16
 
 
+def test_a_restored_bank_goes_on_alike() -> None:
+    memory, other = bank(capacity=8), bank(capacity=8)
+    for number in range(1, 13):  # by then every second one stays
+        memory.write(frame(number), 1.0)
+    other.restore(memory.state())
+    for number in range(13, 60):
+        for either in (memory, other):
+            either.write(frame(number), number / 60)
+        assert other.selected().tolist() == memory.selected().tolist()
+        assert all(map(torch.equal, other.read(), memory.read()))
+        assert other.status() == memory.status()
+
+
 def test_a_frozen_bank_refuses_and_counts() -> None:
     memory = bank()
     memory.write(frame(1), 1.0)
