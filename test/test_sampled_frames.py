@@ -97,11 +97,11 @@ def test_a_restored_bank_goes_on_alike() -> None:
         memory.write(frame(number), 1.0)
     other.restore(memory.state())
     for number in range(13, 60):
-        for either in (memory, other):
-            either.write(frame(number), number / 60)
         assert other.selected().tolist() == memory.selected().tolist()
         assert all(map(torch.equal, other.read(), memory.read()))
         assert other.status() == memory.status()
+        for either in (memory, other):
+            either.write(frame(number), number / 60)
 
 
 def test_a_frozen_bank_refuses_and_counts() -> None:
