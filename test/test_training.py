@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.anchors import AnchorMaps, Anchors
 from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.nets.efficientnet import EfficientNetLite0
 from memtrack_ros.nets.heads import Answer, BoxMaps
 from memtrack_ros.training import loop, stmtrack
-from memtrack_ros.training.__main__ import RECIPES, TRUNK
+from memtrack_ros.training.__main__ import RECIPES, TRUNK, given_trunk
 from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import (
     PEAK_ASTRAY,
@@ -242,33 +244,48 @@ def test_all_share_one_backbone() -> None:
         assert {name for name in recipe.net().state_dict() if name.startswith(TRUNK)} == own
 
 
-def test_a_given_backbone_keeps_its_statistics_and_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
     torch.manual_seed(0)
-    backbone = CompactTrunk()
     given = {
         f'{TRUNK}{name}': tensor + 0.1 * torch.rand(tensor.shape)
         if tensor.is_floating_point()
         else tensor + 7
-        for name, tensor in backbone.state_dict().items()
+        for name, tensor in CompactTrunk().state_dict().items()
     }
-    learnt = {f'{TRUNK}{name}' for name, _ in backbone.named_parameters()}
+    body = {name for name in given if name.startswith(loop.BODY)}
 
-    def moved(trunk: dict[str, torch.Tensor], done: float) -> set[str]:
-        """What one step at the share `done` of a training changes."""
+    def moved(trunk: dict[str, torch.Tensor]) -> set[str]:
+        """What one step of a training changes."""
         run = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, trunk, torch.device('cpu'))
         before = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
         assert all(torch.equal(before[name], tensor) for name, tensor in trunk.items())
-        run.step(torch.Generator().manual_seed(0), done, None)
+        run.step(torch.Generator().manual_seed(0), 0.0, None)
         after = run.net.state_dict()
-        return {name for name in before if not torch.equal(before[name], after[name])}
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        if trunk:
+            run.save('a test')
+            again = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, {}, torch.device('cpu'))
+            assert again.body_given  # whoever goes on need not give it again
+            run.checkpoint.unlink()
+        return changed
 
-    others = moved({}, 0.0) - given.keys()
-    assert moved({}, 0.0) == others | given.keys()
-    assert moved(given, 0.0) == moved(given, loop.TRUNK_WAITS - 0.01) == others
-    assert moved(given, loop.TRUNK_WAITS) == others | learnt
+    assert moved({}) >= given.keys()
+    assert moved(given) == moved({}) - body
+
+
+def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
+    body = EfficientNetLite0().state_dict()
+    torch.save(
+        {f'_{name}'.replace('.', '._'): tensor for name, tensor in body.items()}, tmp_path / 'a'
+    )
+    taken = given_trunk(str(tmp_path / 'a'))
+    assert taken.keys() == {loop.BODY + name for name in body}
+    torch.save({'other': torch.zeros(1)}, tmp_path / 'b')
+    with pytest.raises(ConfigurationError, match='no checkpoint of EfficientNet-Lite0'):
+        given_trunk(str(tmp_path / 'b'))
+    with pytest.raises(ConfigurationError, match='nowhere'):
+        given_trunk('nowhere')
 
 
 def test_a_training_stops_goes_on_and_writes_weights(

@@ -1,21 +1,24 @@
-"""The small backbone that the compact trackers share: residual blocks to stride 8."""
+"""The small backbone that the compact trackers share."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from memtrack_ros.nets.efficientnet import STAGES, EfficientNetLite0, Levels
 
 STRIDE = 8
 # Channels at strides 2, 4 and 8.
-WIDTHS = (32, 48, 128)
+WIDTHS = (16, 24, 128)
 
 
 class Features(NamedTuple):
     """Feature maps of a crop of side S.
 
-    Shapes (N, 32, S/2, S/2), (N, 48, S/4, S/4) and (N, 128, S/8, S/8).
+    Shapes (N, 16, S/2, S/2), (N, 24, S/4, S/4) and (N, 128, S/8, S/8).
     """
 
     half: Tensor
@@ -59,28 +62,37 @@ class Residual(nn.Module):
 
 
 class CompactTrunk(nn.Module):
-    """Backbone of all compact trackers.
+    """Backbone of all compact trackers: EfficientNet-Lite0, two of whose levels are merged.
 
-    A label map of the target may enter after the first layer.
+    The levels are those at strides 8 and 16. A label map of the target may enter where they meet;
+    what the body sees is the same with and without it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        half, quarter, eighth = WIDTHS
-        self.stem = ConvNorm(3, half, stride=2)
-        self.label = nn.Conv2d(1, half, 3, 2, 1, bias=False)
-        self.quarter = nn.Sequential(Residual(half, quarter, stride=2), Residual(quarter, quarter))
-        self.eighth = nn.Sequential(
-            Residual(quarter, eighth, stride=2),
-            Residual(eighth, eighth, dilation=2),
-            Residual(eighth, eighth, dilation=2),
-        )
+        *_, eighth, _, sixteenth = (channels for channels, *_ in STAGES)
+        width = WIDTHS[-1]
+        self.body = EfficientNetLite0()
+        self.from_eighth = ConvNorm(eighth, width, kernel=1)
+        self.from_sixteenth = ConvNorm(sixteenth, width, kernel=1)
+        # A cell sees the label around its centre, pixel 8 i.
+        self.label = nn.Conv2d(1, width, STRIDE + 1, STRIDE, STRIDE // 2, bias=False)
+        self.merged = Residual(width, width)
 
     def forward(self, crops: Tensor, labels: Tensor) -> Features:
-        """Features of crops (N, 3, S, S), RGB 0..255.
+        """Features of crops (N, 3, S, S), RGB 0..255, S a multiple of 16.
 
         Label maps are (N, 1, S, S) in 0..1, all 0 for a query.
         """
-        half = torch.relu(self.stem((crops - 115.0) / 64.0)) + self.label(labels)
-        quarter = self.quarter(half)
-        return Features(half, quarter, self.eighth(quarter))
+        levels: Levels = self.body(crops)
+        deep = doubled(self.from_sixteenth(levels.sixteenth))
+        x = torch.relu(self.from_eighth(levels.eighth) + deep + self.label(labels))
+        return Features(levels.half, levels.quarter, self.merged(x))
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Maps (N, C, h, w) at twice the resolution: value i goes to place 2 i, linear between."""
+    height, width = x.shape[-2:]
+    beyond = F.pad(x, (0, 1, 0, 1), mode='replicate')
+    size = 2 * height + 1, 2 * width + 1
+    return F.interpolate(beyond, size, mode='bilinear', align_corners=True)[..., :-1, :-1]

@@ -6,14 +6,19 @@ python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOL
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from pickle import UnpicklingError
 
+import torch
 from torch import Tensor
 
+from memtrack_ros.errors import ConfigurationError, MemtrackError
+from memtrack_ros.nets.efficientnet import published
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
 from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
-from memtrack_ros.training.loop import train
+from memtrack_ros.training.loop import BODY, train
 from memtrack_ros.weights.files import load_weights, shipped_file
 
 RECIPES = {
@@ -24,8 +29,8 @@ RECIPES = {
     'cmedfl': cmedfl.RECIPE,
 }
 TRUNK = 'trunk.'  # what the parameters of the shared backbone's names begin with
-# Of the imagery that the folder is expected to hold.
-ATTRIBUTION = 'drawn scenes; imagery: see the model card'
+# Of the imagery that the folder is expected to hold, and the body's.
+ATTRIBUTION = 'drawn scenes; imagery and backbone: see the model card'
 
 
 def main() -> int:
@@ -37,7 +42,9 @@ def main() -> int:
     )
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument(
-        '--trunk', choices=NAMES, help='begin with the backbone that was shipped with this tracker'
+        '--trunk',
+        help='begin with the backbone shipped with this tracker, or with the body of this published'
+        ' checkpoint of EfficientNet-Lite0',
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument(
@@ -47,14 +54,19 @@ def main() -> int:
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
     )
     arguments = parser.parse_args()
+    try:
+        start(arguments)
+    except MemtrackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Train as the command line says."""
     device = find_device(arguments.device)
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
-    trunk: dict[str, Tensor] = {}
-    if arguments.trunk:
-        shipped = load_weights(
-            shipped_file(arguments.trunk, 'compact'), arguments.trunk, 'compact'
-        ).tensors
-        trunk = {name: tensor for name, tensor in shipped.items() if name.startswith(TRUNK)}
+    trunk = given_trunk(arguments.trunk) if arguments.trunk else {}
     train(
         arguments.tracker,
         RECIPES[arguments.tracker],
@@ -66,7 +78,24 @@ def main() -> int:
         imagery=imagery,
         attribution='drawn scenes' if imagery is None else ATTRIBUTION,
     )
-    return 0
+
+
+def given_trunk(source: str) -> dict[str, Tensor]:
+    """Parameters of the backbone in the weights of tracker `source`, or in a checkpoint file.
+
+    Raises ConfigurationError where it is neither.
+    """
+    if source in NAMES:
+        tensors = load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
+        return {name: tensor for name, tensor in tensors.items() if name.startswith(TRUNK)}
+    try:
+        checkpoint = torch.load(source, weights_only=True, map_location='cpu')
+        return {BODY + name: tensor for name, tensor in published(checkpoint).items()}
+    except (OSError, UnpicklingError, KeyError) as reason:
+        raise ConfigurationError(
+            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --trunk to one, or '
+            f'to one of: {", ".join(NAMES)}.'
+        ) from reason
 
 
 if __name__ == '__main__':

@@ -33,9 +33,7 @@ VALIDATE_EVERY = 240.0
 # step.
 STAGES = ((0.35, 128, 32), (1.0, 192, 16))
 FULL_STRENGTH_AT = 0.25
-# A backbone that another tracker has trained keeps its statistics, and waits until the rest has
-# learnt to use it: share of the training.
-TRUNK_WAITS = 0.5
+BODY = 'trunk.body.'  # what the parameters of a given backbone's body begin with: it stays as it is
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
 TRAINING_SEEDS = 10_000_000
@@ -54,25 +52,29 @@ class Run:
         trunk: dict[str, Tensor],
         device: torch.device,
     ) -> None:
-        """Go on from `out` / checkpoint.pt where there is one; else begin, with `trunk` given."""
+        """Go on from `out` / checkpoint.pt where there is one; else begin, with `trunk` given.
+
+        A body given in it is not trained."""
         self.tracker, self.recipe = tracker, recipe
         self.checkpoint = out / 'checkpoint.pt'
         self.weights = out / f'{tracker}-compact.safetensors'
         self.net = recipe.net().to(device)
         self.net.load_state_dict(self.net.state_dict() | trunk)
-        self.given_trunk = bool(trunk)
+        self.body = self.net.get_submodule(BODY.removesuffix('.'))
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY
         )
         self.steps, self.seconds = 0, 0.0
+        self.body_given = any(name.startswith(BODY) for name in trunk)
         if self.checkpoint.is_file():
             state = torch.load(self.checkpoint, weights_only=True, map_location=device)
             self.net.load_state_dict(state['net'])
             self.average.load_state_dict(state['average'])
             self.optimiser.load_state_dict(state['optimiser'])
             self.steps, self.seconds = state['step'], state['seconds']
+            self.body_given = state['body_given']
 
     def step(
         self, generator: torch.Generator, done: float, imagery: Imagery | None
@@ -87,9 +89,8 @@ class Run:
         for group in self.optimiser.param_groups:
             group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
         self.net.train()
-        if self.given_trunk:
-            backbone = self.net.get_submodule('trunk').eval()
-            backbone.requires_grad_(done >= TRUNK_WAITS)
+        if self.body_given:
+            self.body.eval().requires_grad_(False)
         with torch.autocast(generator.device.type, torch.bfloat16):
             parts = recipe.losses(self.net, clips.pointed_at(), generator)
         total = torch.stack(list(parts.values())).sum()
@@ -110,6 +111,7 @@ class Run:
             'optimiser': self.optimiser.state_dict(),
             'step': self.steps,
             'seconds': self.seconds,
+            'body_given': self.body_given,
         }
         partial = self.checkpoint.with_suffix('.partial')
         torch.save(state, partial)
