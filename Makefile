@@ -74,8 +74,8 @@ $(venv)/.python:
 
 $(venv)/.ready: $(venv)/.python $(interfaces) setup.py setup.cfg pyproject.toml constraints.txt
 	@echo 'memtrack_ros: installing the other packages and compiling the messages'
-	@$(call logged,$(venv)/bin/pip install '.[training$(comma)evaluation$(comma)test]',the set-up \
-	failed; the whole log is in $(log).)
+	@$(call logged,$(venv)/bin/pip install '.[training$(comma)evaluation$(comma)bags$(comma)test]',the \
+	set-up failed; the whole log is in $(log).)
 	@# The same OpenCV with its contributed modules: KCF and CSRT are among them.
 	@$(call logged,$(venv)/bin/pip install --no-deps opencv-contrib-python-headless,the peers could \
 	not be installed; the whole log is in $(log).)
