@@ -1,10 +1,13 @@
-"""The command line: python -m memtrack_ros.evaluation run | parity | benchmark | reads."""
+"""The command line: python -m memtrack_ros.evaluation run | bag | parity | benchmark | reads."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import MemtrackError
@@ -53,6 +56,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def follow_bag(arguments: argparse.Namespace) -> int:
+    """Follows a target through the images of a bag."""
+    try:
+        from memtrack_ros.evaluation.bag import follow
+        from memtrack_ros.evaluation.bag_reader import ImageTopic
+    except ModuleNotFoundError as error:
+        raise MemtrackError(f'{error.name} is missing: pip install "memtrack_ros[bags]"') from error
+    with ImageTopic(arguments.bag, arguments.topic) as topic:
+        tracker = trackers.create(
+            arguments.tracker, arguments.variant, arguments.weights, arguments.device
+        )
+        follow(topic, Session(tracker), arguments.box, arguments.out, Console())
+    return 0
+
+
 def time(arguments: argparse.Namespace) -> int:
     """Shows how long each tracker takes for a frame."""
     benchmark(chosen(arguments), arguments.frames, Console())
@@ -71,6 +89,15 @@ def compare_with_authors(arguments: argparse.Namespace) -> int:
     reference = Reference(arguments.reference, arguments.salt)
     subjects = [arguments.tracker] if arguments.tracker else list(SUBJECTS)
     return 0 if parity(reference, subjects, Console()) else 1
+
+
+def box_of(numbers: str) -> NDArray[np.float64]:
+    """Four numbers that commas separate."""
+    try:
+        x, y, w, h = map(float, numbers.split(','))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{numbers!r} is not x,y,w,h in pixels') from error
+    return np.array([x, y, w, h])
 
 
 def main(args: list[str] | None = None) -> int:
@@ -113,6 +140,31 @@ def main(args: list[str] | None = None) -> int:
         '--out', type=Path, metavar='DIR', default='results', help='for the tables'
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'bag',
+        parents=[size],
+        help='follow a target through a ROS 2 bag, without ROS',
+        formatter_class=shown,
+    )
+    command.add_argument('bag', type=Path, metavar='BAG', help='.mcap or .db3 file, or folder')
+    command.add_argument('--topic', required=True, help='of Image or CompressedImage')
+    command.add_argument(
+        '--box',
+        type=box_of,
+        required=True,
+        metavar='X,Y,W,H',
+        help='the target in the first image, in pixels',
+    )
+    command.add_argument(
+        '--tracker', choices=trackers.NAMES, default=trackers.NAMES[0], help='which'
+    )
+    command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
+    command.add_argument('--device', default='auto', help='cpu, cuda; auto: a GPU if there is one')
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='bag', help='for results, video and a bag'
+    )
+    command.set_defaults(run=follow_bag)
 
     command = commands.add_parser(
         'benchmark',
