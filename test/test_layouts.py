@@ -283,7 +283,7 @@ def test_lasot(tmp_path: Path, depth: str) -> None:
 @pytest.mark.parametrize(
     ('hidden', 'outside', 'fault'),
     [
-        ('0,0,1', '0,0,0,1', '4 frames, but 3 flags in full_occlusion.txt'),
+        ('0,0,1', '0,0,0,1', '4 truth lines, but 3 flags in full_occlusion.txt'),
         ('0,0,1,0', '0,0,0,x', 'out_of_view.txt is not numbers'),
         ('1,1,1,1', '0,0,0,0', 'its truth has no box'),
     ],
@@ -333,7 +333,7 @@ def test_the_test_split_of_got10k_is_named(tmp_path: Path) -> None:
 def test_malformed_got10k(tmp_path: Path) -> None:
     folder = write_got10k(tmp_path)
     write_text(folder / 'absence.label', '0', '1')
-    assert only_fault(tmp_path) == f'val/{folder.name}: 4 frames, but 2 flags in absence.label'
+    assert only_fault(tmp_path) == f'val/{folder.name}: 4 truth lines, but 2 flags in absence.label'
     write_text(folder / 'absence.label', '0', '1', '0', '0')
     write_text(folder / 'groundtruth.txt', *['1,2,3,inf'] * 4)
     assert only_fault(tmp_path) == f'val/{folder.name}: groundtruth.txt:1: "1,2,3,inf" is no box'

@@ -131,14 +131,14 @@ def from_one(boxes: Floats) -> Floats:
 
 
 def read_flags(path: Path, count: int) -> Floats:
-    """The numbers of a file, one a frame: in one line or one a line. (count,), mostly 0 or 1."""
+    """The numbers (count,) of a file, one a frame, in one line or one a line."""
     words = ' '.join(read_lines(path)).replace(',', ' ').split()
     try:
         flags = np.array([float(word) for word in words])
     except ValueError:
         raise SequenceError(f'{path.name} is not numbers') from None
     if len(flags) != count:
-        raise SequenceError(f'{count} frames, but {len(flags)} flags in {path.name}')
+        raise SequenceError(f'{count} truth lines, but {len(flags)} flags in {path.name}')
     return flags
 
 
