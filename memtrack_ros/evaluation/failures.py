@@ -89,8 +89,9 @@ def _picture(sequence: Sequence, answers: Pass, index: int, overlap: float) -> P
     for box, colour in ((sequence.truth[index], GREEN), (answers.boxes[index], RED)):
         if np.isfinite(box).all():
             # A box covers pixels x - 0.5 to x + w - 0.5.
-            low, high = (box[:2] + 0.5) * scale - 0.5, (box[:2] + box[2:] + 0.5) * scale - 0.5
-            cv2.rectangle(small, *np.rint([low, high]).astype(int).tolist(), colour, 1)
+            corners = np.rint((np.array([box[:2], box[:2] + box[2:]]) + 0.5) * scale - 0.5)
+            low, high = corners.astype(int)
+            cv2.rectangle(small, (low[0], low[1]), (high[0], high[1]), colour, 1)
     picture = np.zeros((HEIGHT + LINE, WIDTH, 3), np.uint8)
     picture[: small.shape[0], : small.shape[1]] = small
     caption = f'frame {index + 1}  IoU {overlap:.2f}'
