@@ -275,6 +275,7 @@ def test_a_bad_image_is_an_error_and_the_next_goes_on(
 
 def test_a_second_run_takes_the_place_of_the_first(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / 'out'
+    (out / 'unfinished' / 'outputs').mkdir(parents=True)  # of a run that was killed
     for count in (3, 2):
         images = [raw(f, n) for n, f in enumerate(clip.frames[:count])]
         assert run(write_bag(tmp_path / f'of{count}', images), clip.box, out) == 0

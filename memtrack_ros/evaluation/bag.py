@@ -6,12 +6,11 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from math import nan
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -69,16 +68,17 @@ def follow(
     faults: Counter[str] = Counter()
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out, prefix='.') as unfinished:
+        with _unfinished(out) as made:
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
                 answered = progress.track(
                     chain([first], answers), topic.count, description=topic.topic
                 )
-                for answer in _written(answered, topic.rate, session, Path(unfinished)):
+                for answer in _written(answered, topic.rate, session, made):
                     states[answer.estimate.state] += 1
                     faults[answer.fault] += bool(answer.fault)
-            _replace(Path(unfinished), out)
+            for new in made.iterdir():
+                _remove(out / new.name)
+                new.replace(out / new.name)
     except OSError as error:
         raise BagError(f'{out} cannot be written ({error}): give another folder') from error
     counts = ', '.join(f'{count} {state.name}' for state, count in sorted(states.items()))
@@ -155,9 +155,20 @@ def _row(stamp: Any, estimate: Estimate) -> list[str | float]:
     ]
 
 
-def _replace(made: Path, out: Path) -> None:
-    for new in made.iterdir():
-        old = out / new.name
-        if old.is_dir():
-            shutil.rmtree(old)
-        new.replace(old)
+@contextmanager
+def _unfinished(out: Path) -> Iterator[Path]:
+    """A folder in `out` that goes in the end, or, of a run that was killed, with the next one."""
+    folder = out / 'unfinished'
+    _remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
