@@ -289,6 +289,17 @@ def test_jobs_side_by_side_give_the_same_answers(drawn: Path) -> None:
     assert 'DRAWN/torn' in (drawn / 'out2' / 'results.md').read_text()
 
 
+def test_peers_score_as_published(sequences: Path, tmp_path: Path) -> None:
+    # The figures that come with these sequences.
+    arguments = ['--sequences', str(sequences), '--peers', 'kcf,csrt', '--jobs', '2']
+    given = ['run', *arguments, '--trackers', '', '--out', str(tmp_path)]
+    assert command_line.main(given) == 0
+    trackers = json.loads((tmp_path / 'results.json').read_text())['trackers']
+    aucs = {name: entry['summary']['success_auc'] for name, entry in trackers.items()}
+    assert aucs == {'csrt': pytest.approx(0.508, abs=0.02), 'kcf': pytest.approx(0.414, abs=0.02)}
+    assert len(trackers['kcf']['sequences']) == 16
+
+
 @pytest.mark.parametrize(
     ('name', 'message'),
     [('nobody', 'There is no peer'), ('nano', 'nanotrack_backbone_sim.onnx; name the folder')],

@@ -1,6 +1,5 @@
 """The reader of sequences: what it reads, and what it says about malformed ones."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,19 +204,16 @@ def test_a_folder_without_sequences_is_refused(tmp_path: Path, name: str) -> Non
         read_sequences(tmp_path / name, [])
 
 
-def test_the_development_data_is_read() -> None:
-    data = os.environ.get('MEMTRACK_DATA')
-    if not data:
-        pytest.skip('MEMTRACK_DATA is not set: no development data')
-    sequences = {s.name: s for s in read_sequences(Path(data) / 'sequences')}
-    assert len(sequences) == 16
-    assert len(sequences['VOT15/bag']) == 196
+def test_the_development_data_is_read(sequences: Path) -> None:
+    found = {s.name: s for s in read_sequences(sequences)}
+    assert len(found) == 16
+    assert len(found['VOT15/bag']) == 196
     # 291.83,203.60,396.38,264.29,442.17,185.40,337.62,124.71
     np.testing.assert_allclose(
-        sequences['VOT15/bag'].truth[0], [291.83, 124.71, 442.17 - 291.83, 264.29 - 124.71]
+        found['VOT15/bag'].truth[0], [291.83, 124.71, 442.17 - 291.83, 264.29 - 124.71]
     )
-    swan = sequences['DAVIS16/blackswan']
+    swan = found['DAVIS16/blackswan']
     # the truth boxes of DAVIS are those of the masks, in this package's pixel convention
     np.testing.assert_array_equal(swan.truth[0], cv2.boundingRect(swan.mask(0)))
-    hidden = read_sequences(Path(data) / 'absences')[0]
+    hidden = read_sequences(sequences.parent / 'absences')[0]
     assert np.isnan(hidden.truth).all(1).sum() == 56

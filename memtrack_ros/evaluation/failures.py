@@ -23,7 +23,7 @@ Indices = NDArray[np.intp]
 WORST = 5  # sequences of each tracker
 LOST = 0.1  # IoU below which the target counts as lost
 LATER = (0, 5, 20)  # frames after the loss that are shown
-WIDTH, HEIGHT, LINE = 240, 180, 18  # of a picture and of its caption, pixels
+WIDTH, HEIGHT, LINE = 240, 180, 18  # that a picture may have, and of its caption, pixels
 GREEN, RED, WHITE = (80, 220, 80), (60, 60, 255), (235, 235, 235)
 
 
@@ -53,7 +53,7 @@ def draw(
 
 
 def row(sequence: Sequence, answers: Pass, auc: float) -> Pixels:
-    """One sequence's pictures side by side, uint8 (HEIGHT + 2 LINE, WIDTH n, 3)."""
+    """One sequence's pictures side by side, uint8 (height, WIDTH n, 3)."""
     overlap = np.nan_to_num(boxes.iou(answers.boxes, sequence.truth))
     pictures = [
         _picture(sequence, answers, index, overlap[index])
@@ -92,12 +92,12 @@ def _picture(sequence: Sequence, answers: Pass, index: int, overlap: float) -> P
             corners = np.rint((np.array([box[:2], box[:2] + box[2:]]) + 0.5) * scale - 0.5)
             low, high = corners.astype(int)
             cv2.rectangle(small, (low[0], low[1]), (high[0], high[1]), colour, 1)
-    picture = np.zeros((HEIGHT + LINE, WIDTH, 3), np.uint8)
-    picture[: small.shape[0], : small.shape[1]] = small
+    picture = np.zeros((small.shape[0] + LINE, WIDTH, 3), np.uint8)
+    picture[:-LINE, : small.shape[1]] = small
     caption = f'frame {index + 1}  IoU {overlap:.2f}'
     if np.isfinite(answers.confidence[index]):
         caption += f'  confidence {answers.confidence[index]:.2f}'
-    _write(picture[HEIGHT:], caption)
+    _write(picture[-LINE:], caption)
     return picture
 
 
