@@ -40,7 +40,7 @@ demo: $(venv)/.ready
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
 		$(if $(TRACKER),--tracker '$(TRACKER)')
 
-test: $(venv)/.ready
+test: $(venv)/.ready $(venv)/vot/.ready
 	@$(run) pytest
 
 clean:
@@ -74,6 +74,17 @@ $(venv)/.python:
 
 $(venv)/.ready: $(venv)/.python $(interfaces) setup.py setup.cfg pyproject.toml constraints.txt
 	@echo 'memtrack_ros: installing the other packages and compiling the messages'
-	@$(call logged,$(venv)/bin/pip install '.[training$(comma)evaluation$(comma)test]',the set-up \
-	failed; the whole log is in $(log).)
+	@$(call logged,$(venv)/bin/pip install \
+	'.[training$(comma)evaluation$(comma)bags$(comma)toolkits$(comma)test]',the set-up failed; the \
+	whole log is in $(log).)
+	@# The same OpenCV with its contributed modules: KCF and CSRT are among them.
+	@$(call logged,$(venv)/bin/pip install --no-deps opencv-contrib-python-headless,the peers could \
+	not be installed; the whole log is in $(log).)
+	@touch $@
+
+# Beside the other packages, not among them: it is GPL, and wants another OpenCV.
+$(venv)/vot/.ready: $(venv)/.ready test/vot-requirements.txt
+	@echo 'memtrack_ros: installing the VOT toolkit for its test'
+	@$(call logged,$(venv)/bin/pip install --no-deps --upgrade --target $(venv)/vot \
+	-r test/vot-requirements.txt,the VOT toolkit could not be installed; the whole log is in $(log).)
 	@touch $@

@@ -26,3 +26,7 @@ class SnapshotError(MemtrackError):
 
 class SequenceError(MemtrackError):
     """A sequence on disk that is malformed."""
+
+
+class BagError(MemtrackError):
+    """A ROS bag that cannot be read, or has not the images asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,15 @@ def ros(domain: None) -> Iterator[None]:
     rclpy.init()
     yield
     rclpy.shutdown()
+
+
+@pytest.fixture(scope='session')
+def sequences() -> Path:
+    """The folder of real sequences that are there to develop against."""
+    data = os.environ.get('MEMTRACK_DATA')
+    if not data:
+        pytest.skip('needs real sequences: set MEMTRACK_DATA to the folder of sequences/')
+    return Path(data, 'sequences')
 
 
 @pytest.fixture(scope='session')

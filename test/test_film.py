@@ -1,4 +1,4 @@
-"""The demo's film and contact sheet."""
+"""The film and the contact sheet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.nodes.film import Film, Moment, Strip, Thumbnails, contact_sheet
+from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
 
 
 def grey(level: int, width: int = 160, height: int = 120) -> np.ndarray:

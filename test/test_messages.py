@@ -20,6 +20,7 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.memory import BankStatus
 from memtrack_ros.nodes import messages
 from memtrack_ros.trackers import Estimate, State
+from memtrack_ros.wire import images, targets
 
 RNG = np.random.default_rng(7)
 FRAME = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -125,31 +126,31 @@ def test_frames_and_masks_come_back_from_their_messages() -> None:
     mask = np.where(GREY > 127, np.uint8(255), np.uint8(0))
     message = messages.mask_to_image(mask, HEADER)
     assert (message.header, message.encoding, message.step) == (HEADER, 'mono8', 7)
-    assert np.array_equal(messages.image_to_mask(message), mask)
+    assert np.array_equal(images.image_to_mask(message), mask)
 
 
 def test_a_mask_is_what_is_not_zero() -> None:
-    mask = messages.image_to_mask(image(GREY % 3, 'mono8', padding=2))
+    mask = images.image_to_mask(image(GREY % 3, 'mono8', padding=2))
     assert np.array_equal(mask, (GREY % 3 > 0) * 255)
     with pytest.raises(ImageError, match="the mask is 'bgr8': send mono8"):
-        messages.image_to_mask(image(FRAME, 'bgr8'))
+        images.image_to_mask(image(FRAME, 'bgr8'))
 
 
 def test_compressed_images_are_read() -> None:
     ok, png = cv2.imencode('.png', FRAME)
     assert ok
     message = CompressedImage(format='png', data=array('B', png.tobytes()))
-    assert np.array_equal(messages.compressed_to_bgr(message), FRAME)
+    assert np.array_equal(images.compressed_to_bgr(message), FRAME)
     ok, png = cv2.imencode('.png', GREY)
     message.data = array('B', png.tobytes())
-    assert np.array_equal(messages.compressed_to_bgr(message), np.dstack([GREY] * 3))
+    assert np.array_equal(images.compressed_to_bgr(message), np.dstack([GREY] * 3))
 
 
 def test_a_compressed_image_that_does_not_decode_is_refused() -> None:
     with pytest.raises(ImageError, match='is empty'):
-        messages.compressed_to_bgr(CompressedImage(format='jpeg'))
+        images.compressed_to_bgr(CompressedImage(format='jpeg'))
     with pytest.raises(ImageError, match="'jpeg'.* does not decode"):
-        messages.compressed_to_bgr(CompressedImage(format='jpeg', data=array('B', bytes(50))))
+        images.compressed_to_bgr(CompressedImage(format='jpeg', data=array('B', bytes(50))))
 
 
 def estimate(box: OrientedBox | None, **fields: Any) -> Estimate:
@@ -175,7 +176,7 @@ def test_an_estimate_becomes_a_target() -> None:
         (640, 480),
         target_id=3,
         tracker='stmtrack',
-        bearing=(0.1, -0.2),
+        calibration=calibrated(),
         last_seen=HEADER.stamp,
         memory=BankStatus(entries=1, capacity=2, bytes=3, writes=4, refused=5, frozen=True),
     )
@@ -191,7 +192,8 @@ def test_an_estimate_becomes_a_target() -> None:
     assert target.error_x == pytest.approx((60 - 320) / 320)
     assert target.error_y == pytest.approx((105 - 240) / 240)
     assert target.bearing_valid
-    assert (target.bearing_x, target.bearing_y) == pytest.approx((0.1, -0.2))
+    angles = atan((59.5 - 319.5) / 400), atan((104.5 - 239.5) / 410)
+    assert (target.bearing_x, target.bearing_y) == pytest.approx(angles)
     assert target.last_seen == HEADER.stamp
     assert target.memory == msg.MemoryStatus(
         entries=1, capacity=2, bytes=3, writes=4, refused=5, frozen=True
@@ -220,8 +222,8 @@ def calibrated(model: str = 'plumb_bob', d: tuple[float, ...] = (), **fields: An
 
 
 def test_bearing_without_distortion() -> None:
-    assert messages.bearing(calibrated(), (319.5, 239.5), (640, 480)) == pytest.approx((0, 0))
-    right_and_below = messages.bearing(calibrated(), (419.5, 249.5), (640, 480))
+    assert targets.bearing(calibrated(), (319.5, 239.5), (640, 480)) == pytest.approx((0, 0))
+    right_and_below = targets.bearing(calibrated(), (419.5, 249.5), (640, 480))
     assert right_and_below == pytest.approx((atan(100 / 400), atan(10 / 410)))
 
 
@@ -240,14 +242,14 @@ def test_bearing_has_the_distortion_removed(model: str, d: tuple[float, ...]) ->
     project = cv2.fisheye.projectPoints if model == 'equidistant' else cv2.projectPoints
     zero = np.zeros(3)
     point = project(ray, zero, zero, info.k.reshape(3, 3), np.array(d))[0].reshape(2)
-    assert messages.bearing(info, tuple(point), (640, 480)) == pytest.approx(angles, abs=1e-4)
+    assert targets.bearing(info, tuple(point), (640, 480)) == pytest.approx(angles, abs=1e-4)
 
 
 def test_bearing_honours_binning_and_region_of_interest() -> None:
     info = calibrated(binning_x=2, binning_y=2)
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 40, 400, 300
     x, y = (319.5 + 100 - 100 + 0.5) / 2 - 0.5, (239.5 - 40 + 0.5) / 2 - 0.5
-    assert messages.bearing(info, (x, y), (200, 150)) == pytest.approx((atan(0.25), 0))
+    assert targets.bearing(info, (x, y), (200, 150)) == pytest.approx((atan(0.25), 0))
 
 
 @pytest.mark.parametrize(
@@ -260,4 +262,4 @@ def test_bearing_honours_binning_and_region_of_interest() -> None:
     ids=['not calibrated', 'of another size', 'no such model'],
 )
 def test_no_bearing(info: CameraInfo, size: tuple[int, int]) -> None:
-    assert messages.bearing(info, (10, 10), size) is None
+    assert targets.bearing(info, (10, 10), size) is None

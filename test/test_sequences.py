@@ -1,6 +1,5 @@
 """The reader of sequences: what it reads, and what it says about malformed ones."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +36,8 @@ def test_a_sequence_is_read(tmp_path: Path) -> None:
     assert len(sequence) == 3
     assert [path.name for path in sequence.frames] == ['000001.jpg', '000002.jpg', '000003.jpg']
     np.testing.assert_array_equal(sequence.truth, [[1, 2, 3, 4], [np.nan] * 4, [2, 2, 3, 4]])
-    assert sequence.masks is None
+    assert sequence.masks is sequence.corners is None
+    assert sequence.attributes == frozenset()
     frame = sequence.frame(1)
     assert frame.shape == (6, 8, 3)
     assert frame.dtype == np.uint8
@@ -48,6 +48,11 @@ def test_rotated_truth_becomes_its_bounds(tmp_path: Path) -> None:
     lines = ['4,0,8,3,4,6,0,3', 'nan,nan,nan,nan,nan,nan,nan,nan', '2,2,3,4']
     sequence = read_sequence(write(tmp_path, lines=lines))
     np.testing.assert_array_equal(sequence.truth, [[0, 0, 8, 6], [np.nan] * 4, [2, 2, 3, 4]])
+    # the corners of the box 2,2,3,4 are the edges of its extent, clockwise from the top left
+    assert sequence.corners is not None
+    np.testing.assert_array_equal(
+        sequence.corners, [[4, 0, 8, 3, 4, 6, 0, 3], [np.nan] * 8, [2, 2, 5, 2, 5, 6, 2, 6]]
+    )
 
 
 def test_masks_are_read(tmp_path: Path) -> None:
@@ -116,9 +121,10 @@ FAULTS = [
     (without_truth, r'groundtruth.txt cannot be read \(FileNotFoundError\)'),
     (with_a_strange_name, r'img/cover.jpg is not named by its number'),
     (with_a_number_twice, r'3 images in img/, but some share a number'),
-    (with_truth(''), r'groundtruth.txt has no box'),
-    (with_truth('nan,nan,nan,nan\n' * 3), r'groundtruth.txt has no box'),
-    (with_truth('1,2,3,4\n\n1,2,3,4\n'), r'groundtruth.txt:2: "" is not numbers'),
+    (with_truth(''), r'its truth has no box'),
+    (with_truth('nan,nan,nan,nan\n' * 3), r'its truth has no box'),
+    (with_truth('1,2,3,4\n'), r'3 frames, but only the first has a truth: a test split, .*'),
+    (with_truth('1,2,3,4\n\n1,2,3,4\n'), r'groundtruth.txt:2: 0 numbers, not 4 or 8'),
     (with_truth('1,2,3,4\n1,2,x,4\n1,2,3,4'), r'groundtruth.txt:2: "1,2,x,4" is not numbers'),
     (with_truth('1,2,3,4\n1,2,3\n1,2,3,4'), r'groundtruth.txt:2: 3 numbers, not 4 or 8'),
     (with_truth('1,2,3,4\n1,2,0,4\n1,2,3,4'), r'groundtruth.txt:2: "1,2,0,4" is no box'),
@@ -145,8 +151,17 @@ def test_masks_must_be_as_many_as_frames(tmp_path: Path) -> None:
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     sequence = read_sequence(write(tmp_path))
-    sequence.frames[1].write_bytes(b'not a picture')
-    with pytest.raises(SequenceError, match=r'^SET/one: 000002.jpg cannot be read as an image$'):
+    whole = sequence.frames[1].read_bytes()
+    for damaged in (b'not a picture', b'', whole[:-20]):
+        sequence.frames[1].write_bytes(damaged)
+        with pytest.raises(SequenceError, match=r'^SET/one: 000002.jpg cannot be read as an image'):
+            sequence.frame(1)
+
+
+def test_a_lost_image_is_named(tmp_path: Path) -> None:
+    sequence = read_sequence(write(tmp_path))
+    sequence.frames[1].unlink()
+    with pytest.raises(SequenceError, match=r'^SET/one: 000002.jpg cannot be read \(FileNotF'):
         sequence.frame(1)
 
 
@@ -168,25 +183,37 @@ def test_the_reader_of_a_folder_names_malformed_sequences_and_goes_on(tmp_path: 
     assert [str(fault).split(':')[0] for fault in faults] == ['A/empty', 'B/bare']
 
 
+def test_two_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
+    write(tmp_path / 'copy', lines=LINES[:1])
+    write(tmp_path / 'original')
+    faults: list[SequenceError] = []
+    assert [len(s) for s in read_sequences(tmp_path, faults)] == [1]
+    assert list(map(str, faults)) == ['SET/one: two sequences have this name']
+
+
+def test_one_sequence_must_be_one(tmp_path: Path) -> None:
+    write(tmp_path, 'SET/one')
+    write(tmp_path, 'SET/two')
+    with pytest.raises(SequenceError, match='2 sequences in it, not one$'):
+        read_sequence(tmp_path)
+
+
 @pytest.mark.parametrize('name', ['nowhere', ''])
 def test_a_folder_without_sequences_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SequenceError, match='no SET/NAME/img'):
+    with pytest.raises(SequenceError, match='no sequence in it; the layouts known are SET/NAME/'):
         read_sequences(tmp_path / name, [])
 
 
-def test_the_development_data_is_read() -> None:
-    data = os.environ.get('MEMTRACK_DATA')
-    if not data:
-        pytest.skip('MEMTRACK_DATA is not set: no development data')
-    sequences = {s.name: s for s in read_sequences(Path(data) / 'sequences')}
-    assert len(sequences) == 16
-    assert len(sequences['VOT15/bag']) == 196
+def test_the_development_data_is_read(sequences: Path) -> None:
+    found = {s.name: s for s in read_sequences(sequences)}
+    assert len(found) == 16
+    assert len(found['VOT15/bag']) == 196
     # 291.83,203.60,396.38,264.29,442.17,185.40,337.62,124.71
     np.testing.assert_allclose(
-        sequences['VOT15/bag'].truth[0], [291.83, 124.71, 442.17 - 291.83, 264.29 - 124.71]
+        found['VOT15/bag'].truth[0], [291.83, 124.71, 442.17 - 291.83, 264.29 - 124.71]
     )
-    swan = sequences['DAVIS16/blackswan']
+    swan = found['DAVIS16/blackswan']
     # the truth boxes of DAVIS are those of the masks, in this package's pixel convention
     np.testing.assert_array_equal(swan.truth[0], cv2.boundingRect(swan.mask(0)))
-    hidden = read_sequences(Path(data) / 'absences')[0]
+    hidden = read_sequences(sequences.parent / 'absences')[0]
     assert np.isnan(hidden.truth).all(1).sum() == 56

@@ -44,6 +44,7 @@ from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.trackers import State
 from memtrack_ros.weights.files import shipped_file
+from memtrack_ros.wire import images
 
 pytestmark = pytest.mark.usefixtures('ros')
 
@@ -300,7 +301,7 @@ def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, A
     if target.has_mask:
         mask = active.mask(stamp)
         assert mask.header == target.header
-        seen = messages.image_to_mask(mask)
+        seen = images.image_to_mask(mask)
         assert seen.shape == SIZE[::-1]
         assert np.count_nonzero(seen) == target.mask_area
         assert set(np.unique(np.frombuffer(mask.data, np.uint8))) <= {0, 255}

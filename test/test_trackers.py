@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,13 +215,10 @@ def test_the_compact_ones_side_by_side_do_not_disturb_each_other(make: Maker, vi
 
 
 @pytest.fixture(scope='module')
-def real_videos() -> list[tuple[list[Pixels], Floats]]:
+def real_videos(sequences: Path) -> list[tuple[list[Pixels], Floats]]:
     """The first frames of all sequences, and the box in the first of each."""
-    data = os.environ.get('MEMTRACK_DATA')
-    if not data:
-        pytest.skip('needs real sequences: set MEMTRACK_DATA to the folder of sequences/')
     videos = []
-    for sequence in read_sequences(Path(data) / 'sequences'):
+    for sequence in read_sequences(sequences):
         first = int(np.isfinite(sequence.truth).all(1).argmax())
         frames = [sequence.frame(first + number) for number in range(REAL)]
         height, width = frames[0].shape[:2]

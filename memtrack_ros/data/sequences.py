@@ -1,147 +1,72 @@
-"""Sequences of the layout SET/NAME: frames, ground truth and, for some, masks.
-
-SET/NAME/img/000001.jpg ...     one image a frame, numbered without a gap
-SET/NAME/groundtruth.txt        a line a frame: x,y,w,h or x1,y1,...,x4,y4; nan where absent
-SET/NAME/mask/000001.png ...    optional, 0/255
-"""
+"""Sequences of any layout that `layouts` knows, told by what lies in a folder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from memtrack_ros.data.files import naming
+from memtrack_ros.data.layouts import LAYOUTS, NAMES, Found
+from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
-from memtrack_ros.geometry import boxes
 
+__all__ = ['Sequence', 'read_sequence', 'read_sequences']
 
-@dataclass(frozen=True)
-class Sequence:
-    """One video with the box of its target in every frame.
-
-    name is 'SET/NAME'. truth is float64 (frames, 4): x, y, w, h in pixels, the axis-aligned bounds
-    where the truth is rotated, nan where the target is absent. masks has one file a frame.
-    """
-
-    name: str
-    frames: tuple[Path, ...]
-    truth: NDArray[np.float64]
-    masks: tuple[Path, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def frame(self, index: int) -> NDArray[np.uint8]:
-        """A frame as uint8 (height, width, 3) BGR. SequenceError when it cannot be read."""
-        return self._image(self.frames[index], cv2.IMREAD_COLOR)
-
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        """The true mask of a frame as uint8 (height, width) 0/255.
-
-        SequenceError when there is none or it cannot be read.
-        """
-        if self.masks is None:
-            raise SequenceError(f'{self.name}: it has no masks')
-        return self._image(self.masks[index], cv2.IMREAD_GRAYSCALE)
-
-    def _image(self, path: Path, flags: int) -> NDArray[np.uint8]:
-        image = cv2.imread(str(path), flags)
-        if image is None:
-            raise SequenceError(f'{self.name}: {path.name} cannot be read as an image')
-        return np.asarray(image, np.uint8)
+# A folder of benchmarks, one of them, a class of it, a sequence.
+_DEPTH = 3
 
 
 def read_sequence(folder: Path) -> Sequence:
-    """The sequence in a folder SET/NAME.
+    """The one sequence in a folder.
 
-    SequenceError names it and what is wrong: no frames or a gap in their numbers, no truth or one
-    that is unreadable or empty, frames, truth and masks that differ in number.
+    SequenceError names it and what is wrong; also when there is none, or more than one.
     """
-    folder = folder.resolve()
-    name = f'{folder.parent.name}/{folder.name}'
-    try:
-        frames = _numbered(folder / 'img')
-        truth = _truth(folder / 'groundtruth.txt')
-        masks = _numbered(folder / 'mask') if (folder / 'mask').is_dir() else None
-        for what, count in (('truth lines', len(truth)), ('masks', len(masks or frames))):
-            if count != len(frames):
-                raise SequenceError(f'{len(frames)} frames, but {count} {what}')
-    except SequenceError as error:
-        raise SequenceError(f'{name}: {error}') from None
-    return Sequence(name, frames, truth, masks)
+    sequences = read_sequences(folder)
+    if len(sequences) > 1:
+        raise SequenceError(f'{folder}: {len(sequences)} sequences in it, not one')
+    return sequences[0]
 
 
 def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> list[Sequence]:
-    """All sequences in a folder of SETs (or in one SET, or the one it is), sorted by name.
+    """All sequences in a folder, sorted by name; the folder may be a sequence, a set, several sets.
 
-    A malformed one is skipped and its error added to faults; without that list it is raised.
-    SequenceError when there is no sequence at all, malformed or not.
+    A malformed one (missing frames, frames, truth and masks that differ in number, no or unreadable
+    truth) is skipped and its error added to faults; without that list it is raised. Images are
+    not read (but masks are where they are the truth): what is wrong in one is found when it is
+    asked for. SequenceError when there is no sequence at all, malformed or not.
     """
-    candidates = [
-        path
-        for pattern in ('img', '*/img', '*/*/img')
-        for path in (p.parent for p in folder.glob(pattern) if p.is_dir())
-    ]
-    candidates += [
-        path.parent
-        for pattern in ('', '*/', '*/*/')
-        for path in folder.glob(f'{pattern}groundtruth.txt')
-    ]
-    if not candidates:
-        raise SequenceError(f'{folder}: no SET/NAME/img and no SET/NAME/groundtruth.txt in it')
-    sequences = []
-    for candidate in sorted(set(candidates)):
+    sequences: dict[str, Sequence] = {}
+    nothing = True
+    for found in _find(folder.resolve(), _DEPTH):
+        nothing = False
         try:
-            sequences.append(read_sequence(candidate))
+            for sequence in _read(found):
+                if sequence.name in sequences:
+                    raise SequenceError(f'{sequence.name}: two sequences have this name')
+                sequences[sequence.name] = sequence
         except SequenceError as error:
             if faults is None:
                 raise
             faults.append(error)
+    if nothing:
+        raise SequenceError(f'{folder}: no sequence in it; the layouts known are {NAMES}')
+    return [sequences[name] for name in sorted(sequences)]
+
+
+def _find(folder: Path, depth: int) -> Iterator[Found]:
+    """What the first layout that knows the folder finds in it, or else in the folders in it."""
+    for layout in LAYOUTS:
+        if found := layout(folder):
+            yield from found
+            return
+    if depth and folder.is_dir():
+        for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+            yield from _find(child, depth - 1)
+
+
+def _read(found: Found) -> list[Sequence]:
+    with naming(found.name):
+        sequences = found.read()
+        for sequence in sequences:
+            sequence.check()
     return sequences
-
-
-def _numbered(folder: Path) -> tuple[Path, ...]:
-    """The images of a folder in the order of their numbers, which must have no gap."""
-    suffixes = ('.jpg', '.jpeg', '.png')
-    images = [path for path in folder.glob('*') if path.suffix.lower() in suffixes]
-    if not images:
-        raise SequenceError(f'no images in {folder.name}/')
-    strange = [path.name for path in images if not path.stem.isdecimal()]
-    if strange:
-        raise SequenceError(f'{folder.name}/{min(strange)} is not named by its number')
-    by_number = {int(path.stem): path for path in images}
-    if len(by_number) < len(images):
-        raise SequenceError(f'{len(images)} images in {folder.name}/, but some share a number')
-    missing = [n for n in range(min(by_number), max(by_number)) if n not in by_number]
-    if missing:
-        raise SequenceError(f'{len(missing)} missing in {folder.name}/, the first is {missing[0]}')
-    return tuple(by_number[number] for number in sorted(by_number))
-
-
-def _truth(path: Path) -> NDArray[np.float64]:
-    """The boxes (frames, 4) of a truth file."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SequenceError(f'{path.name} cannot be read ({type(error).__name__})') from None
-    truth = np.empty((len(lines), 4))
-    for number, line in enumerate(lines, 1):
-        try:
-            values = np.array([float(value) for value in line.split(',')])
-        except ValueError:
-            raise SequenceError(f'{path.name}:{number}: "{line}" is not numbers') from None
-        if len(values) not in (4, 8):
-            raise SequenceError(f'{path.name}:{number}: {len(values)} numbers, not 4 or 8')
-        if np.isnan(values).any():
-            truth[number - 1] = np.nan
-            continue
-        box = values if len(values) == 4 else boxes.bounds(values)
-        if not np.isfinite(box).all() or (box[2:] <= 0).any():
-            raise SequenceError(f'{path.name}:{number}: "{line}" is no box')
-        truth[number - 1] = box
-    if np.isnan(truth).all():
-        raise SequenceError(f'{path.name} has no box')
-    return truth

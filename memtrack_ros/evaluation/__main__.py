@@ -1,10 +1,18 @@
-"""The command line: python -m memtrack_ros.evaluation run | parity | benchmark | reads."""
+"""The command line: python -m memtrack_ros.evaluation run | bag | parity | benchmark | reads."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
+from functools import partial
 from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import MemtrackError
@@ -15,8 +23,9 @@ from memtrack_ros.session import Session
 try:
     from rich.console import Console
 
+    from memtrack_ros.evaluation import peers
     from memtrack_ros.evaluation.benchmark import benchmark
-    from memtrack_ros.evaluation.compare import compare
+    from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
     from memtrack_ros.evaluation.reads import pictures
 except ModuleNotFoundError as error:
@@ -25,31 +34,71 @@ except ModuleNotFoundError as error:
 
 def chosen(arguments: argparse.Namespace) -> dict[str, trackers.Tracker]:
     """The trackers asked for, by name."""
-    weights: Path | None = arguments.weights
-    names: list[str] = arguments.trackers
-    if weights and not weights.is_dir() and len(names) > 1:
-        raise MemtrackError(
-            f'--weights is one file for one tracker, but --trackers names {len(names)}: '
-            'name a folder of TRACKER-VARIANT.safetensors, or run them one by one'
-        )
-    variant = arguments.variant
     return {
         name: trackers.create(
-            name,
-            variant,
-            weights / f'{name}-{variant}.safetensors' if weights and weights.is_dir() else weights,
-            arguments.device,
+            name, arguments.variant, weights_of(arguments, name), arguments.device
         )
-        for name in names
+        for name in arguments.trackers
     }
+
+
+def weights_of(arguments: argparse.Namespace, tracker: str) -> Path | None:
+    """The weights file of one of the trackers asked for; None for the shipped one."""
+    weights: Path | None = arguments.weights
+    if weights is None or weights.is_dir():
+        return weights and weights / f'{tracker}-{arguments.variant}.safetensors'
+    if (count := len(arguments.trackers)) > 1:
+        raise MemtrackError(
+            f'--weights is one file for one tracker, but --trackers names {count}: '
+            'name a folder of TRACKER-VARIANT.safetensors, or run them one by one'
+        )
+    return weights
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs each tracker over each sequence, shows the tables and writes them."""
-    followers = {
-        name: SessionFollower(Session(tracker)) for name, tracker in chosen(arguments).items()
-    }
-    compare(followers, arguments.sequences, arguments.out)
+    """Runs trackers and peers over each sequence, shows the tables and writes them."""
+    entrants = [
+        Entrant(
+            name,
+            f'{name} {tracker.variant} {tracker.weights[:12]}',
+            partial(
+                follower, name, arguments.variant, weights_of(arguments, name), arguments.device
+            ),
+        )
+        for name, tracker in chosen(arguments).items()
+    ]
+    for name in arguments.peers:
+        peers.create(name, arguments.models)
+        made = partial(peers.create, name, arguments.models)
+        entrants.append(Entrant(name, f'{name} of OpenCV {cv2.__version__}', made))
+    compare(
+        entrants,
+        arguments.sequences,
+        arguments.out,
+        by_mask=arguments.prompt == 'mask',
+        jobs=arguments.jobs,
+        command=shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]]),
+    )
+    return 0
+
+
+def follower(name: str, variant: str, weights: Path | None, device: str) -> SessionFollower:
+    """A tracker as the node runs it."""
+    return SessionFollower(Session(trackers.create(name, variant, weights, device)))
+
+
+def follow_bag(arguments: argparse.Namespace) -> int:
+    """Follows a target through the images of a bag."""
+    try:
+        from memtrack_ros.evaluation.bag import follow
+        from memtrack_ros.evaluation.bag_reader import ImageTopic
+    except ModuleNotFoundError as error:
+        raise MemtrackError(f'{error.name} is missing: pip install "memtrack_ros[bags]"') from error
+    with ImageTopic(arguments.bag, arguments.topic) as topic:
+        tracker = trackers.create(
+            arguments.tracker, arguments.variant, arguments.weights, arguments.device
+        )
+        follow(topic, Session(tracker), arguments.box, arguments.out, Console())
     return 0
 
 
@@ -73,12 +122,31 @@ def compare_with_authors(arguments: argparse.Namespace) -> int:
     return 0 if parity(reference, subjects, Console()) else 1
 
 
+def listed(names: str) -> list[str]:
+    """Names that commas separate."""
+    return [name for name in names.split(',') if name]
+
+
+def box_of(numbers: str) -> NDArray[np.float64]:
+    """Four numbers that commas separate."""
+    try:
+        x, y, w, h = map(float, numbers.split(','))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{numbers!r} is not x,y,w,h in pixels') from error
+    return np.array([x, y, w, h])
+
+
+def default_jobs() -> int:
+    """One for each GPU, else for each two cores."""
+    return torch.cuda.device_count() or max(1, (os.cpu_count() or 1) // THREADS)
+
+
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, or 2 for an error that the user can mend, said in a sentence."""
     choice = argparse.ArgumentParser(add_help=False)
     choice.add_argument(
         '--trackers',
-        type=lambda names: names.split(','),
+        type=listed,
         default=','.join(trackers.NAMES),
         metavar='NAME,...',
         help='which',
@@ -107,12 +175,57 @@ def main(args: list[str] | None = None) -> int:
         type=Path,
         required=True,
         metavar='DIR',
-        help='folder of SET/NAME/img, groundtruth.txt',
+        help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, TLD, DAVIS or SET/NAME/img',
     )
     command.add_argument(
-        '--out', type=Path, metavar='DIR', default='results', help='for the tables'
+        '--prompt', choices=('box', 'mask'), default='box', help='mask: where the truth has any'
+    )
+    command.add_argument(
+        '--peers',
+        type=listed,
+        default='',
+        metavar='NAME,...',
+        help=f'of OpenCV, to compare with: {", ".join(peers.PEERS)}',
+    )
+    command.add_argument(
+        '--models', type=Path, metavar='DIR', help='of the ONNX files of nano, vit, dasiamrpn'
+    )
+    command.add_argument(
+        '--jobs', type=int, default=default_jobs(), help='passes at a time, two threads each'
+    )
+    command.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        default='results',
+        help='for tables, plots and every answer; passes that it holds are not run again',
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'bag',
+        parents=[size],
+        help='follow a target through a ROS 2 bag, without ROS',
+        formatter_class=shown,
+    )
+    command.add_argument('bag', type=Path, metavar='BAG', help='.mcap or .db3 file, or folder')
+    command.add_argument('--topic', required=True, help='of Image or CompressedImage')
+    command.add_argument(
+        '--box',
+        type=box_of,
+        required=True,
+        metavar='X,Y,W,H',
+        help='the target in the first image, in pixels',
+    )
+    command.add_argument(
+        '--tracker', choices=trackers.NAMES, default=trackers.NAMES[0], help='which'
+    )
+    command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
+    command.add_argument('--device', default='auto', help='cpu, cuda; auto: a GPU if there is one')
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='bag', help='for results, video and a bag'
+    )
+    command.set_defaults(run=follow_bag)
 
     command = commands.add_parser(
         'benchmark',

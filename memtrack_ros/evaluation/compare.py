@@ -1,52 +1,181 @@
-"""Followers compared over a folder of sequences."""
+"""Trackers compared over a folder of sequences: resumable, side by side where there are cores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from memtrack_ros.data import sequences as data
 from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import SequenceError
-from memtrack_ros.evaluation import report
-from memtrack_ros.evaluation.runner import Follower, one_pass, scores
+from memtrack_ros.evaluation import passes, report
+from memtrack_ros.evaluation.runner import Follower, one_pass
+
+THREADS = 2  # of one job: what its answers are rounded by must not depend on the machine
+PASSES = 'passes'  # folder of TRACKER/SET/NAME.csv
 
 
-def compare(followers: Mapping[str, Follower], folder: Path, out: Path) -> None:
-    """Runs each follower over each sequence in the folder, shows the tables and writes them to out.
+class Entrant(NamedTuple):
+    """A tracker that takes part: its name, what its answers depend on, and how it is made."""
 
-    Malformed sequences are named and skipped. Raises SequenceError when none can be scored.
+    name: str
+    origin: str
+    make: Callable[[], Follower]
+
+
+class Task(NamedTuple):
+    """One entrant's pass over one sequence, and the file that will keep it."""
+
+    entrant: Entrant
+    sequence: data.Sequence
+    by_mask: bool
+    file: Path
+
+    @property
+    def origin(self) -> str:
+        """What the answers depend on; other truth or frames make it another."""
+        truth = hashlib.sha256(self.sequence.truth.tobytes())
+        for frame in self.sequence.frames:
+            truth.update(frame.name.encode())
+        prompt = 'mask' if self.by_mask else 'box'
+        return f'{self.entrant.origin}, prompt {prompt}, truth {truth.hexdigest()[:12]}'
+
+
+def compare(
+    entrants: Sequence[Entrant],
+    folder: Path,
+    out: Path,
+    *,
+    by_mask: bool = False,
+    jobs: int = 1,
+    command: str,
+) -> None:
+    """Run each entrant over each sequence in the folder, show the tables and write them to `out`.
+
+    Passes that `out` already holds are not run again. Malformed sequences are named and skipped.
+    `command` is what the report says that it was made with. Raises SequenceError when no sequence
+    can be scored.
     """
     console = Console()
     faults: list[SequenceError] = []
     sequences = read_sequences(folder, faults)
-    results: report.Results = {name: {} for name in followers}
+    tasks = [
+        Task(entrant, sequence, by_mask, out / PASSES / entrant.name / f'{sequence.name}.csv')
+        for sequence in sequences
+        for entrant in entrants
+    ]
+    due = [task for task in tasks if passes.load(task.file, task.origin) is None]
+    broken: dict[str, SequenceError] = {}
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        whole = progress.add_task('sequences', total=len(sequences))
-        current = progress.add_task('')
-        for sequence in sequences:
-            try:
-                rows = {}
-                for name, follower in followers.items():
-                    label = f'{name} on {sequence.name}'
-                    progress.reset(current, total=len(sequence), description=label)
-                    answers = []
-                    for answer in one_pass(follower, sequence):
-                        answers.append(answer)
-                        progress.advance(current)
-                    rows[name] = scores(answers, sequence)
-            except SequenceError as error:
-                faults.append(error)
-            else:
-                for name, row in rows.items():
-                    results[name][sequence.name] = row
+        whole = progress.add_task('passes', total=len(tasks), completed=len(tasks) - len(due))
+        frames = progress.add_task('frames', total=sum(len(task.sequence) for task in due))
+        run = one_by_one if jobs == 1 else side_by_side
+        for task, fault in run(due, jobs, lambda count: progress.advance(frames, count)):
+            if fault is not None:
+                broken[task.sequence.name] = fault
             progress.advance(whole)
-        progress.remove_task(current)
-    report.show(console, results, faults)
-    if not all(results.values()):
+    whole_ones = [sequence for sequence in sequences if sequence.name not in broken]
+    faults += broken.values()
+    if not whole_ones:
+        report.show_faults(console, faults)
         raise SequenceError(f'{folder}: none of its sequences can be scored')
-    report.write(out, results, faults)
-    console.print(f'written: {out}/results.json, results.md', highlight=False)
+    kept = {(task.entrant.name, task.sequence.name): task for task in tasks}
+
+    def answers(entrant: Entrant, sequence: data.Sequence) -> passes.Pass:
+        task = kept[entrant.name, sequence.name]
+        found = passes.load(task.file, task.origin)
+        assert found is not None
+        return found
+
+    outcome = report.Outcome(
+        whole_ones,
+        {
+            entrant.name: {sequence.name: answers(entrant, sequence) for sequence in whole_ones}
+            for entrant in entrants
+        },
+        faults,
+        command,
+    )
+    report.show(console, outcome)
+    report.write(out, outcome, console)
+
+
+Result = tuple[Task, SequenceError | None]
+
+
+def one_by_one(
+    tasks: Sequence[Task], jobs: int, advance: Callable[[int], None]
+) -> Iterator[Result]:
+    """Run the tasks in this process."""
+    made: dict[str, Follower] = {}
+    for task in tasks:
+        yield task, run_task(task, made, advance)
+
+
+def side_by_side(
+    tasks: Sequence[Task], jobs: int, advance: Callable[[int], None]
+) -> Iterator[Result]:
+    """Run the tasks in `jobs` processes of their own, each on the next GPU where there are any."""
+    context = multiprocessing.get_context('spawn')
+    done: SimpleQueue[int] = context.SimpleQueue()
+    turns: SimpleQueue[int] = context.SimpleQueue()
+    for turn in range(jobs):
+        turns.put(turn)
+    with ProcessPoolExecutor(jobs, context, _prepare, (done, turns)) as pool:
+        due = {pool.submit(_run_there, task): task for task in tasks}
+        try:
+            while due:
+                finished, _ = wait(due, 0.2, FIRST_COMPLETED)
+                while not done.empty():
+                    advance(done.get())
+                for future in finished:
+                    yield due.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_task(
+    task: Task, made: dict[str, Follower], advance: Callable[[int], None]
+) -> SequenceError | None:
+    """Run one pass and keep it; the error where the sequence proves to be damaged.
+
+    Followers are taken from `made`, by name, or made and put there.
+    """
+    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
+    if task.entrant.name not in made:
+        made[task.entrant.name] = task.entrant.make()
+    follower = made[task.entrant.name]
+    try:
+        answers = one_pass(follower, task.sequence, task.by_mask, lambda: advance(1))
+    except SequenceError as error:
+        return error
+    answers.save(task.file, task.origin)
+    return None
+
+
+_made: dict[str, Follower] = {}  # of a process of its own
+_done: SimpleQueue[int]
+
+
+def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
+    """Take a turn: the number of a job, and with it a GPU."""
+    global _done
+    _done = done
+    turn = turns.get()
+    if gpus := torch.cuda.device_count():
+        os.environ['CUDA_VISIBLE_DEVICES'] = str(turn % gpus)
+
+
+def _run_there(task: Task) -> SequenceError | None:
+    return run_task(task, _made, _done.put)

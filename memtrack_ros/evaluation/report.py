@@ -1,76 +1,166 @@
-"""What came out of a run: results.json, results.md and a table on the terminal."""
+"""What came out of a run: results.json, results.md with its pictures, and tables to look at."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from memtrack_ros.data.sequences import Sequence
 from memtrack_ros.errors import SequenceError
+from memtrack_ros.evaluation import calibration, failures, plots
 from memtrack_ros.evaluation.metrics import METRICS, PROTOCOL, Scores, mean
+from memtrack_ros.evaluation.passes import Pass
+from memtrack_ros.evaluation.runner import scores
 
-# The scores by tracker, by sequence.
-Results = dict[str, dict[str, Scores]]
+# A head and lines of a table; the first column is text, the others numbers.
+Cells = list[list[str]]
 
 
-def write(folder: Path, results: Results, faults: Sequence[SequenceError] = ()) -> None:
-    """Writes results.json and results.md into the folder; faults are the sequences left out."""
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run knows: sequences, answers by tracker and sequence, what was left out."""
+
+    sequences: list[Sequence]
+    passes: Mapping[str, Mapping[str, Pass]]
+    faults: list[SequenceError]
+    command: str
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Scores]]:
+        """By tracker, by sequence."""
+        return {
+            tracker: {
+                sequence.name: scores(answers[sequence.name], sequence)
+                for sequence in self.sequences
+            }
+            for tracker, answers in self.passes.items()
+        }
+
+    @cached_property
+    def summaries(self) -> dict[str, Scores]:
+        """The means over the sequences, by tracker, the best first."""
+        means = {name: mean(list(rows.values())) for name, rows in self.scores.items()}
+        return dict(sorted(means.items(), key=lambda item: -(item[1]['success_auc'] or 0)))
+
+    @cached_property
+    def beliefs(self) -> dict[str, calibration.Beliefs]:
+        """Confidences against hits, of the trackers that say how sure they are."""
+        found = {
+            name: calibration.beliefs([(answers[s.name], s) for s in self.sequences])
+            for name, answers in self.passes.items()
+        }
+        return {name: found[name] for name in self.summaries if found[name].confidence.size}
+
+    @cached_property
+    def attributes(self) -> dict[str, list[Sequence]]:
+        """The sequences of each attribute, where these are known."""
+        names = sorted(frozenset[str]().union(*(s.attributes for s in self.sequences)))
+        return {name: [s for s in self.sequences if name in s.attributes] for name in names}
+
+
+def write(folder: Path, outcome: Outcome, console: Console) -> None:
+    """Write results.json, results.md, the plots and sheets of the worst failures to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     trackers = {
-        name: {'summary': mean(list(rows.values())), 'sequences': rows}
-        for name, rows in results.items()
+        name: {
+            'summary': summary,
+            'calibration_error': outcome.beliefs[name].error if name in outcome.beliefs else None,
+            'sequences': outcome.scores[name],
+        }
+        for name, summary in outcome.summaries.items()
     }
     content = json.dumps({'protocol': PROTOCOL, 'trackers': trackers}, indent=2)
     (folder / 'results.json').write_text(content + '\n')
-    (folder / 'results.md').write_text(_markdown(results, faults))
+    pictures = plots.draw(outcome.sequences, outcome.passes, outcome.summaries, folder)
+    if outcome.beliefs:
+        pictures.append(plots.draw_calibration(outcome.beliefs, folder))
+    if outcome.attributes:
+        pictures.append(plots.draw_attributes(outcome.attributes, outcome.scores, folder))
+    (folder / 'results.md').write_text(_markdown(outcome, pictures))
+    sheets = failures.draw(outcome.sequences, outcome.passes, outcome.scores, folder, console)
+    names = ', '.join(path.name for path in [*pictures, *sheets])
+    console.print(f'written: {folder}/results.json, results.md, {names}', highlight=False)
 
 
-def show(console: Console, results: Results, faults: Sequence[SequenceError] = ()) -> None:
-    """Prints the tables and the faults."""
-    for name, rows in results.items():
-        head, *body = _cells(rows)
+def show(console: Console, outcome: Outcome) -> None:
+    """Print the tables and the faults."""
+    for head, *body in (_summary(outcome), _by_sequence(outcome)):
         # Narrow enough for 80 columns: heads wrap at spaces, names never.
-        table = Table(title=name, box=SIMPLE, padding=0, show_edge=False)
+        table = Table(box=SIMPLE, padding=0, show_edge=False)
         table.add_column(head[0], no_wrap=True)
         for key in head[1:]:
             table.add_column(key.replace('_', ' '), justify='right')
-        for row in body[:-1]:
+        for row in body:
             table.add_row(*row)
-        table.add_section()
-        table.add_row(*body[-1], style='bold')
         console.print(table)
+    show_faults(console, outcome.faults)
+
+
+def show_faults(console: Console, faults: Iterable[SequenceError]) -> None:
+    """Name the sequences that were left out, and why."""
     for fault in faults:
         console.print(f'skipped: {fault}', style='yellow', markup=False, highlight=False)
 
 
-def _markdown(results: Results, faults: Iterable[SequenceError]) -> str:
-    blocks = ['# Results', PROTOCOL]
-    for name, rows in results.items():
-        head, *body = _cells(rows)
-        rule = ['---', *['---:'] * (len(head) - 1)]
-        lines = [f'| {" | ".join(row)} |' for row in (head, rule, *body)]
-        blocks += [f'## {name}', '\n'.join(lines)]
-    skipped = [f'- {fault}' for fault in faults]
-    if skipped:
-        blocks += ['## Skipped', '\n'.join(skipped)]
+def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
+    blocks = [
+        '# Results',
+        f'```\n{outcome.command}\n```',
+        _table(_summary(outcome)),
+        PROTOCOL,
+        *(f'![{path.stem.replace("_", " ")}]({path.name})' for path in pictures),
+        '## Success AUC by sequence',
+        _table(_by_sequence(outcome)),
+    ]
+    if any(summary['jf'] is not None for summary in outcome.summaries.values()):
+        blocks += ['## J&F by sequence', _table(_by_sequence(outcome, 'jf'))]
+    if outcome.faults:
+        blocks += ['## Skipped', '\n'.join(f'- {fault}' for fault in outcome.faults)]
     return '\n\n'.join(blocks) + '\n'
 
 
-def _cells(rows: dict[str, Scores]) -> list[list[str]]:
-    """A head, a line a sequence and the means; metrics that no sequence has are left out."""
-    summary = mean(list(rows.values()))
-    shown = [key for key in METRICS if summary[key] is not None]
-    lines = [*rows.items(), ('mean', summary)]
-    return [['sequence', *shown]] + [
-        [name, *(_cell(key, row[key]) for key in shown)] for name, row in lines
+def _table(cells: Cells) -> str:
+    head, *body = cells
+    rule = ['---', *['---:'] * (len(head) - 1)]
+    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, rule, *body))
+
+
+def _summary(outcome: Outcome) -> Cells:
+    """A line a tracker; metrics that none has are left out."""
+    rows = outcome.summaries
+    shown = [key for key in METRICS if any(row[key] is not None for row in rows.values())]
+    head = ['tracker', *shown] + ['calibration_error'] * bool(outcome.beliefs)
+    lines = []
+    for name, row in rows.items():
+        line = [name, *(_cell(key, row[key]) for key in shown)]
+        if outcome.beliefs:
+            error = outcome.beliefs[name].error if name in outcome.beliefs else None
+            line.append(_cell('calibration_error', error))
+        lines.append(line)
+    return [head, *lines]
+
+
+def _by_sequence(outcome: Outcome, key: str = 'success_auc') -> Cells:
+    """A line a sequence, a column a tracker."""
+    names = list(outcome.summaries)
+    lines = [
+        [sequence.name, *(_cell(key, outcome.scores[name][sequence.name][key]) for name in names)]
+        for sequence in outcome.sequences
     ]
+    means = ['mean', *(_cell(key, outcome.summaries[name][key]) for name in names)]
+    present = [line for line in lines if set(line[1:]) != {'-'}]
+    return [['sequence', *names], *present, means]
 
 
 def _cell(key: str, value: float | None) -> str:
-    if value is None:
+    if value is None or np.isnan(value):
         return '-'
     return f'{value:.0f}' if key == 'frames' else f'{value:.1f}' if key == 'fps' else f'{value:.3f}'

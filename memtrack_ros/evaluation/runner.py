@@ -1,86 +1,108 @@
-"""One pass of a tracker over a sequence, from the first truth box to the last frame."""
+"""One pass of a tracker over a sequence, from the first truth to the last frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j
 from memtrack_ros.evaluation.metrics import Scores, score
+from memtrack_ros.evaluation.passes import Pass
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.session import Session
-from memtrack_ros.trackers import Prompt
+from memtrack_ros.trackers import Prompt, Target
 
-Frame = NDArray[np.uint8]
-Box = NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Found:
+    """What a follower says of a frame; None or nan for what it does not say.
+
+    box float64 (4,) x, y, w, h in pixels, confidence in 0..1, mask uint8 (height, width) 0/255.
+    """
+
+    box: Floats | None
+    confidence: float = float('nan')
+    mask: Pixels | None = None
 
 
 class Follower(Protocol):
     """What can follow a target: a tracker in this process, a node, a peer.
 
-    Frames are uint8 (height, width, 3) BGR, boxes float64 (4,) x, y, w, h in pixels.
+    Frames are uint8 (height, width, 3) BGR.
     """
 
-    def start(self, frame: Frame, box: Box) -> None:
-        """Takes the target in the box, whatever was followed before."""
+    segments: bool
+    """Whether it answers with masks."""
 
-    def follow(self, frame: Frame) -> Box | None:
-        """Where the target is in the next frame; None for no answer."""
+    def start(self, frame: Pixels, target: Target) -> None:
+        """Take the target by its mask or, where that is None, its box; forget any before."""
+
+    def follow(self, frame: Pixels) -> Found:
+        """Where the target is in the next frame."""
 
 
 class SessionFollower:
-    """A session as the node runs it: the box is the estimate's roi, the memory is written after."""
+    """A session as the node runs it: the memory is written after the answer."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.segments = session.tracker.segments
 
-    def start(self, frame: Frame, box: Box) -> None:
-        """Prompts the session with the box. PromptError when it is not in the frame."""
-        self.session.prompt(frame, Prompt('box', box))
+    def start(self, frame: Pixels, target: Target) -> None:
+        """Prompt the session. PromptError when the target is not in the frame."""
+        by_box = Prompt('box', target.box)
+        prompt = by_box if target.mask is None else Prompt('mask', target.mask)
+        self.session.prompt(frame, prompt)
 
-    def follow(self, frame: Frame) -> Box | None:
-        """The axis-aligned bounds of the estimate, None when there are none."""
+    def follow(self, frame: Pixels) -> Found:
+        """The estimate: its axis-aligned bounds, its confidence, its mask."""
         estimate = self.session.step(frame)
         self.session.remember()
-        return estimate.roi
+        return Found(estimate.roi, estimate.confidence, estimate.mask)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a follower said to one frame.
+def one_pass(
+    follower: Follower, sequence: Sequence, by_mask: bool, advance: Callable[[], None]
+) -> Pass:
+    """Follow the target from the first frame with truth to the last frame of the sequence.
 
-    box is float64 (4,); nan before the first truth, the truth itself in the frame of the prompt,
-    the last one where the follower gave none. seconds is nan up to the prompt.
+    It is pointed at with its box or, `by_mask` and where there are masks, with that. `advance` is
+    called after every frame. SequenceError at an unreadable image.
     """
-
-    box: Box
-    seconds: float
-
-
-def one_pass(follower: Follower, sequence: Sequence) -> Iterator[Answer]:
-    """The answers to the frames of the sequence, in turn. SequenceError at an unreadable one."""
+    count = len(sequence)
+    answers = Pass(np.full((count, 4), np.nan), *np.full((4, count), np.nan))
     first = int(np.argmin(np.isnan(sequence.truth).any(1)))
-    box: Box = np.full(4, np.nan)
-    for index in range(len(sequence)):
+    masked = sequence.masks is not None
+    box = sequence.truth[first]
+    for index in range(count):
         frame = sequence.frame(index)
-        seconds = np.nan
         if index == first:
-            box = sequence.truth[first]
-            follower.start(frame, box)
+            mask = sequence.mask(index) if by_mask and masked else None
+            follower.start(frame, Target(box, mask))
         elif index > first:
             before = perf_counter()
-            answer = follower.follow(frame)
-            seconds = perf_counter() - before
-            if answer is not None and np.isfinite(answer).all():
-                box = np.asarray(answer, float)
-        yield Answer(box, seconds)
+            found = follower.follow(frame)
+            answers.seconds[index] = perf_counter() - before
+            if found.box is not None and np.isfinite(found.box).all():
+                box = np.asarray(found.box, float)
+            answers.confidence[index] = found.confidence
+            if masked and follower.segments:
+                true_mask = sequence.mask(index) > 0
+                given = np.zeros_like(true_mask) if found.mask is None else found.mask > 0
+                answers.j[index] = region_j(given, true_mask)
+                answers.f[index] = boundary_f(given, true_mask)
+        if index >= first:
+            answers.boxes[index] = box
+        advance()
+    return answers
 
 
-def scores(answers: list[Answer], sequence: Sequence) -> Scores:
-    """The metrics of one pass: the answers to all frames of the sequence."""
-    given = np.array([answer.box for answer in answers])
-    return score(given, sequence.truth, np.array([answer.seconds for answer in answers]))
+def scores(answers: Pass, sequence: Sequence) -> Scores:
+    """The metrics of one pass."""
+    return score(answers.boxes, sequence.truth, answers.seconds, answers.j, answers.f)

@@ -33,11 +33,11 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from memtrack_ros import scenes
 from memtrack_ros.errors import MemtrackError
+from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
 from memtrack_ros.geometry import boxes
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages, processes, sources
 from memtrack_ros.nodes.client import TrackerClient
-from memtrack_ros.nodes.film import Film, Moment, Strip, Thumbnails, contact_sheet
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.messages import Frame
 from memtrack_ros.nodes.processes import NodeProcess

@@ -16,22 +16,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
-from memtrack_ros.nodes import messages, overlay, parameters, prompts
+from memtrack_ros.nodes import messages, parameters, prompts
 from memtrack_ros.nodes.frames import AnyImage, Frames, Turn, nanoseconds
 from memtrack_ros.session import Session, Snapshot
 from memtrack_ros.srv import InitTarget
-from memtrack_ros.trackers import Estimate, State
+from memtrack_ros.trackers import UNPROCESSED, Estimate, State
+from memtrack_ros.wire import images, overlay
 
-_UNPROCESSED = Estimate(
-    state=State.ERROR,
-    confidence=nan,
-    score=nan,
-    box=None,
-    roi=None,
-    mask=None,
-    mask_is_box=False,
-    frames_tracked=0,
-)
 _MOST_REASONS = 100
 
 
@@ -188,7 +179,7 @@ class Pipeline:
             self.session.presence = parameters.presence(self._node)
             estimate = self.session.step(frame)
         except Exception as error:  # whatever it is, the next image may be a good one
-            estimate = _UNPROCESSED
+            estimate = UNPROCESSED
             self._report(error)
         self._publish_target(estimate, image, frame, frames, began)
         if frame is not None:
@@ -207,21 +198,16 @@ class Pipeline:
         frames: Frames,
         began: float,
     ) -> None:
-        size = _size(image, frame)
         if estimate.state == State.TRACKING:
             self._last_seen = image.header.stamp
-        angles = None
-        if estimate.box is not None and frames.calibration is not None:
-            centre = estimate.box.center_x, estimate.box.center_y
-            angles = messages.bearing(frames.calibration, centre, size)
         idle = self.session.state == State.IDLE
         target = messages.estimate_to_target(
             estimate,
             image.header,
-            size,
+            images.image_size(image, frame),
             target_id=0 if idle else self._target_id,
             tracker=self.session.tracker.name,
-            bearing=angles,
+            calibration=frames.calibration,
             last_seen=None if idle else self._last_seen,
             memory=self.session.tracker.bank.status(),
         )
@@ -260,11 +246,4 @@ class Pipeline:
 def _decode(image: AnyImage) -> NDArray[np.uint8]:
     if isinstance(image, Image):
         return messages.image_to_bgr(image)
-    return messages.compressed_to_bgr(image)
-
-
-def _size(image: AnyImage, frame: NDArray[np.uint8] | None) -> tuple[int, int]:
-    """Width and height, 0 where a compressed image does not decode."""
-    if frame is not None:
-        return frame.shape[1], frame.shape[0]
-    return (image.width, image.height) if isinstance(image, Image) else (0, 0)
+    return images.compressed_to_bgr(image)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from memtrack_ros.errors import ImageError, PromptError
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.nodes import messages
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.trackers import Prompt
+from memtrack_ros.wire import images
 
 
 def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt:
@@ -28,7 +28,7 @@ def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt
         return _from_box(request, width, height)
     if request.kind == InitTarget.Request.MASK:
         try:
-            return Prompt('mask', messages.image_to_mask(request.mask))
+            return Prompt('mask', images.image_to_mask(request.mask))
         except ImageError as error:
             raise PromptError(f'the mask of the prompt cannot be read: {error}') from error
     if request.kind == InitTarget.Request.POINT:

@@ -8,13 +8,15 @@ when the TrackedTarget of the last has come, and scores the roi of these message
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import rclpy
-from numpy.typing import NDArray
 from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
@@ -22,33 +24,36 @@ from memtrack_ros.nodes import processes
 from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.messages import Frame
 from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.trackers import Target
 
 try:
-    from memtrack_ros.evaluation.compare import compare
+    from memtrack_ros.evaluation.compare import Entrant, compare
+    from memtrack_ros.evaluation.runner import Found
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
-
-Box = NDArray[np.float64]
 
 
 class NodeFollower:
     """A tracker node, fed through its topics and services."""
 
+    segments = False  # its masks have a topic of their own, which is not read here
+
     def __init__(self, client: TrackerClient) -> None:
         self._client = client
 
-    def start(self, frame: Frame, box: Box) -> None:
+    def start(self, frame: Frame, target: Target) -> None:
         """Prompts the node with the box. MemtrackError when it refuses."""
         self._client.reset()
         stamp = self._client.publish(frame)
         self._client.target(stamp)  # so it has the image
-        answer = self._client.init_target(box=box, stamp=stamp)
+        answer = self._client.init_target(box=target.box, stamp=stamp)
         if not answer.success:
             raise MemtrackError(answer.message)
 
-    def follow(self, frame: Frame) -> Box:
-        """The roi of the image's target, nan when it has none."""
-        return np.asarray(self._client.target(self._client.publish(frame)).roi, float)
+    def follow(self, frame: Frame) -> Found:
+        """The image's target; its box is nan when there is none."""
+        target = self._client.target(self._client.publish(frame))
+        return Found(np.asarray(target.roi, float), target.confidence)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -57,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with ExitStack() as stack:
         stack.callback(rclpy.try_shutdown)
-        followers = {}
+        entrants = []
         for name in arguments.trackers:
             image = f'/{name}/image'
             parameters = {
@@ -73,8 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
             stack.enter_context(client)
             if not client.start():
                 raise MemtrackError(f'the tracker does not start:\n{process.output()}')
-            followers[name] = NodeFollower(client)
-        compare(followers, arguments.sequences, arguments.out)
+            origin = f'node with {name} {arguments.variant}, started {datetime.now():%F %T}'
+            entrants.append(Entrant(name, origin, partial(NodeFollower, client)))
+        command = shlex.join(['python', '-m', 'memtrack_ros.nodes.replay', *sys.argv[1:]])
+        compare(entrants, arguments.sequences, arguments.out, command=command)
 
 
 def main(args: list[str] | None = None) -> int:

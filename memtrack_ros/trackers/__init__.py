@@ -2,6 +2,7 @@
 
 from memtrack_ros.trackers.registry import NAMES, VARIANTS, create, find_device
 from memtrack_ros.trackers.tracker import (
+    UNPROCESSED,
     Estimate,
     Observation,
     Prior,
@@ -13,6 +14,7 @@ from memtrack_ros.trackers.tracker import (
 
 __all__ = [
     'NAMES',
+    'UNPROCESSED',
     'VARIANTS',
     'Estimate',
     'Observation',

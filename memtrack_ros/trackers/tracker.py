@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import nan
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -80,6 +81,10 @@ class Estimate:
     mask: Pixels | None
     mask_is_box: bool
     frames_tracked: int
+
+
+UNPROCESSED = Estimate(State.ERROR, nan, nan, None, None, None, False, 0)
+"""Of a frame that could not be processed."""
 
 
 class Tracker(Kept, ABC):

@@ -1,4 +1,4 @@
-"""What the demo leaves to look at: a video of overlays and a sheet of moments."""
+"""What is left to look at: a video of pictures and a sheet of moments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.nodes.messages import Frame
+from memtrack_ros.wire.images import Frame
 
 _WAITING = 64
 _TILE_WIDTH = 320

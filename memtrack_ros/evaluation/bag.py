@@ -1,0 +1,174 @@
+"""A target followed through the images of a ROS 2 bag, as the tracker node would, without ROS."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from math import nan
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from memtrack_ros.errors import BagError, ImageError
+from memtrack_ros.evaluation.bag_reader import ImageTopic, Shot
+from memtrack_ros.evaluation.bag_writer import output_bag
+from memtrack_ros.evaluation.film import Film
+from memtrack_ros.session import Session
+from memtrack_ros.trackers import UNPROCESSED, Estimate, Prompt, State
+from memtrack_ros.wire.images import Frame, image_size
+from memtrack_ros.wire.overlay import draw
+from memtrack_ros.wire.targets import box_fields, target_fields
+
+RESULTS, VIDEO, BAG = 'results.csv', 'overlay.mp4', 'outputs'
+ROI = 'roi_x', 'roi_y', 'roi_w', 'roi_h'
+COLUMNS = 'stamp', 'state', 'confidence', *ROI, *box_fields(None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said to an image; `frame` is None, and `fault` says why, when it is unreadable."""
+
+    shot: Shot
+    frame: Frame | None
+    estimate: Estimate
+    last_seen: Any
+    seconds: float
+    fault: str = ''
+
+
+def follow(
+    topic: ImageTopic, session: Session, box: NDArray[np.float64], out: Path, console: Console
+) -> None:
+    """Follows the box (4,), in pixels of the first image, through all images of the topic.
+
+    Writes into the folder `out`, in place of what an earlier run left there:
+    results.csv, a row an image, NaN where nothing is known;
+    overlay.mp4, a picture an image;
+    outputs/, a bag with what the node publishes on ~/target and ~/mask when it is prompted on the
+    first image. (That one the node has then answered already, with IDLE; here it has its target.)
+
+    Raises PromptError or ImageError for the first image, BagError where the bag is damaged or `out`
+    cannot be written: then nothing new is in it.
+    """
+    answers = _answers(topic, session, box)
+    first = next(answers, None)
+    if first is None:
+        raise BagError(f'{topic.path} counts {topic.count} images of {topic.topic}, but has none')
+    states: Counter[State] = Counter()
+    faults: Counter[str] = Counter()
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
+    try:
+        with _unfinished(out) as made:
+            with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+                answered = progress.track(
+                    chain([first], answers), topic.count, description=topic.topic
+                )
+                for answer in _written(answered, topic.rate, session, made):
+                    states[answer.estimate.state] += 1
+                    faults[answer.fault] += bool(answer.fault)
+            for new in made.iterdir():
+                _remove(out / new.name)
+                new.replace(out / new.name)
+    except OSError as error:
+        raise BagError(f'{out} cannot be written ({error}): give another folder') from error
+    counts = ', '.join(f'{count} {state.name}' for state, count in sorted(states.items()))
+    console.print(f'{states.total()} images: {counts}', highlight=False)
+    for fault, count in (+faults).items():
+        console.print(f'{count} not processed: {fault}', style='yellow', markup=False)
+    console.print(f'written: {out}/{RESULTS}, {VIDEO}, {BAG}/', highlight=False)
+
+
+def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> Iterator[Answer]:
+    """The answer to each image; what it shows is remembered when the next one is asked for."""
+    last_seen = None
+    for shot in topic:
+        began = perf_counter()
+        frame, fault = None, ''
+        try:
+            frame = topic.decode(shot.image)
+            if last_seen is None:
+                estimate = session.prompt(frame, Prompt('box', box))
+            else:
+                estimate = session.step(frame)
+        except ImageError as error:
+            if last_seen is None:
+                raise
+            estimate, fault = UNPROCESSED, str(error)
+        if estimate.state is State.TRACKING:
+            last_seen = shot.image.header.stamp
+        yield Answer(shot, frame, estimate, last_seen, perf_counter() - began, fault)
+        session.remember()
+
+
+def _written(
+    answers: Iterable[Answer], rate: float, session: Session, folder: Path
+) -> Iterator[Answer]:
+    """The answers, each as soon as it stands in the files."""
+    tracker = session.tracker
+    picture = None
+    with ExitStack() as stack:
+        table = csv.writer(stack.enter_context((folder / RESULTS).open('w', newline='')))
+        table.writerow(COLUMNS)
+        film = stack.enter_context(closing(Film(folder / VIDEO, rate)))
+        bag = stack.enter_context(output_bag(folder / BAG))
+        for answer in answers:
+            estimate, (time, image, calibration) = answer.estimate, answer.shot
+            table.writerow(_row(image.header.stamp, estimate))
+            if answer.frame is not None:
+                picture = draw(answer.frame, estimate)
+            assert picture is not None  # the first image is readable
+            film.add(picture)
+            fields = target_fields(
+                estimate,
+                image_size(image, answer.frame),
+                target_id=1,
+                tracker=tracker.name,
+                calibration=calibration,
+                memory=tracker.bank.status(),
+            )
+            bag.write_target(
+                time, image.header, fields, last_seen=answer.last_seen, seconds=answer.seconds
+            )
+            if estimate.mask is not None:
+                bag.write_mask(time, image.header, estimate.mask)
+            yield answer
+
+
+def _row(stamp: Any, estimate: Estimate) -> list[str | float]:
+    roi = [nan] * 4 if estimate.roi is None else estimate.roi.tolist()
+    return [
+        f'{stamp.sec}.{stamp.nanosec:09}',
+        estimate.state.name,
+        estimate.confidence,
+        *roi,
+        *box_fields(estimate.box).values(),
+    ]
+
+
+@contextmanager
+def _unfinished(out: Path) -> Iterator[Path]:
+    """A folder in `out` that goes in the end, or, of a run that was killed, with the next one."""
+    folder = out / 'unfinished'
+    _remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

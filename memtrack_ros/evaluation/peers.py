@@ -1,0 +1,92 @@
+"""Trackers that others would use: OpenCV's, as followers in the same run.
+
+KCF and CSRT are in OpenCV's contributed modules; NanoTrack, ViTTrack and DaSiamRPN need their model
+files (https://github.com/opencv/opencv_zoo, https://github.com/HonglinChu/SiamTrackers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.evaluation.runner import Found
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.trackers import Target
+
+
+class Peer(NamedTuple):
+    """One of OpenCV's trackers: its class, and its model files by the parameter that takes them."""
+
+    kind: str
+    models: dict[str, str]
+
+
+PEERS = {
+    'kcf': Peer('TrackerKCF', {}),
+    'csrt': Peer('TrackerCSRT', {}),
+    'mil': Peer('TrackerMIL', {}),
+    'nano': Peer(
+        'TrackerNano',
+        {'backbone': 'nanotrack_backbone_sim.onnx', 'neckhead': 'nanotrack_head_sim.onnx'},
+    ),
+    'vit': Peer('TrackerVit', {'net': 'object_tracking_vittrack_2023sep.onnx'}),
+    'dasiamrpn': Peer(
+        'TrackerDaSiamRPN',
+        {
+            'model': 'dasiamrpn_model.onnx',
+            'kernel_r1': 'dasiamrpn_kernel_r1.onnx',
+            'kernel_cls1': 'dasiamrpn_kernel_cls1.onnx',
+        },
+    ),
+}
+
+
+class PeerFollower:
+    """One of OpenCV's trackers, made anew for every target. It takes whole pixels."""
+
+    segments = False
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def start(self, frame: Pixels, target: Target) -> None:
+        """Take the target by its box, rounded."""
+        self._tracker = self._make()
+        self._tracker.init(frame, tuple(int(value) for value in np.rint(target.box)))
+
+    def follow(self, frame: Pixels) -> Found:
+        """Its box, if it says that it has one."""
+        found, box = self._tracker.update(frame)
+        return Found(np.asarray(box, float) if found else None)
+
+
+def create(name: str, models: Path | None) -> PeerFollower:
+    """The peer called `name`, with its files in the folder `models`.
+
+    ConfigurationError where it is unknown, OpenCV has it not, or a file is missing.
+    """
+    if name not in PEERS:
+        raise ConfigurationError(f'There is no peer {name!r}; name some of: {", ".join(PEERS)}.')
+    peer = PEERS[name]
+    if not hasattr(cv2, peer.kind):
+        raise ConfigurationError(
+            f'OpenCV {cv2.__version__} has no {peer.kind} here; install its contributed modules: '
+            'pip install --no-deps --force-reinstall opencv-contrib-python-headless=='
+            f'{cv2.__version__}.*'
+        )
+    if not peer.models:
+        return PeerFollower(getattr(cv2, peer.kind).create)
+    parameters = getattr(cv2, f'{peer.kind}_Params')()
+    for parameter, file in peer.models.items():
+        path = (models or Path()) / file
+        if not path.is_file():
+            raise ConfigurationError(
+                f'The peer {name} needs {file}; name the folder that it lies in with --models.'
+            )
+        setattr(parameters, parameter, str(path))
+    return PeerFollower(lambda: getattr(cv2, peer.kind).create(parameters))

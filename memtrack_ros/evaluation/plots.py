@@ -1,0 +1,116 @@
+"""Plots of a run: success, precision and normalised precision, calibration, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.evaluation.calibration import Beliefs
+from memtrack_ros.evaluation.metrics import (
+    NORM_PRECISION_THRESHOLDS,
+    PRECISION_THRESHOLDS,
+    SUCCESS_THRESHOLDS,
+    Scores,
+    norm_precision_curve,
+    precision_curve,
+    success_curve,
+)
+from memtrack_ros.evaluation.passes import Pass
+from memtrack_ros.geometry.boxes import Floats
+
+COLOURS = matplotlib.colormaps['tab10'].colors  # type: ignore[attr-defined]
+DPI = 110
+
+CURVES = {
+    'success': (success_curve, SUCCESS_THRESHOLDS, 'success_auc', 'IoU above'),
+    'precision': (precision_curve, PRECISION_THRESHOLDS, 'precision_20', 'centre error to, px'),
+    'norm_precision': (
+        norm_precision_curve,
+        NORM_PRECISION_THRESHOLDS,
+        'norm_precision',
+        'centre error to, widths and heights of the target',
+    ),
+}
+
+
+def draw(
+    sequences: list[Sequence],
+    passes: Mapping[str, Mapping[str, Pass]],
+    summaries: Mapping[str, Scores],
+    folder: Path,
+) -> list[Path]:
+    """Write a plot of each of the CURVES, means over the sequences; the best tracker is first."""
+    paths = []
+    for name, (curve, thresholds, key, label) in CURVES.items():
+        figure, axes = _page(5.2, 4.0)
+        for number, (tracker, summary) in enumerate(summaries.items()):
+            curves = [curve(passes[tracker][s.name].boxes, s.truth) for s in sequences]
+            height = np.nanmean(np.stack(curves), 0)
+            axes.plot(
+                thresholds, height, color=_colour(number), label=f'{tracker} {summary[key]:.3f}'
+            )
+        axes.set(xlabel=label, ylabel='share of frames', ylim=(0, 1))
+        axes.set_xlim(thresholds[0], thresholds[-1])
+        axes.legend(title=key, fontsize=8, title_fontsize=8)
+        paths.append(_saved(figure, folder / f'{name}.png'))
+    return paths
+
+
+def draw_calibration(beliefs: Mapping[str, Beliefs], folder: Path) -> Path:
+    """Write a plot of the share of hits over the confidence, a dot as large as its bin is full."""
+    figure, axes = _page(5.2, 4.0)
+    axes.plot([0, 1], [0, 1], color='grey', lw=1, ls=':')
+    for number, (tracker, belief) in enumerate(beliefs.items()):
+        confidence, hits, frames = belief.bins
+        axes.plot(confidence, hits, color=_colour(number), label=f'{tracker} {belief.error:.3f}')
+        axes.scatter(confidence, hits, 120 * frames / frames.sum(), color=_colour(number))
+    axes.set(xlabel='confidence', ylabel='share with IoU of at least .5', ylim=(0, 1), xlim=(0, 1))
+    axes.legend(title='calibration error', fontsize=8, title_fontsize=8)
+    return _saved(figure, folder / 'calibration.png')
+
+
+def draw_attributes(
+    attributes: Mapping[str, list[Sequence]],
+    scores: Mapping[str, Mapping[str, Scores]],
+    folder: Path,
+) -> Path:
+    """Write a plot of every tracker's mean success AUC over the sequences of each attribute."""
+    figure, axes = _page(max(5.2, 0.3 * len(attributes) * len(scores)), 3.4)
+    width = 0.8 / len(scores)
+    places = np.arange(len(attributes))
+    for number, (tracker, rows) in enumerate(scores.items()):
+        heights = [_mean_auc(rows, chosen) for chosen in attributes.values()]
+        axes.bar(places + number * width, heights, width, color=_colour(number), label=tracker)
+    names = [f'{name}\n{len(chosen)}' for name, chosen in attributes.items()]
+    axes.set_xticks(places + 0.4 - width / 2, names, fontsize=8)
+    axes.set(ylabel='success AUC', ylim=(0, 1))
+    axes.legend(fontsize=8)
+    return _saved(figure, folder / 'attributes.png')
+
+
+def _mean_auc(rows: Mapping[str, Scores], sequences: list[Sequence]) -> float:
+    values: Floats = np.array([rows[s.name]['success_auc'] for s in sequences], float)
+    return float(np.nan if np.isnan(values).all() else np.nanmean(values))
+
+
+def _page(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure((width, height), DPI, layout='constrained')
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _colour(number: int) -> tuple[float, float, float]:
+    colour: tuple[float, float, float] = COLOURS[number % len(COLOURS)]
+    return colour
+
+
+def _saved(figure: Figure, path: Path) -> Path:
+    figure.savefig(path)
+    return path

@@ -1,0 +1,110 @@
+"""From estimates to the fields of TrackedTarget.msg."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import atan, nan
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:  # these bring torch, which a camera does not need
+    from memtrack_ros.geometry.oriented import OrientedBox
+    from memtrack_ros.memory import BankStatus
+    from memtrack_ros.trackers import Estimate
+
+
+class CameraInfo(Protocol):
+    """A sensor_msgs/CameraInfo."""
+
+    width: int
+    height: int
+    binning_x: int
+    binning_y: int
+    distortion_model: str
+    roi: Any
+    k: Any
+    d: Any
+
+
+def box_fields(box: OrientedBox | None) -> dict[str, float]:
+    """The fields of OrientedBox.msg; without a box all are NaN."""
+    return {
+        name: nan if box is None else float(getattr(box, name))
+        for name in ('center_x', 'center_y', 'size_x', 'size_y', 'theta')
+    }
+
+
+def target_fields(
+    estimate: Estimate,
+    size: tuple[int, int],
+    *,
+    target_id: int,
+    tracker: str,
+    calibration: CameraInfo | None = None,
+    memory: BankStatus | None = None,
+) -> dict[str, Any]:
+    """The fields of TrackedTarget.msg for what was estimated in an image of size (width, height).
+
+    box, position and memory are fields, too, of their messages. What is not known is NaN or zero
+    and its flag false. Left to the caller are the stamps, header and last_seen, and the node's
+    times and counts, processing_time, image_age and frames_dropped.
+    """
+    width, height = size
+    box, angles = estimate.box, None
+    if box is not None and calibration is not None:
+        angles = bearing(calibration, (box.center_x, box.center_y), size)
+    roi = np.full(4, nan) if estimate.roi is None else estimate.roi
+    return {
+        'target_id': target_id,
+        'tracker': tracker,
+        'state': int(estimate.state),
+        'confidence': float(estimate.confidence),
+        'score': float(estimate.score),
+        'box': box_fields(box),
+        'roi': roi.astype(np.float32),
+        'has_mask': estimate.mask is not None,
+        'mask_is_box': estimate.mask_is_box,
+        'mask_area': 0 if estimate.mask is None else cv2.countNonZero(estimate.mask),
+        'image_width': width,
+        'image_height': height,
+        'error_x': nan if box is None else (2 * box.center_x + 1) / width - 1,
+        'error_y': nan if box is None else (2 * box.center_y + 1) / height - 1,
+        'bearing_valid': angles is not None,
+        'bearing_x': nan if angles is None else angles[0],
+        'bearing_y': nan if angles is None else angles[1],
+        'position_valid': False,
+        'position': {'x': nan, 'y': nan, 'z': nan},
+        'position_covariance': np.full(9, nan),
+        'frames_tracked': estimate.frames_tracked,
+        'memory': {} if memory is None else asdict(memory),
+    }
+
+
+def bearing(
+    info: CameraInfo, point: tuple[float, float], size: tuple[int, int]
+) -> tuple[float, float] | None:
+    """Angles of a pixel from the optical axis: radians right and below, lens distortion removed.
+
+    point: x, y in an image of size (width, height) that this calibration belongs to; binning and
+    region of interest are honoured. None where the camera is not calibrated, the calibration is for
+    another size, or the lens model has no answer there.
+    """
+    bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    if not info.k[0] or not info.k[4] or size != (width // bin_x, height // bin_y):
+        return None
+    # The calibration counts in pixels of the whole sensor.
+    x = (point[0] + 0.5) * bin_x - 0.5 + info.roi.x_offset
+    y = (point[1] + 0.5) * bin_y - 0.5 + info.roi.y_offset
+    undistort = (
+        cv2.fisheye.undistortPoints
+        if info.distortion_model in ('equidistant', 'fisheye')
+        else cv2.undistortPoints
+    )
+    try:
+        ray = undistort(np.array([[[x, y]]]), info.k.reshape(3, 3), np.array(info.d)).reshape(2)
+    except cv2.error:  # as many distortion coefficients as no model has
+        return None
+    return (atan(ray[0]), atan(ray[1])) if np.isfinite(ray).all() else None
