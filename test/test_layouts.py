@@ -1,5 +1,7 @@
 """The layouts of benchmarks: what is read of each, in this package's coordinates, and what not."""
 
+import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from memtrack_ros.data.layouts import otb, uav123
-from memtrack_ros.data.masks import read_labels
+from memtrack_ros.data.masks import ColumnRuns, Polygons, read_labels
 from memtrack_ros.data.sequences import Sequence, read_sequence, read_sequences
 from memtrack_ros.errors import SequenceError
 
@@ -390,10 +392,12 @@ def write_grey(path: Path, labels: NDArray[np.uint8]) -> None:
     cv2.imwrite(str(path), labels)
 
 
-def write_indexed(path: Path, labels: NDArray[np.uint8]) -> None:
+def write_indexed(
+    path: Path, labels: NDArray[np.uint8], colours: dict[int, tuple[int, int, int]] = PALETTE
+) -> None:
     """A PNG of indices and a palette, as DAVIS has them; OpenCV cannot write one."""
     palette = np.zeros((256, 3), np.uint8)
-    for label, colour in PALETTE.items():
+    for label, colour in colours.items():
         palette[label] = colour[::-1]
     height, width = labels.shape
     rows = b''.join(b'\0' + row.tobytes() for row in labels)
@@ -422,7 +426,15 @@ def write_davis(
         write(folder / f'{number:05}.png', mask)
 
 
-@pytest.mark.parametrize('write', [write_indexed, write_grey])
+def write_colours(path: Path, labels: NDArray[np.uint8]) -> None:
+    """The colours of the palette, and no palette."""
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    for label, colour in PALETTE.items():
+        image[labels == label] = colour
+    cv2.imwrite(str(path), image)
+
+
+@pytest.mark.parametrize('write', [write_indexed, write_grey, write_colours])
 def test_labels_are_read(tmp_path: Path, write: Write) -> None:
     labels = np.array([list(PALETTE)], np.uint8)
     write(tmp_path / 'a.png', labels)
@@ -480,6 +492,168 @@ def test_malformed_davis(tmp_path: Path) -> None:
     ]
 
 
+# YouTube-VOS ----------------------------------------------------------------------------------
+
+# The first colours of its palette, BGR.
+OTHER_PALETTE = {1: (103, 95, 236), 2: (87, 145, 249), 3: (99, 200, 250)}
+
+
+def write_other(path: Path, labels: NDArray[np.uint8]) -> None:
+    write_indexed(path, labels, OTHER_PALETTE)
+
+
+def write_youtube_vos(
+    root: Path,
+    name: str,
+    *masks: NDArray[np.uint8],
+    numbers: range,
+    split: str = 'train',
+    write: Write = write_other,
+) -> None:
+    """A video of these frames; the masks are of frames 0, 5, 10 ..."""
+    write_frames(root / split / 'JPEGImages' / name, numbers, 5)
+    folder = root / split / 'Annotations' / name
+    folder.mkdir(parents=True)
+    for number, mask in enumerate(masks):
+        write(folder / f'{5 * number:05}.png', mask)
+
+
+@pytest.mark.parametrize('every', [1, 5])
+def test_youtube_vos_has_the_annotated_frames(tmp_path: Path, every: int) -> None:
+    first = np.zeros((6, 8), np.uint8)
+    first[1:4, 2:4] = 1
+    both = first.copy()
+    both[4:6, 5:8] = 3
+    write_youtube_vos(tmp_path, '0a1b', first, both, numbers=range(0, 10, every))
+    one, other = read_sequences(tmp_path)
+    assert (one.name, other.name) == ('train/0a1b.1', 'train/0a1b.3')
+    assert numbers(one) == numbers(other) == [0, 5]
+    np.testing.assert_array_equal(one.truth, [[2, 1, 2, 3], [2, 1, 2, 3]])
+    np.testing.assert_array_equal(other.truth, [ABSENT, [5, 4, 3, 2]])
+    np.testing.assert_array_equal(other.mask(1), (both == 3) * 255)
+
+
+def test_malformed_youtube_vos(tmp_path: Path) -> None:
+    mask = np.ones((6, 8), np.uint8)
+    write_youtube_vos(tmp_path, 'hidden', mask, numbers=range(0, 30, 5), split='valid')
+    write_youtube_vos(tmp_path, 'lost', mask, mask, numbers=range(0, 5, 5))
+    write_youtube_vos(tmp_path, 'unmarked', numbers=range(0, 5, 5))
+    faults: list[SequenceError] = []
+    assert read_sequences(tmp_path, faults) == []
+    assert list(map(str, faults)) == [
+        'train/lost: frame 5 is annotated, but not there',
+        'train/unmarked: no images in unmarked/',
+        'valid/hidden: 6 frames, but 1 annotated: a test split, which only its benchmark can score',
+    ]
+
+
+# TrackingNet ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('depth', ['', 'TrackingNet', 'TrackingNet/TRAIN_0'])
+def test_trackingnet(tmp_path: Path, depth: str) -> None:
+    chunk = tmp_path / 'TrackingNet/TRAIN_0'
+    write_frames(chunk / 'frames/-a_0', range(11), 0)
+    write_text(chunk / 'anno/-a_0.txt', '0.5,0,3,4', '0,0,0,0', *['2,1,3,4'] * 9)
+    (sequence,) = read_sequences(tmp_path / depth)
+    assert sequence.name == 'TRAIN_0/-a_0'
+    assert numbers(sequence) == list(range(11))
+    np.testing.assert_array_equal(sequence.truth[:3], [[0.5, 0, 3, 4], ABSENT, [2, 1, 3, 4]])
+    assert sequence.masks is None
+
+
+def test_malformed_trackingnet(tmp_path: Path) -> None:
+    write_frames(tmp_path / 'TEST/frames/b', range(3), 0)
+    write_text(tmp_path / 'TEST/anno/b.txt', '1,1,3,4')
+    write_text(tmp_path / 'TEST/anno/zipped.txt', '1,1,3,4')
+    faults: list[SequenceError] = []
+    assert read_sequences(tmp_path, faults) == []
+    assert list(map(str, faults)) == [
+        'TEST/b: 3 frames, but only the first has a truth: '
+        'a test split, which only its benchmark can score',
+        'TEST/zipped: no images in zipped/',
+    ]
+
+
+# COCO -----------------------------------------------------------------------------------------
+
+# Columns 2 to 5 and rows 1 to 3.
+SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]
+THINGS = [
+    {'id': 1, 'image_id': 9, 'iscrowd': 0, 'bbox': [2, 1, 4, 3], 'segmentation': [SQUARE]},
+    # three columns of 6 pixels and 2 more outside, 2 inside
+    {'id': 2, 'image_id': 9, 'iscrowd': 0, 'bbox': [3, 2, 1, 2],
+     'segmentation': {'counts': [20, 2, 26], 'size': [6, 8]}},
+    {'id': 3, 'image_id': 9, 'iscrowd': 1, 'bbox': [0, 0, 8, 6],
+     'segmentation': {'counts': [0, 48], 'size': [6, 8]}},
+    {'id': 4, 'image_id': 9, 'iscrowd': 0, 'bbox': [0, 0, 8, 0.5], 'segmentation': [[0, 0, 8, 0]]},
+    {'id': 5, 'image_id': 9, 'iscrowd': 0, 'bbox': [1.5, 0, 3, 2], 'segmentation': []},
+    {'id': 6, 'image_id': 9, 'iscrowd': 0, 'bbox': [0, 0, 8, 6],
+     'segmentation': [SQUARE, [7, 0, 8, 0, 8, 2, 7, 2], [2, 1, 4, 1, 4, 4, 2, 4]]},
+]  # fmt: skip
+
+
+def write_coco(root: Path, things: object = THINGS, images: str = 'val2017') -> None:
+    """One picture with objects and one without."""
+    write_frames(root / images, range(9, 11), 12)
+    pictures = [
+        {'id': number, 'file_name': f'{number:012}.jpg', 'height': 6, 'width': 8}
+        for number in (9, 10)
+    ]
+    content = {'info': {'year': 2017}, 'images': pictures, 'annotations': things}
+    write_text(root / 'annotations/instances_val2017.json', json.dumps(content))
+
+
+@pytest.mark.parametrize('images', ['val2017', 'images/val2017'])
+def test_coco(tmp_path: Path, images: str) -> None:
+    write_coco(tmp_path / 'COCO', images=images)
+    polygon, runs, box, several = read_sequences(tmp_path)
+    assert polygon.name == 'val2017/000000000009.1'
+    assert [s.name[-2:] for s in (runs, box, several)] == ['.2', '.5', '.6']
+    assert polygon.frame(0).shape == (6, 8, 3)
+    np.testing.assert_array_equal(polygon.truth, [[2, 1, 4, 3]])
+    square = np.zeros((6, 8), np.uint8)
+    square[1:4, 2:6] = 255
+    np.testing.assert_array_equal(polygon.mask(0), square)
+    column = np.zeros((6, 8), np.uint8)
+    column[2:4, 3] = 255
+    np.testing.assert_array_equal(runs.mask(0), column)
+    np.testing.assert_array_equal(box.truth, [[1.5, 0, 3, 2]])
+    assert box.masks is None
+    square[0:2, 7] = 255
+    np.testing.assert_array_equal(several.mask(0), square)
+
+
+def test_a_polygon_has_the_pixels_whose_centres_it_covers() -> None:
+    outline = np.array([[1.3, 0.7], [4.7, 0.7], [4.7, 3.3], [1.3, 3.3]], np.float32)
+    mask = Polygons((outline,), (5, 6))[0]
+    np.testing.assert_array_equal(np.argwhere(mask), [[r, c] for r in (1, 2) for c in (1, 2, 3, 4)])
+
+
+@pytest.mark.parametrize(
+    ('things', 'fault'),
+    [
+        ([{'id': 1, 'bbox': [0, 0, 2, 2]}], r"\(KeyError: 'image_id'\)"),
+        (
+            [{'id': 1, 'image_id': 9, 'bbox': [0, 0, 2, 2], 'segmentation': {'counts': 'aB3'}}],
+            r'\(ValueError: .*aB3.*\)',
+        ),
+        (7, r'\(TypeError: .*\)'),
+    ],
+)
+def test_malformed_coco(tmp_path: Path, things: object, fault: str) -> None:
+    write_coco(tmp_path, things)
+    said = rf'annotations/instances_val2017.json: it holds no instances of COCO {fault}'
+    assert re.fullmatch(said, only_fault(tmp_path))
+
+
+def test_runs_must_fill_the_picture(tmp_path: Path) -> None:
+    for counts in ([20, 2, 27], [20, -2, 30]):
+        mask = ColumnRuns(np.array(counts, np.int32), (6, 8))
+        with pytest.raises(SequenceError, match='the runs of its mask do not fill 8 x 6 pixels'):
+            mask[0]
+
+
 # All ------------------------------------------------------------------------------------------
 
 
@@ -490,10 +664,19 @@ def test_a_folder_may_hold_several_benchmarks(tmp_path: Path) -> None:
     write_davis(tmp_path / 'DAVIS', 'swan', np.full((6, 8), 255, np.uint8))
     write_frames(tmp_path / 'UAV/data_seq/UAV123/boat1', range(1, 2), 6)
     write_text(tmp_path / 'UAV/anno/UAV123/boat1.txt', '1,2,3,4')
+    write_youtube_vos(
+        tmp_path / 'YouTube-VOS', 'c', np.ones((6, 8), np.uint8), numbers=range(0, 5, 5)
+    )
+    write_coco(tmp_path / 'COCO', THINGS[:1])
+    write_frames(tmp_path / 'TrackingNet/TRAIN_3/frames/d', range(1), 0)
+    write_text(tmp_path / 'TrackingNet/TRAIN_3/anno/d.txt', '1,2,3,4')
     assert [s.name for s in read_sequences(tmp_path)] == [
         'DAVIS/swan',
         'OTB/Car',
+        'TRAIN_3/d',
         'UAV123/boat1',
         'cat/cat-3',
+        'train/c',
         'val/GOT-10k_Val_000001',
+        'val2017/000000000009.1',
     ]

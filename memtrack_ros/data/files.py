@@ -44,8 +44,8 @@ def has_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(_is_image, folder.iterdir()))
 
 
-def numbered_images(folder: Path) -> tuple[Path, ...]:
-    """The images of a folder in the order of their numbers, which must have no gap."""
+def images_by_number(folder: Path) -> dict[int, Path]:
+    """The images of a folder, which are named by their numbers, in the order of these."""
     images = list(filter(_is_image, folder.iterdir())) if folder.is_dir() else []
     if not images:
         raise SequenceError(f'no images in {folder.name}/')
@@ -55,10 +55,16 @@ def numbered_images(folder: Path) -> tuple[Path, ...]:
     by_number = {int(path.stem): path for path in images}
     if len(by_number) < len(images):
         raise SequenceError(f'{len(images)} images in {folder.name}/, but some share a number')
+    return dict(sorted(by_number.items()))
+
+
+def numbered_images(folder: Path) -> tuple[Path, ...]:
+    """The images of a folder in the order of their numbers, which must have no gap."""
+    by_number = images_by_number(folder)
     missing = [n for n in range(min(by_number), max(by_number)) if n not in by_number]
     if missing:
         raise SequenceError(f'{len(missing)} missing in {folder.name}/, the first is {missing[0]}')
-    return tuple(by_number[number] for number in sorted(by_number))
+    return tuple(by_number.values())
 
 
 def images_of_range(folder: Path, first: int, last: int) -> tuple[Path, ...]:

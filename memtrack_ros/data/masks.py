@@ -1,4 +1,4 @@
-"""True masks, read one at a time: from images, from labelled images, from run lengths."""
+"""True masks, read one at a time: from images, labelled images, run lengths, polygons."""
 
 from __future__ import annotations
 
@@ -56,16 +56,39 @@ class LabelFiles:
 def read_labels(path: Path) -> Pixels:
     """The labels uint8 (height, width) of an image: its grey values or indices of its palette.
 
-    The palette must be that of Pascal VOC and DAVIS: the bits 0, 3, 6 of an index are the upper
-    bits of red, 1, 4, 7 those of green, 2, 5 those of blue; (128, 0, 0) is 1, (0, 128, 0) is 2.
+    A colour image without a palette is taken to have that of Pascal VOC and DAVIS: the bits 0, 3, 6
+    of an index are the upper bits of red, 1, 4, 7 those of green, 2, 5 those of blue; (128, 0, 0)
+    is 1, (0, 128, 0) is 2.
     """
     image = read_image(path, cv2.IMREAD_UNCHANGED)
     if image.ndim == 2:
         return image
+    # OpenCV replaces indices by their colours.
+    palette = _palette(path.read_bytes())
+    if palette is not None:
+        index_of = np.zeros(1 << 24, np.uint8)
+        # Of the indices of one colour the first stands.
+        index_of[_code(palette)[::-1]] = np.arange(len(palette), dtype=np.uint8)[::-1]
+        return np.asarray(index_of[_code(image[..., 2::-1])])
     labels = np.zeros(image.shape[:2], np.uint8)
     for channel, table in enumerate(_INDEX_BITS):
         labels |= table[image[..., channel]]
     return labels
+
+
+def _palette(png: bytes) -> Pixels | None:
+    """The palette (colours, 3) RGB of a PNG file, None where it has none."""
+    chunk = png.find(b'PLTE', 0, png.find(b'IDAT'))
+    if chunk < 0:
+        return None
+    length = int.from_bytes(png[chunk - 4 : chunk], 'big')
+    return np.frombuffer(png, np.uint8, length, chunk + 4).reshape(-1, 3)
+
+
+def _code(colours: Pixels) -> NDArray[np.int32]:
+    """Colours (..., 3) as one number each (...)."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return np.asarray(red << 16 | green << 8 | blue)
 
 
 def _index_bits() -> tuple[Pixels, ...]:
@@ -122,3 +145,51 @@ class RunLengths:
     def _size(self) -> tuple[int, int]:
         height, width = read_image(self.frame, cv2.IMREAD_GRAYSCALE).shape
         return height, width
+
+
+@dataclass(frozen=True)
+class ColumnRuns:
+    """One mask as COCO writes that of a crowd.
+
+    Column by column through an image of `size` height, width, the lengths of runs outside and
+    inside the target in turn.
+    """
+
+    lengths: NDArray[np.int32]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Pixels:
+        height, width = self.size
+        if (self.lengths < 0).any() or self.lengths.sum() != height * width:
+            raise SequenceError(f'the runs of its mask do not fill {width} x {height} pixels')
+        inside = (np.arange(len(self.lengths)) % 2 * 255).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(inside, self.lengths).reshape(width, height).T)
+
+
+# Polygons are drawn on a grid this much finer, as OpenCV draws their edges, too, half a pixel of it
+# wide. It is odd, so that each pixel's centre is that of one of the grid's.
+_FINER = 5
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """One mask that polygons (corners, 2: x, y from the image's edge) fill together.
+
+    In an image of `size` height, width.
+    """
+
+    polygons: tuple[NDArray[np.float32], ...]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Pixels:
+        fine = np.zeros((self.size[0] * _FINER, self.size[1] * _FINER), np.uint8)
+        for corners in self.polygons:
+            points = np.round((corners * _FINER - 0.5) * 16).astype(np.int32)
+            cv2.fillPoly(fine, [points], 255, shift=4)
+        return np.ascontiguousarray(fine[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER])

@@ -10,7 +10,7 @@ from memtrack_ros.data.layouts import LAYOUTS, NAMES, Found
 from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
 
-__all__ = ['Sequence', 'read_sequence', 'read_sequences']
+__all__ = ['Found', 'Sequence', 'find_videos', 'read_sequence', 'read_sequences', 'read_video']
 
 # A folder of benchmarks, one of them, a class of it, a sequence.
 _DEPTH = 3
@@ -36,11 +36,9 @@ def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> l
     asked for. SequenceError when there is no sequence at all, malformed or not.
     """
     sequences: dict[str, Sequence] = {}
-    nothing = True
-    for found in _find(folder.resolve(), _DEPTH):
-        nothing = False
+    for video in find_videos(folder):
         try:
-            for sequence in _read(found):
+            for sequence in read_video(video):
                 if sequence.name in sequences:
                     raise SequenceError(f'{sequence.name}: two sequences have this name')
                 sequences[sequence.name] = sequence
@@ -48,9 +46,30 @@ def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> l
             if faults is None:
                 raise
             faults.append(error)
-    if nothing:
-        raise SequenceError(f'{folder}: no sequence in it; the layouts known are {NAMES}')
     return [sequences[name] for name in sorted(sequences)]
+
+
+def find_videos(folder: Path) -> list[Found]:
+    """What videos a folder as `read_sequences` takes it holds: none of them is read yet.
+
+    SequenceError when it holds none.
+    """
+    found = list(_find(folder.resolve(), _DEPTH))
+    if not found:
+        raise SequenceError(f'{folder}: no sequence in it; the layouts known are {NAMES}')
+    return found
+
+
+def read_video(video: Found) -> list[Sequence]:
+    """The sequences of a video that was found, one a target.
+
+    SequenceError names it and what is wrong.
+    """
+    with naming(video.name):
+        sequences = video.read()
+        for sequence in sequences:
+            sequence.check()
+    return sequences
 
 
 def _find(folder: Path, depth: int) -> Iterator[Found]:
@@ -62,11 +81,3 @@ def _find(folder: Path, depth: int) -> Iterator[Found]:
     if depth and folder.is_dir():
         for child in sorted(path for path in folder.iterdir() if path.is_dir()):
             yield from _find(child, depth - 1)
-
-
-def _read(found: Found) -> list[Sequence]:
-    with naming(found.name):
-        sequences = found.read()
-        for sequence in sequences:
-            sequence.check()
-    return sequences
