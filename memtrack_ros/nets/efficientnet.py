@@ -54,8 +54,8 @@ class Block(nn.Module):
         """(N, inputs, h, w) -> (N, outputs, h / stride, w / stride)."""
         y = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
         y = F.relu6(self.bn1(self.depthwise_conv(y)))
-        y = self.bn2(self.project_conv(y))
-        return x + y if self.adds else y
+        projected: Tensor = self.bn2(self.project_conv(y))
+        return x + projected if self.adds else projected
 
 
 class EfficientNetLite0(nn.Module):
