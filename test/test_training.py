@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,12 +26,13 @@ from memtrack_ros.training.clips import (
     PEAK_ERROR,
     Clips,
     boxes_of,
-    draw_clips,
     label_maps,
     peaks,
 )
+from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.losses import anchor_loss, corner_iou, focal, mask_loss, stmtrack_loss
 from memtrack_ros.training.recipe import best_boxes, mask_boxes
+from memtrack_ros.training.workers import Workers
 from memtrack_ros.weights.files import Calibration, load_weights
 
 COUNT, SIDE = 4, 96
@@ -43,7 +47,7 @@ UNUSED = {
 def batch(tracker: str) -> Clips:
     """Clips for a tracker's recipe."""
     recipe, generator = RECIPES[tracker], torch.Generator().manual_seed(11)
-    clips = draw_clips(generator, COUNT, SIDE, recipe.memory, recipe.queries, 1.0, None)
+    clips = DrawnClips(None).draw(generator, COUNT, SIDE, recipe.memory, recipe.queries, 1.0)
     return clips.pointed_at()
 
 
@@ -57,7 +61,7 @@ def test_boxes_of_masks_by_hand() -> None:
 
 def test_clips_hold_what_they_say() -> None:
     generator = torch.Generator().manual_seed(11)
-    clips = draw_clips(generator, 16, 64, 2, 2, 1.0, None)
+    clips = DrawnClips(None).draw(generator, 16, 64, 2, 2, 1.0)
     assert clips.crops.shape == (16, 4, 3, 64, 64)
     assert 0 <= clips.crops.min() <= clips.crops.max() <= 255
     boxes, filled = boxes_of(clips.masks > 0.5)
@@ -110,9 +114,33 @@ def test_a_perfect_answer_has_no_loss_and_an_absent_target_no_box_loss() -> None
 def test_mask_loss_prefers_the_mask() -> None:
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2:6, 2:6] = 1
-    assert mask_loss(20 * (2 * mask - 1), mask).item() == pytest.approx(0, abs=1e-3)
+    exact = torch.tensor([True])
+    assert mask_loss(20 * (2 * mask - 1), mask, exact).item() == pytest.approx(0, abs=1e-3)
     # All wrong: cross-entropy 20 (times 4), IoU (0 + 1) / (64 + 1).
-    assert mask_loss(20 * (1 - 2 * mask), mask).item() == pytest.approx(80 + 1 - 1 / 65, rel=1e-3)
+    wrong = mask_loss(20 * (1 - 2 * mask), mask, exact).item()
+    assert wrong == pytest.approx(80 + 1 - 1 / 65, rel=1e-3)
+
+
+def test_where_only_the_box_is_known_any_mask_that_spans_it_will_do() -> None:
+    box = torch.zeros(1, 1, 8, 8)
+    box[..., 2:6, 1:4] = 1
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., 2:6, 1], corner[..., 5, 1:4] = 1, 1
+    inexact = torch.tensor([False])
+
+    def loss(mask: torch.Tensor) -> float:
+        return mask_loss(20 * (2 * mask - 1), box, inexact).item()
+
+    assert loss(box) == loss(corner) == pytest.approx(0, abs=1e-6)
+    # Two columns of three, and one beside: 2 x 2 + 1 over 3 + 3 + 1; the rows are right.
+    assert loss(box.roll(1, 3)) == pytest.approx(1 - 5 / 7)
+    # Nothing: 1 over 3 + 1 and 1 over 4 + 1.
+    assert loss(0 * box) == pytest.approx(3 / 4 + 4 / 5)
+    # One of each: the mean.
+    both = torch.cat([0 * box, 0 * box])
+    half = mask_loss(20 * (2 * both - 1), torch.cat([box, box]), torch.tensor([False, True]))
+    alone = mask_loss(20 * (2 * both[:1] - 1), box, torch.tensor([True]))
+    assert half.item() == pytest.approx((3 / 4 + 4 / 5 + alone.item()) / 2)
 
 
 def test_anchor_loss_by_hand() -> None:
@@ -177,7 +205,8 @@ def test_peaks_are_near_the_target_but_for_a_few_and_anywhere_without_one() -> N
     boxes = torch.tensor([10.0, 20.0, 30.0, 26.0]).expand(count, 1, 4)
     nothing = torch.zeros(1).expand(count, 1, 3, side, side)
     found = peaks(
-        torch.Generator().manual_seed(0), Clips(nothing, nothing[:, :, 0], boxes, present)
+        torch.Generator().manual_seed(0),
+        Clips(nothing, nothing[:, :, 0], boxes, present, torch.ones_like(present)),
     )
     assert found.shape == (count, 1, 2)
     there, absent = found[present], found[~present]
@@ -257,15 +286,17 @@ def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def moved(trunk: dict[str, torch.Tensor]) -> set[str]:
         """What one step of a training changes."""
-        run = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, trunk, torch.device('cpu'))
+        run = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, trunk, torch.device('cpu'), Workers())
         before = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
         assert all(torch.equal(before[name], tensor) for name, tensor in trunk.items())
-        run.step(torch.Generator().manual_seed(0), 0.0, None)
+        run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
         after = run.net.state_dict()
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         if trunk:
             run.save('a test')
-            again = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, {}, torch.device('cpu'))
+            again = loop.Run(
+                'stmtrack', stmtrack.RECIPE, tmp_path, {}, torch.device('cpu'), Workers()
+            )
             assert again.body_given  # whoever goes on need not give it again
             run.checkpoint.unlink()
         return changed
@@ -306,8 +337,11 @@ def test_a_training_stops_goes_on_and_writes_weights(
             minutes=minutes,
             seed=1,
             device=torch.device('cpu'),
-            imagery=None,
+            source=DrawnClips(None),
+            scenes=DrawnClips(None),
             attribution='a test',
+            command='as a test',
+            workers=Workers(),
         )
         return [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
 
@@ -319,6 +353,16 @@ def test_a_training_stops_goes_on_and_writes_weights(
     weights = load_weights(tmp_path / 'stmtrack-compact.safetensors', 'stmtrack', 'compact')
     assert all(torch.isfinite(tensor.float()).all() for tensor in weights.tensors.values())
     assert weights.calibration == Calibration(2.0, 1.0)
+    assert cv2.imread(str(tmp_path / 'training.png')) is not None
+    card = (tmp_path / 'stmtrack-compact.md').read_text()
+    steps = calibrated['step']
+    for line in (
+        '| command | `as a test` |',
+        f'{steps} steps, {4 * steps} clips |',
+        f'mask iou {validated["valid_mask_iou"]:.3f}',
+        'slope 2.00, intercept 1.00',
+    ):
+        assert line in card
 
 
 def test_calibration_finds_the_curve_that_made_the_outcomes() -> None:
@@ -330,3 +374,29 @@ def test_calibration_finds_the_curve_that_made_the_outcomes() -> None:
     assert [found.slope, found.intercept] == pytest.approx([1.5, -0.7], abs=0.06)
     with pytest.raises(ValueError, match='were right'):
         fit(scores, np.ones_like(scores))
+
+
+def work(rank: int, port: int, folder: str) -> None:
+    """What each of two processes does."""
+    os.environ.update(
+        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE='2', RANK=str(rank)
+    )
+    workers = Workers.join(torch.device('cpu'))
+    net = torch.nn.Linear(2, 1)
+    net.weight.grad = torch.tensor([[2.0 * rank, 4.0]])  # and none for its bias
+    workers.average_gradients(net)
+    said = workers.agree(7.0 + rank, torch.device('cpu'))
+    torch.save([net.weight.grad, net.bias.grad, said], f'{folder}/{rank}')
+    workers.leave()
+
+
+def test_workers_share_their_gradients_and_the_time(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(work, (port, str(tmp_path)), nprocs=2)
+    for rank in '01':
+        weight, bias, said = torch.load(tmp_path / rank, weights_only=True)
+        assert weight.tolist() == [[1.0, 4.0]]
+        assert bias is None
+        assert said == 7.0

@@ -1,11 +1,13 @@
-"""Train a compact tracker on drawn scenes.
+"""Train a compact tracker on drawn scenes, and on real sequences where there are any.
 
 python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOLDER
+torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,7 +20,11 @@ from memtrack_ros.nets.efficientnet import published
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
 from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import BODY, train
+from memtrack_ros.training.mixed_clips import MixedClips
+from memtrack_ros.training.real_clips import RealClips
+from memtrack_ros.training.workers import Workers, own_device
 from memtrack_ros.weights.files import load_weights, shipped_file
 
 RECIPES = {
@@ -51,6 +57,15 @@ def main() -> int:
         '--imagery', type=Path, help='folder with photos/, objects/ and textures/ to draw with'
     )
     parser.add_argument(
+        '--data',
+        type=Path,
+        action='append',
+        default=[],
+        help='folder of sequences or of pictures with objects, in the layout of GOT-10k, LaSOT, '
+        'TrackingNet, YouTube-VOS, DAVIS, COCO or another that evaluation reads, to train on as '
+        'much as on drawn scenes; may be given several times',
+    )
+    parser.add_argument(
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
     )
     arguments = parser.parse_args()
@@ -64,9 +79,11 @@ def main() -> int:
 
 def start(arguments: argparse.Namespace) -> None:
     """Train as the command line says."""
-    device = find_device(arguments.device)
+    device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
+    scenes = DrawnClips(imagery)
     trunk = given_trunk(arguments.trunk) if arguments.trunk else {}
+    workers = Workers.join(device)
     train(
         arguments.tracker,
         RECIPES[arguments.tracker],
@@ -75,9 +92,16 @@ def start(arguments: argparse.Namespace) -> None:
         minutes=arguments.minutes,
         seed=arguments.seed,
         device=device,
-        imagery=imagery,
-        attribution='drawn scenes' if imagery is None else ATTRIBUTION,
+        source=MixedClips([scenes, *map(RealClips, arguments.data)]) if arguments.data else scenes,
+        scenes=scenes,
+        attribution='; '.join(
+            ['drawn scenes' if imagery is None else ATTRIBUTION]
+            + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
+        ),
+        command=shlex.join(['python', '-m', 'memtrack_ros.training', *sys.argv[1:]]),
+        workers=workers,
     )
+    workers.leave()
 
 
 def given_trunk(source: str) -> dict[str, Tensor]:

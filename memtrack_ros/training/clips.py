@@ -1,110 +1,60 @@
-"""Training clips: drawn scenes seen through search windows, as a tracker would cut them."""
+"""Training clips: what a tracker would cut from video, with truth, and where they come from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memtrack_ros.scenes.imagery import Imagery
-from memtrack_ros.scenes.scene import Scenes
 from memtrack_ros.scenes.textures import chance, uniform
 
 # Share of the target that must be seen for a frame to count as showing it.
 SEEN = 0.15
-# Pixels that sqrt(w h) of the target takes in a crop: widely spread for queries, less so in memory.
-MEMORY_SIZE = (34.0, 68.0)
-QUERY_SIZE = (26.0, 80.0)
-MEMORY_SHIFT = 0.1
-QUERY_SHIFT = 0.3
 PEAK_ERROR = 0.2  # of the target's size
 PEAK_ASTRAY = 0.05  # share of the frames
 
 
-@dataclass(frozen=True)
-class Clips:
+class Clips(NamedTuple):
     """Crops (B, T, 3, S, S), RGB 0..255, with their truth.
 
-    Masks (B, T, S, S) in 0..1, boxes (B, T, 4: x1, y1, x2, y2) in pixels, presence (B, T).
+    Masks (B, T, S, S) in 0..1, boxes (B, T, 4: x1, y1, x2, y2) in pixels, presence (B, T). Where a
+    frame is not `exact` (B, T), only the box is known: the mask is the box, filled.
     """
 
     crops: Tensor
     masks: Tensor
     boxes: Tensor
     present: Tensor
+    exact: Tensor
 
     def pointed_at(self) -> Clips:
         """The clips whose first frame shows the target, repeated so that their number stays."""
         usable = self.present[:, 0].nonzero()[:, 0]
         chosen = usable[torch.arange(len(self.present), device=usable.device) % len(usable)]
-        return Clips(
-            self.crops[chosen], self.masks[chosen], self.boxes[chosen], self.present[chosen]
-        )
+        return Clips(*(part[chosen] for part in self))
 
 
-def draw_clips(
-    generator: torch.Generator,
-    count: int,
-    side: int,
-    memory: int,
-    queries: int,
-    strength: float,
-    imagery: Imagery | None,
-) -> Clips:
-    """Draw `count` clips: `memory` frames around the target, then `queries` less well centred.
+class ClipSource(Protocol):
+    """Where training clips come from."""
 
-    One query in eight is taken from another scene, where there is no target.
-    """
-    device = generator.device
-    scenes = Scenes(generator, count, strength, imagery)
-    length = memory + queries
-    spread = torch.exp(uniform(generator, 1.5, 5.5, count, 1))
-    times = uniform(generator, 0, 1, count, length).sort(1).values * spread + uniform(
-        generator, 0, 500, count, 1
-    )
-    is_query = torch.arange(length, device=device) >= memory
-    place = scenes.target_place(times)
-    log_size = torch.where(
-        is_query,
-        _log_uniform(generator, QUERY_SIZE, count, length),
-        _log_uniform(generator, MEMORY_SIZE, count, length),
-    )
-    per_pixel = place[..., 2] / log_size.exp()
-    shift = (
-        torch.where(is_query, QUERY_SHIFT, MEMORY_SHIFT)[None, :, None]
-        * side
-        * per_pixel[..., None]
-    )
-    centre = place[..., :2] + shift * uniform(generator, -1, 1, count, length, 2)
-    clip = scenes.render(times, torch.cat([centre, per_pixel[..., None]], -1), side, side)
+    def draw(
+        self,
+        generator: torch.Generator,
+        count: int,
+        side: int,
+        memory: int,
+        queries: int,
+        strength: float,
+    ) -> Clips:
+        """Draw `count` clips of crops of `side` x `side` pixels, on the generator's device.
 
-    strange = chance(generator, 1 / 8, count, length) & is_query
-    crops = torch.where(strange[..., None, None, None], clip.pictures.roll(1, 0), clip.pictures)
-    masks = torch.where(strange[..., None, None], 0.0, clip.target)
-    inside = image_area(generator, count, length, side)
-    crops = torch.where(inside[:, :, None], crops, crops[:, :1].mean((3, 4), keepdim=True))
-    left = (masks * inside).sum((2, 3)) / masks.sum((2, 3)).clamp_min(1)
-    masks = masks * inside
-    boxes, filled = boxes_of(masks > 0.5)
-    present = filled & (clip.visibility * left > SEEN) & ~strange
-    return Clips(crops * 255, masks * present[..., None, None], boxes, present)
-
-
-def image_area(generator: torch.Generator, count: int, length: int, side: int) -> Tensor:
-    """Pixels (B, T, S, S) of crops that lie inside the image: in half of the clips not all do.
-
-    What is beyond has one colour, and must not be taken for the ground that an object, the image,
-    stands on.
-    """
-    near = chance(generator, 0.5, count, 1, 1) & chance(generator, 0.5, count, 1, 4)
-    depth = side * torch.where(near, uniform(generator, -0.1, 0.45, count, length, 4), -1.0)
-    axis = torch.arange(side, device=generator.device)
-    left, top, right, bottom = depth[..., None].unbind(2)
-    columns = (axis >= left) & (axis < side - right)
-    rows = (axis >= top) & (axis < side - bottom)
-    return rows[..., None] & columns[..., None, :]
+        Of `memory` frames around the target, then `queries` less well centred; one query in eight
+        is taken from elsewhere, where there is no target. `strength` 0..1 says how difficult they
+        are made.
+        """
+        ...
 
 
 def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,6 +69,14 @@ def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
     return boxes, masks.flatten(-2).any(-1)
 
 
+def filled_boxes(boxes: Tensor, side: int) -> Tensor:
+    """The masks (..., side, side) that boxes (..., 4: x1, y1, x2, y2) fill: 0 or 1."""
+    axis = torch.arange(side, device=boxes.device)
+    inside_x = (axis > boxes[..., :1]) & (axis < boxes[..., 2:3])
+    inside_y = (axis > boxes[..., 1:2]) & (axis < boxes[..., 3:4])
+    return (inside_y[..., None] & inside_x[..., None, :]).float()
+
+
 def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
     """Label maps (B, memory, 1, S, S) of the memory frames.
 
@@ -130,10 +88,7 @@ def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
     wrong = 0.08 * uniform(generator, -1, 1, *boxes.shape)
     wrong[:, 0] *= 0.3
     boxes = boxes + wrong * size
-    axis = torch.arange(side, device=masks.device)
-    inside_x = (axis > boxes[..., :1]) & (axis < boxes[..., 2:3])
-    inside_y = (axis > boxes[..., 1:2]) & (axis < boxes[..., 3:4])
-    filled = (inside_y[..., None] & inside_x[..., None, :]).float()
+    filled = filled_boxes(boxes, side)
     as_box = chance(generator, 0.5, *masks.shape[:2])[..., None, None]
     labels = torch.where(as_box, filled * clips.present[:, :memory, None, None], masks)
     return labels[:, :, None]
@@ -156,8 +111,3 @@ def peaks(generator: torch.Generator, clips: Clips) -> Tensor:
 def half_size(masks: Tensor) -> Tensor:
     """Masks (N, S, S) at half the size, (N, 1, S/2, S/2)."""
     return F.avg_pool2d(masks[:, None], 2)
-
-
-def _log_uniform(generator: torch.Generator, span: tuple[float, float], *shape: int) -> Tensor:
-    low, high = torch.tensor(span).log().tolist()
-    return uniform(generator, low, high, *shape)

@@ -11,8 +11,8 @@ from torch import Tensor
 from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory, Query, at_cells, distances, moved
 from memtrack_ros.nets.compact import STRIDE, Features
 from memtrack_ros.scenes.textures import chance
-from memtrack_ros.training.clips import Clips, half_size, label_maps, peaks
-from memtrack_ros.training.losses import mask_loss
+from memtrack_ros.training.clips import Clips, label_maps, peaks
+from memtrack_ros.training.losses import query_mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, frames_of, mask_boxes
 
 MEMORY = 2
@@ -56,8 +56,7 @@ def ask(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Tensor:
 
 def losses(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
-    mask = half_size(clips.masks[:, MEMORY:].flatten(0, 1))
-    return {'mask': mask_loss(ask(net, clips, generator), mask)}
+    return {'mask': query_mask_loss(ask(net, clips, generator), clips, MEMORY)}
 
 
 def answers(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Answers:

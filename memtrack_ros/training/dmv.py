@@ -47,7 +47,8 @@ def losses(net: CompactDMV, clips: Clips, generator: torch.Generator) -> dict[st
             answer.maps, net.head.anchors, clips.boxes[:, number], clips.present[:, number]
         )
         assert answer.mask is not None
-        parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, number]))
+        mask, exact = half_size(clips.masks[:, number]), clips.exact[:, number]
+        parts['mask'] = mask_loss(answer.mask, mask, exact)
         weight = 2 * number / (len(answers) * (len(answers) + 1))
         for name, part in parts.items():
             total[name] = total.get(name, part.new_zeros(())) + weight * part

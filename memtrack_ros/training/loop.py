@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import TextIO
@@ -14,12 +15,13 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from memtrack_ros.scenes.imagery import Imagery
 from memtrack_ros.trackers import create
+from memtrack_ros.training import record
 from memtrack_ros.training.calibrate import calibrate
-from memtrack_ros.training.clips import draw_clips
+from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.losses import corner_iou
 from memtrack_ros.training.recipe import Recipe
+from memtrack_ros.training.workers import Workers
 from memtrack_ros.weights.files import Calibration, save_weights
 
 PEAK_RATE = 1.5e-3
@@ -51,11 +53,12 @@ class Run:
         out: Path,
         trunk: dict[str, Tensor],
         device: torch.device,
+        workers: Workers,
     ) -> None:
         """Go on from `out` / checkpoint.pt where there is one; else begin, with `trunk` given.
 
         A body given in it is not trained."""
-        self.tracker, self.recipe = tracker, recipe
+        self.tracker, self.recipe, self.workers = tracker, recipe, workers
         self.checkpoint = out / 'checkpoint.pt'
         self.weights = out / f'{tracker}-compact.safetensors'
         self.net = recipe.net().to(device)
@@ -66,7 +69,7 @@ class Run:
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY
         )
-        self.steps, self.seconds = 0, 0.0
+        self.steps, self.seconds, self.clips = 0, 0.0, 0
         self.body_given = any(name.startswith(BODY) for name in trunk)
         if self.checkpoint.is_file():
             state = torch.load(self.checkpoint, weights_only=True, map_location=device)
@@ -74,17 +77,15 @@ class Run:
             self.average.load_state_dict(state['average'])
             self.optimiser.load_state_dict(state['optimiser'])
             self.steps, self.seconds = state['step'], state['seconds']
-            self.body_given = state['body_given']
+            self.clips, self.body_given = state['clips'], state['body_given']
 
-    def step(
-        self, generator: torch.Generator, done: float, imagery: Imagery | None
-    ) -> dict[str, float]:
+    def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
         started = time.monotonic()
         side, count = next((side, count) for until, side, count in STAGES if done < until)
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
         recipe = self.recipe
-        clips = draw_clips(generator, count, side, recipe.memory, recipe.queries, strength, imagery)
+        clips = source.draw(generator, count, side, recipe.memory, recipe.queries, strength)
         rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimiser.param_groups:
             group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
@@ -96,11 +97,14 @@ class Run:
         total = torch.stack(list(parts.values())).sum()
         self.optimiser.zero_grad()
         total.backward()
+        self.workers.average_gradients(self.net)
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimiser.step()
         self._average()
         self.steps += 1
-        self.seconds += time.monotonic() - started
+        self.clips += count * self.workers.count
+        seconds = self.seconds + time.monotonic() - started
+        self.seconds = self.workers.agree(seconds, generator.device)
         return {name: value.item() for name, value in parts.items()}
 
     def save(self, attribution: str) -> None:
@@ -111,6 +115,7 @@ class Run:
             'optimiser': self.optimiser.state_dict(),
             'step': self.steps,
             'seconds': self.seconds,
+            'clips': self.clips,
             'body_given': self.body_given,
         }
         partial = self.checkpoint.with_suffix('.partial')
@@ -147,18 +152,23 @@ def train(
     minutes: float,
     seed: int,
     device: torch.device,
-    imagery: Imagery | None,
+    source: ClipSource,
+    scenes: ClipSource,
     attribution: str,
+    command: str,
+    workers: Workers,
 ) -> None:
     """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
 
-    A new training begins with the backbone `trunk` where that is not empty. Writes checkpoint.pt,
-    log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no more, and
-    calibrates the weights at the end.
+    The clips are those of `source`, and for validation those of drawn `scenes`. A new training
+    begins with the backbone `trunk` where that is not empty. Writes checkpoint.pt, log.jsonl and
+    TRACKER-compact.safetensors every minute, so that a stop loses no more; in the end calibrates
+    the weights, and writes training.png and a model card, TRACKER-compact.md, that says with which
+    `command` they were made.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(tracker, recipe, out, trunk, device)
+    run = Run(tracker, recipe, out, trunk, device, workers)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (
@@ -167,16 +177,21 @@ def train(
         TextColumn('{task.percentage:.1f} %'),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress, (out / 'log.jsonl').open('a') as log:
+    first = workers.rank == 0
+    log_path = out / 'log.jsonl' if first else Path(os.devnull)
+    with Progress(*columns, disable=not first) as progress, log_path.open('a') as log:
         task = progress.add_task('training', total=minutes * 60)
         while (done := run.seconds / (minutes * 60)) < 1:
-            generator.manual_seed(TRAINING_SEEDS * seed + run.steps)
-            parts = run.step(generator, done, imagery)
+            number = run.steps * workers.count + workers.rank
+            generator.manual_seed(TRAINING_SEEDS * seed + number)
+            parts = run.step(generator, done, source)
             progress.update(
                 task,
                 completed=run.seconds,
                 description=f'step {run.steps} loss {sum(parts.values()):.3f}',
             )
+            if not first:
+                continue
             finished = run.seconds >= minutes * 60
             if run.steps % 20 == 0:
                 _write(log, run, parts)
@@ -185,16 +200,22 @@ def train(
                 run.save(attribution)
             if finished or run.seconds - validated > VALIDATE_EVERY:
                 validated = run.seconds
-                _write(log, run, validate(recipe, run.average, imagery, device))
+                _write(log, run, validate(recipe, run.average, scenes, device))
+        if not first:
+            return
         progress.update(task, completed=minutes * 60, description='calibrating')
         calibration = calibrate(create(tracker, 'compact', run.weights, device.type))
         run.export(calibration, attribution)
         _write(log, run, dataclasses.asdict(calibration))
+    entries = record.read_log(log_path)
+    record.plot(entries, out / 'training.png')
+    card = record.card(entries, tracker=tracker, command=command, clips=run.clips, data=attribution)
+    (out / f'{tracker}-compact.md').write_text(card)
 
 
 @torch.inference_mode()
 def validate(
-    recipe: Recipe, net: nn.Module, imagery: Imagery | None, device: torch.device
+    recipe: Recipe, net: nn.Module, scenes: ClipSource, device: torch.device
 ) -> dict[str, float]:
     """Scores on scenes no training drew.
 
@@ -206,14 +227,8 @@ def validate(
     box_overlap, mask_overlap, seen, unseen = [], [], [], []
     for batch in range(VALIDATION_BATCHES):
         generator.manual_seed(VALIDATION_SEEDS + batch)
-        clips = draw_clips(
-            generator,
-            VALIDATION_COUNT,
-            VALIDATION_SIDE,
-            recipe.memory,
-            recipe.queries,
-            1.0,
-            imagery,
+        clips = scenes.draw(
+            generator, VALIDATION_COUNT, VALIDATION_SIDE, recipe.memory, recipe.queries, 1.0
         )
         clips = clips.pointed_at()
         boxes, score, mask = recipe.answers(net, clips, generator)

@@ -73,8 +73,14 @@ def box_and_mask_loss(
     boxes, present = clips.boxes[:, memory:].flatten(0, 1), clips.present[:, memory:].flatten()
     parts = stmtrack_loss(answer.maps, boxes, present, stride=stride, offset=offset)
     assert answer.mask is not None
-    parts['mask'] = mask_loss(answer.mask, half_size(clips.masks[:, memory:].flatten(0, 1)))
+    parts['mask'] = query_mask_loss(answer.mask, clips, memory)
     return parts
+
+
+def query_mask_loss(logits: Tensor, clips: Clips, memory: int) -> Tensor:
+    """`mask_loss` of the mask logits (N, 1, S/2, S/2) of all N frames after the first `memory`."""
+    masks, exact = clips.masks[:, memory:].flatten(0, 1), clips.exact[:, memory:].flatten()
+    return mask_loss(logits, half_size(masks), exact)
 
 
 def anchor_loss(
@@ -99,14 +105,32 @@ def anchor_loss(
     return {'centre': centre / count, 'box': 2 * (offset * positive).sum() / count}
 
 
-def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy plus soft IoU loss of mask logits (B, 1, H, W) against masks in 0..1."""
+def mask_loss(logits: Tensor, mask: Tensor, exact: Tensor) -> Tensor:
+    """Loss of mask logits (B, 1, H, W) against masks in 0..1: cross-entropy and soft IoU.
+
+    Where a mask is not `exact` (B,) but its box, filled, `projection_loss` stands for both.
+    """
     logits = logits.float()
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, mask)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, mask, reduction='none')
     probability = logits.sigmoid()
     both = (probability * mask).sum((1, 2, 3))
     either = (probability + mask - probability * mask).sum((1, 2, 3))
-    return 4 * cross_entropy + (1 - (both + 1) / (either + 1)).mean()
+    full = 4 * cross_entropy.mean((1, 2, 3)) + 1 - (both + 1) / (either + 1)
+    return torch.where(exact, full, projection_loss(probability, mask)).mean()
+
+
+def projection_loss(probability: Tensor, box: Tensor) -> Tensor:
+    """How little the extent of masks along x and y is that of filled boxes: (B,), 0 to 2.
+
+    Dice losses of the projections onto either axis, by maximum (BoxInst, Tian et al. 2021). Of
+    (B, 1, H, W) in 0..1 each.
+    """
+    total = torch.zeros(len(box), device=box.device)
+    for axis in (2, 3):
+        a, b = probability.amax(axis), box.amax(axis)
+        both, either = (a * b).sum((1, 2)), (a.square() + b.square()).sum((1, 2))
+        total = total + 1 - (2 * both + 1) / (either + 1)
+    return total
 
 
 def corner_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from memtrack_ros.nets.cmedfl import distances
 from memtrack_ros.nets.compact import STRIDE
 from memtrack_ros.nets.samn import CompactSAMN
 from memtrack_ros.scenes.textures import chance
-from memtrack_ros.training.clips import Clips, half_size, label_maps, peaks
-from memtrack_ros.training.losses import mask_loss
+from memtrack_ros.training.clips import Clips, label_maps, peaks
+from memtrack_ros.training.losses import query_mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, frames_of, mask_boxes
 
 MEMORY = 2
@@ -43,8 +43,7 @@ def ask(net: CompactSAMN, clips: Clips, generator: torch.Generator) -> Tensor:
 
 def losses(net: CompactSAMN, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
-    mask = half_size(clips.masks[:, MEMORY:].flatten(0, 1))
-    return {'mask': mask_loss(ask(net, clips, generator), mask)}
+    return {'mask': query_mask_loss(ask(net, clips, generator), clips, MEMORY)}
 
 
 def answers(net: CompactSAMN, clips: Clips, generator: torch.Generator) -> Answers:
