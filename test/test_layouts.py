@@ -393,16 +393,23 @@ def write_grey(path: Path, labels: NDArray[np.uint8]) -> None:
 
 
 def write_indexed(
-    path: Path, labels: NDArray[np.uint8], colours: dict[int, tuple[int, int, int]] = PALETTE
+    path: Path,
+    labels: NDArray[np.uint8],
+    colours: dict[int, tuple[int, int, int]] = PALETTE,
+    bits: int = 8,
 ) -> None:
-    """A PNG of indices and a palette, as DAVIS has them; OpenCV cannot write one."""
-    palette = np.zeros((256, 3), np.uint8)
+    """A PNG of indices and a palette, as DAVIS has them; OpenCV cannot write one.
+
+    Each number of `labels` holds 8 / `bits` indices.
+    """
+    palette = np.zeros((1 << bits, 3), np.uint8)
     for label, colour in colours.items():
-        palette[label] = colour[::-1]
+        if label < len(palette):
+            palette[label] = colour[::-1]
     height, width = labels.shape
     rows = b''.join(b'\0' + row.tobytes() for row in labels)
     chunks = (
-        (b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 3, 0, 0, 0)),
+        (b'IHDR', struct.pack('>IIBBBBB', width * 8 // bits, height, bits, 3, 0, 0, 0)),
         (b'PLTE', palette.tobytes()),
         (b'IDAT', zlib.compress(rows)),
         (b'IEND', b''),
@@ -439,6 +446,14 @@ def test_labels_are_read(tmp_path: Path, write: Write) -> None:
     labels = np.array([list(PALETTE)], np.uint8)
     write(tmp_path / 'a.png', labels)
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), labels)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_labels_of_few_bits_are_read(tmp_path: Path, bits: int) -> None:
+    row = np.arange(16, dtype=np.uint8) % (1 << bits)
+    each = np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]
+    write_indexed(tmp_path / 'a.png', np.packbits(each)[None], bits=bits)
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), [row])
 
 
 def test_white_is_one_label_however_it_is_written(tmp_path: Path) -> None:

@@ -27,10 +27,19 @@ def naming(name: str) -> Iterator[None]:
 
 def read_image(path: Path, flags: int) -> Pixels:
     """An image as OpenCV reads it with these flags. SequenceError when it cannot, or not whole."""
+    return decoded(path, read_bytes(path), flags)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file. SequenceError when it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise SequenceError(f'{path.name} cannot be read ({type(error).__name__})') from None
+
+
+def decoded(path: Path, data: bytes, flags: int) -> Pixels:
+    """The image in the data of a file. SequenceError as for `read_image`."""
     # OpenCV fills up what a cut JPEG lacks with grey and only warns.
     whole = not data.startswith(b'\xff\xd8') or b'\xff\xd9' in data[-1024:]
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data and whole else None

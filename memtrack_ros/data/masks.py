@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memtrack_ros.data.files import Pixels, read_image
+from memtrack_ros.data.files import Pixels, decoded, read_bytes, read_image
 from memtrack_ros.errors import SequenceError
 
 
@@ -60,35 +61,39 @@ def read_labels(path: Path) -> Pixels:
     of an index are the upper bits of red, 1, 4, 7 those of green, 2, 5 those of blue; (128, 0, 0)
     is 1, (0, 128, 0) is 2.
     """
-    image = read_image(path, cv2.IMREAD_UNCHANGED)
+    data = read_bytes(path)
+    if data.startswith(_PNG) and data[_COLOUR_TYPE] == _INDEXED:
+        # OpenCV replaces indices by their colours, and spreads grey values of few bits over 0..255.
+        return decoded(path, _as_grey(data), cv2.IMREAD_UNCHANGED) // (
+            255 // ((1 << data[_BIT_DEPTH]) - 1)
+        )
+    image = decoded(path, data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 2:
         return image
-    # OpenCV replaces indices by their colours.
-    palette = _palette(path.read_bytes())
-    if palette is not None:
-        index_of = np.zeros(1 << 24, np.uint8)
-        # Of the indices of one colour the first stands.
-        index_of[_code(palette)[::-1]] = np.arange(len(palette), dtype=np.uint8)[::-1]
-        return np.asarray(index_of[_code(image[..., 2::-1])])
     labels = np.zeros(image.shape[:2], np.uint8)
     for channel, table in enumerate(_INDEX_BITS):
         labels |= table[image[..., channel]]
     return labels
 
 
-def _palette(png: bytes) -> Pixels | None:
-    """The palette (colours, 3) RGB of a PNG file, None where it has none."""
-    chunk = png.find(b'PLTE', 0, png.find(b'IDAT'))
-    if chunk < 0:
-        return None
-    length = int.from_bytes(png[chunk - 4 : chunk], 'big')
-    return np.frombuffer(png, np.uint8, length, chunk + 4).reshape(-1, 3)
+# Where a PNG file that begins with these bytes says what its pixels are; its other chunks follow.
+_PNG = b'\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR'
+_BIT_DEPTH, _COLOUR_TYPE, _CHECKSUM, _CHUNKS = 24, 25, 29, 33
+_GREY, _INDEXED = 0, 3
 
 
-def _code(colours: Pixels) -> NDArray[np.int32]:
-    """Colours (..., 3) as one number each (...)."""
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
-    return np.asarray(red << 16 | green << 8 | blue)
+def _as_grey(png: bytes) -> bytes:
+    """A PNG file of indices, changed so that these are grey values."""
+    header = bytearray(png[12:_CHECKSUM])
+    header[_COLOUR_TYPE - 12] = _GREY
+    parts = [png[:12], header, zlib.crc32(header).to_bytes(4, 'big')]
+    start = _CHUNKS
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], 'big')
+        if png[start + 4 : start + 8] in (b'IDAT', b'IEND'):
+            parts.append(png[start:end])
+        start = end
+    return b''.join(parts)
 
 
 def _index_bits() -> tuple[Pixels, ...]:

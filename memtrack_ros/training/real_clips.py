@@ -158,8 +158,10 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
     for number, (x, y, pitch) in zip(numbers, windows, strict=True):
         window = Window(x, y, pitch, side)
         frame = sequence.frame(number)
-        crops.append(cut(frame, window, cv2.mean(frame)[:3])[..., ::-1])
         inside.append(_inside(window, *frame.shape[:2]))
+        colour = cv2.mean(frame)[:3]
+        crops.append(cut(frame, window, colour)[..., ::-1])
+        crops[-1][~inside[-1]] = np.floor(colour[::-1])
         box = sequence.truth[number]
         edges = np.stack([box[:2], box[:2] + box[2:]]) - 0.5
         corners.append(window.to_crop(edges).ravel())
