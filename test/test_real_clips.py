@@ -170,6 +170,14 @@ def test_queries_are_less_well_centred_and_of_more_sizes(tmp_path: Path) -> None
     assert 20 < away[:, ~memory][whole[:, ~memory]].max() <= 28.9  # three tenths
 
 
+def test_a_large_target_is_not_seen_from_afar(tmp_path: Path) -> None:
+    trackingnet(tmp_path, 'a', [(0, 0, WIDTH, HEIGHT)])
+    clips = draw(tmp_path)
+    whole = (clips.boxes.amin(-1) > 0) & (clips.boxes.amax(-1) < SIDE - 1)
+    size = (clips.boxes[..., 2:] - clips.boxes[..., :2])[whole].prod(-1).sqrt()
+    assert size.min().item() == pytest.approx(SIDE / 2.4, abs=1)
+
+
 def test_frames_are_in_order_and_channels_too(tmp_path: Path) -> None:
     got10k(tmp_path, 'a', MOVING)
     clips = draw(tmp_path)

@@ -86,7 +86,7 @@ def _as_grey(png: bytes) -> bytes:
     """A PNG file of indices, changed so that these are grey values."""
     header = bytearray(png[12:_CHECKSUM])
     header[_COLOUR_TYPE - 12] = _GREY
-    parts = [png[:12], header, zlib.crc32(header).to_bytes(4, 'big')]
+    parts = [png[:12], bytes(header), zlib.crc32(header).to_bytes(4, 'big')]
     start = _CHUNKS
     while start < len(png):
         end = start + 12 + int.from_bytes(png[start : start + 4], 'big')

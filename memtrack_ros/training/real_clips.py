@@ -20,6 +20,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Window, cut
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.textures import chance, uniform
+from memtrack_ros.trackers.search import NARROWEST, WIDEST
 from memtrack_ros.training.clips import SEEN, Clips, boxes_of, filled_boxes
 from memtrack_ros.training.framing import Framing, framing, moments, strange
 
@@ -151,13 +152,19 @@ class RealClips:
 def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
     """One clip of a sequence. SequenceError when an image cannot be read."""
     numbers, places = _frames(sequence, plan)
+    frames = [sequence.frame(number) for number in numbers]
     known = sequence.truth[places]
-    place = np.concatenate([boxes.centre(known), np.sqrt(known[:, 2:].prod(1, keepdims=True))], 1)
-    windows = plan.framing.windows(torch.from_numpy(place), side).tolist()
+    size = np.sqrt(known[:, 2:].prod(1))
+    # No wider than a tracker's search window gets.
+    longer = np.array([max(frame.shape[:2]) for frame in frames])
+    widest = np.maximum(WIDEST * longer, NARROWEST * size)
+    size = np.minimum(size, widest / side * plan.framing.size.double().numpy())
+    place = torch.from_numpy(np.concatenate([boxes.centre(known), size[:, None]], 1))
     crops, inside, masks, corners = [], [], [], []
-    for number, (x, y, pitch) in zip(numbers, windows, strict=True):
+    for number, frame, (x, y, pitch) in zip(
+        numbers, frames, plan.framing.windows(place, side).tolist(), strict=True
+    ):
         window = Window(x, y, pitch, side)
-        frame = sequence.frame(number)
         inside.append(_inside(window, *frame.shape[:2]))
         colour = cv2.mean(frame)[:3]
         crops.append(cut(frame, window, colour)[..., ::-1])
