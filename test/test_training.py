@@ -19,7 +19,7 @@ from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.nets.efficientnet import EfficientNetLite0
 from memtrack_ros.nets.heads import Answer, BoxMaps
 from memtrack_ros.training import loop, stmtrack
-from memtrack_ros.training.__main__ import RECIPES, TRUNK, given_trunk
+from memtrack_ros.training.__main__ import RECIPES, begin_with
 from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import (
     PEAK_ASTRAY,
@@ -268,16 +268,16 @@ def test_ten_steps_on_one_batch_lower_its_loss(tracker: str) -> None:
 
 
 def test_all_share_one_backbone() -> None:
-    own = {f'{TRUNK}{name}' for name in CompactTrunk().state_dict()}
+    own = {f'trunk.{name}' for name in CompactTrunk().state_dict()}
     for recipe in RECIPES.values():
-        assert {name for name in recipe.net().state_dict() if name.startswith(TRUNK)} == own
+        assert {name for name in recipe.net().state_dict() if name.startswith('trunk.')} == own
 
 
 def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
     torch.manual_seed(0)
     given = {
-        f'{TRUNK}{name}': tensor + 0.1 * torch.rand(tensor.shape)
+        f'trunk.{name}': tensor + 0.1 * torch.rand(tensor.shape)
         if tensor.is_floating_point()
         else tensor + 7
         for name, tensor in CompactTrunk().state_dict().items()
@@ -305,18 +305,31 @@ def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert moved(given) == moved({}) - body
 
 
+def test_a_training_begins_with_what_fits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    other = RECIPES['stmtrack'].net().state_dict()
+    recipe = RECIPES['memtrack']
+    run = loop.Run('memtrack', recipe, tmp_path, other, torch.device('cpu'), Workers())
+    begun = run.net.state_dict()
+    for name in ('trunk.merged.first.0.weight', 'head.si', 'mask_decoder.answer.weight'):
+        torch.testing.assert_close(begun[name], other[name])
+    assert run.body_given
+    assert 'neck_m.weight' not in begun
+    assert begun.keys() - other.keys()  # its controller is its own
+
+
 def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
     body = EfficientNetLite0().state_dict()
     torch.save(
         {f'_{name}'.replace('.', '._'): tensor for name, tensor in body.items()}, tmp_path / 'a'
     )
-    taken = given_trunk(str(tmp_path / 'a'))
+    taken = begin_with(str(tmp_path / 'a'))
     assert taken.keys() == {loop.BODY + name for name in body}
     torch.save({'other': torch.zeros(1)}, tmp_path / 'b')
     with pytest.raises(ConfigurationError, match='no checkpoint of EfficientNet-Lite0'):
-        given_trunk(str(tmp_path / 'b'))
+        begin_with(str(tmp_path / 'b'))
     with pytest.raises(ConfigurationError, match='nowhere'):
-        given_trunk('nowhere')
+        begin_with('nowhere')
 
 
 def test_a_training_stops_goes_on_and_writes_weights(
@@ -333,7 +346,7 @@ def test_a_training_stops_goes_on_and_writes_weights(
             'stmtrack',
             stmtrack.RECIPE,
             tmp_path,
-            trunk={},
+            beginning={},
             minutes=minutes,
             seed=1,
             device=torch.device('cpu'),

@@ -34,7 +34,6 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-TRUNK = 'trunk.'  # what the parameters of the shared backbone's names begin with
 # Of the imagery that the folder is expected to hold, and the body's.
 ATTRIBUTION = 'drawn scenes; imagery and backbone: see the model card'
 
@@ -48,9 +47,10 @@ def main() -> int:
     )
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument(
-        '--trunk',
-        help='begin with the backbone shipped with this tracker, or with the body of this published'
-        ' checkpoint of EfficientNet-Lite0',
+        '--begin',
+        metavar='SOURCE',
+        help='with what fits of the weights shipped with this tracker, the same or another, or of '
+        'this published checkpoint of EfficientNet-Lite0; its body is then not trained',
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument(
@@ -82,13 +82,13 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    trunk = given_trunk(arguments.trunk) if arguments.trunk else {}
+    beginning = begin_with(arguments.begin) if arguments.begin else {}
     workers = Workers.join(device)
     train(
         arguments.tracker,
         RECIPES[arguments.tracker],
         arguments.out,
-        trunk=trunk,
+        beginning=beginning,
         minutes=arguments.minutes,
         seed=arguments.seed,
         device=device,
@@ -104,20 +104,19 @@ def start(arguments: argparse.Namespace) -> None:
     workers.leave()
 
 
-def given_trunk(source: str) -> dict[str, Tensor]:
-    """Parameters of the backbone in the weights of tracker `source`, or in a checkpoint file.
+def begin_with(source: str) -> dict[str, Tensor]:
+    """Parameters in the weights shipped with tracker `source`, or in a checkpoint file.
 
     Raises ConfigurationError where it is neither.
     """
     if source in NAMES:
-        tensors = load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
-        return {name: tensor for name, tensor in tensors.items() if name.startswith(TRUNK)}
+        return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
     try:
         checkpoint = torch.load(source, weights_only=True, map_location='cpu')
         return {BODY + name: tensor for name, tensor in published(checkpoint).items()}
     except (OSError, UnpicklingError, KeyError) as reason:
         raise ConfigurationError(
-            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --trunk to one, or '
+            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --begin to one, or '
             f'to one of: {", ".join(NAMES)}.'
         ) from reason
 

@@ -13,7 +13,7 @@ from memtrack_ros.trackers import Estimate, Prior, State, Target, Tracker
 from memtrack_ros.weights.files import Calibration
 
 # Scenes that neither training nor validation nor a demonstration draws.
-FIRST_SEED, SCENES, FRAMES = 500_000, 24, 100
+FIRST_SEED, SCENES, FRAMES = 500_000, 24, 40
 WIDTH, HEIGHT = 320, 240
 HIT = 0.5  # IoU with the truth
 BELIEVED = 0.5  # score from which the tracker moves on and remembers

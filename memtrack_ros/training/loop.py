@@ -51,18 +51,26 @@ class Run:
         tracker: str,
         recipe: Recipe,
         out: Path,
-        trunk: dict[str, Tensor],
+        beginning: dict[str, Tensor],
         device: torch.device,
         workers: Workers,
     ) -> None:
-        """Go on from `out` / checkpoint.pt where there is one; else begin, with `trunk` given.
+        """Go on from `out` / checkpoint.pt where there is one.
 
-        A body given in it is not trained."""
+        Else begin with what fits of the parameters `beginning`; a body that is among them is not
+        trained.
+        """
         self.tracker, self.recipe, self.workers = tracker, recipe, workers
         self.checkpoint = out / 'checkpoint.pt'
         self.weights = out / f'{tracker}-compact.safetensors'
         self.net = recipe.net().to(device)
-        self.net.load_state_dict(self.net.state_dict() | trunk)
+        own = self.net.state_dict()
+        given = {
+            name: tensor
+            for name, tensor in beginning.items()
+            if name in own and own[name].shape == tensor.shape
+        }
+        self.net.load_state_dict(own | given)
         self.body = self.net.get_submodule(BODY.removesuffix('.'))
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
@@ -70,7 +78,7 @@ class Run:
             self.net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY
         )
         self.steps, self.seconds, self.clips = 0, 0.0, 0
-        self.body_given = any(name.startswith(BODY) for name in trunk)
+        self.body_given = any(name.startswith(BODY) for name in given)
         if self.checkpoint.is_file():
             state = torch.load(self.checkpoint, weights_only=True, map_location=device)
             self.net.load_state_dict(state['net'])
@@ -148,7 +156,7 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
-    trunk: dict[str, Tensor],
+    beginning: dict[str, Tensor],
     minutes: float,
     seed: int,
     device: torch.device,
@@ -161,14 +169,14 @@ def train(
     """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
 
     The clips are those of `source`, and for validation those of drawn `scenes`. A new training
-    begins with the backbone `trunk` where that is not empty. Writes checkpoint.pt, log.jsonl and
+    begins with what fits of the parameters `beginning`. Writes checkpoint.pt, log.jsonl and
     TRACKER-compact.safetensors every minute, so that a stop loses no more; in the end calibrates
     the weights, and writes training.png and a model card, TRACKER-compact.md, that says with which
     `command` they were made.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(tracker, recipe, out, trunk, device, workers)
+    run = Run(tracker, recipe, out, beginning, device, workers)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (
