@@ -332,6 +332,23 @@ def test_a_session_follows_like_the_node(drawn: Path) -> None:
     np.testing.assert_array_equal(again.boxes, answers.boxes)
 
 
+def test_a_tracker_without_memory_of_later_frames_writes_none(drawn: Path) -> None:
+    sequence = read_sequence(drawn / 'DRAWN' / 'scene')
+    session = Session(trackers.create('stmtrack'))
+    passed(SessionFollower(session, remembers=False), sequence)
+    alone = session.tracker.bank.status()
+    passed(SessionFollower(session), sequence)
+    assert alone.entries == 1
+    assert session.tracker.bank.status().entries > 1
+    arguments = ['--trackers', 'memtrack', '--first-frame', '--jobs', '1']
+    out = drawn / 'out'
+    assert command_line.main(['run', '--sequences', str(drawn), *arguments, '--out', str(out)]) == 0
+    found = json.loads((out / 'results.json').read_text())['trackers']
+    assert set(found) == {'memtrack', 'memtrack-first'}
+    kept = [(out / f'passes/{name}/DRAWN/scene.csv').read_text() for name in found]
+    assert kept[0] != kept[1]
+
+
 def test_run_scores_what_can_be_read_and_names_the_rest(
     drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

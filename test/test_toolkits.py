@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from memtrack_ros import trackers
@@ -61,6 +62,15 @@ class Clip(NamedTuple):
         return np.array(
             [cv2.boundingRect(mask) if mask.any() else [np.nan] * 4 for mask in self.masks], float
         )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes: what is found here and there is the same to the last digit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')
@@ -199,6 +209,15 @@ class Process:
         return self.process.returncode, said.decode()
 
 
+def laid(region: Any) -> Pixels:
+    """A TraX mask in its frame."""
+    return np.asarray(vot.as_prompt(region, np.zeros((HEIGHT, WIDTH, 3), np.uint8)).value, np.uint8)
+
+
+def overlap(one: Pixels, other: Pixels) -> float:
+    return float(((one > 0) & (other > 0)).sum() / ((one > 0) | (other > 0)).sum())
+
+
 def as_path(folder: Path, name: str, frame: Pixels) -> Any:
     cv2.imwrite(str(folder / name), frame)
     return trax.FileImage.create(str(folder / name))
@@ -239,12 +258,29 @@ def test_a_trax_client_gets_what_a_session_finds_and_may_start_anew(
         assert region.bounds() == pytest.approx(estimate.roi, abs=0.01)
         assert confidence == pytest.approx(estimate.confidence, abs=1e-3)
 
-    with pytest.raises(trax.TraxException, match=r'none.png cannot be read'):
-        process.update(trax.FileImage.create(str(tmp_path / 'none.png')))
-    code, said = process.end()
-    assert code == 2
-    assert 'none.png cannot be read' in said
-    assert 'Traceback' not in said
+    process.client.quit()
+    assert process.end() == (0, '')
+
+
+def test_the_last_mask_stands_while_the_target_is_not_seen(scene: Clip) -> None:
+    nothing = np.full_like(scene.frames[0], 90)
+    frames = [*scene.frames[:3], *[nothing] * 6]
+    session = Session(trackers.create('samn', device='cpu'))
+    session.prompt(frames[0], Prompt('mask', scene.masks[0]))
+    found = [scene.masks[0]]
+    for frame in frames[1:]:
+        estimate = session.step(frame)
+        session.remember()
+        found.append(found[-1] if estimate.mask is None else estimate.mask)
+    assert estimate.mask is None
+    process = Process('--tracker', 'samn', '--region', 'mask')
+    region, _ = process.initialise(as_memory(frames[0]), trax.Mask.create(scene.masks[0] // 255))
+    answers = [region, *(process.update(as_memory(frame))[0] for frame in frames[1:])]
+    process.client.quit()
+    assert process.end()[0] == 0
+    for answer, mask in zip(answers, found, strict=True):
+        assert overlap(laid(answer), mask) > 0.98
+    np.testing.assert_array_equal(laid(answers[-1]), laid(answers[-2]))
 
 
 def test_images_are_read_from_files_memory_and_buffers(tmp_path: Path) -> None:
@@ -318,20 +354,36 @@ def test_missing_weights_are_said_before_any_client(
     assert said.out == ''
 
 
-def test_a_client_that_is_gone_ends_the_process_with_a_sentence() -> None:
+@pytest.mark.parametrize(
+    ('sent', 'reason', 'told'),
+    [
+        ('', 'The TraX client is gone', False),
+        ('frame "file://IMAGE"', 'There is no target to follow yet', True),
+        (
+            'initialize "5,5,9,9"\n@@TRAX:frame "file:///none.png"',
+            '/none.png cannot be read as an image',
+            True,
+        ),
+    ],
+)
+def test_the_process_ends_with_a_sentence(
+    tmp_path: Path, sent: str, reason: str, told: bool
+) -> None:
+    as_path(tmp_path, 'image.png', np.zeros((30, 40, 3), np.uint8))
     arguments = ['--tracker', 'stmtrack', '--device', 'cpu']
     done = subprocess.run(
         [sys.executable, '-m', vot.__name__, *arguments],
         cwd=ROOT,
         env=os.environ | ONE_THREAD,
-        stdin=subprocess.DEVNULL,
+        input=sent and f'@@TRAX:{sent}\n'.replace('IMAGE', str(tmp_path / 'image.png')),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert 'TraX client' in done.stderr
+    assert reason in done.stderr
     assert 'Traceback' not in done.stderr
+    assert (f'trax.reason={reason}' in done.stdout) is told
 
 
 # VOT
@@ -376,7 +428,7 @@ def write_vot(folder: Path, clips: dict[str, Clip], stack: str, tracker: str, re
     (folder / 'stack.yaml').write_text(stack)
     (folder / 'trackers.ini').write_text(
         f'[{tracker}]\n'
-        'protocol = trax\n'
+        'protocol = trax\ntimeout = 120\n'
         f'command = {sys.executable} -m {vot.__name__} '
         f'--tracker {tracker} --region {region} --device cpu\n'
         f'env_PYTHONPATH = {ROOT}\n'
@@ -411,7 +463,7 @@ def run_vot(workspace: Path, *arguments: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     said = done.stdout + done.stderr

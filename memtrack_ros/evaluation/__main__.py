@@ -57,16 +57,16 @@ def weights_of(arguments: argparse.Namespace, tracker: str) -> Path | None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs trackers and peers over each sequence, shows the tables and writes them."""
-    entrants = [
-        Entrant(
-            name,
-            f'{name} {tracker.variant} {tracker.weights[:12]}',
-            partial(
-                follower, name, arguments.variant, weights_of(arguments, name), arguments.device
-            ),
+    entrants = []
+    for name, tracker in chosen(arguments).items():
+        origin = f'{name} {tracker.variant} {tracker.weights[:12]}'
+        make = partial(
+            follower, name, arguments.variant, weights_of(arguments, name), arguments.device
         )
-        for name, tracker in chosen(arguments).items()
-    ]
+        entrants.append(Entrant(name, origin, make))
+        if arguments.first_frame:
+            alone = partial(make, remembers=False)
+            entrants.append(Entrant(f'{name}-first', f'{origin}, first frame', alone))
     for name in arguments.peers:
         peers.create(name, arguments.models)
         made = partial(peers.create, name, arguments.models)
@@ -82,9 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def follower(name: str, variant: str, weights: Path | None, device: str) -> SessionFollower:
-    """A tracker as the node runs it."""
-    return SessionFollower(Session(trackers.create(name, variant, weights, device)))
+def follower(
+    name: str, variant: str, weights: Path | None, device: str, *, remembers: bool = True
+) -> SessionFollower:
+    """A tracker as the node runs it, or one that remembers the frame of the prompt alone."""
+    session = Session(trackers.create(name, variant, weights, device))
+    return SessionFollower(session, remembers=remembers)
 
 
 def follow_bag(arguments: argparse.Namespace) -> int:
@@ -179,6 +182,11 @@ def main(args: list[str] | None = None) -> int:
     )
     command.add_argument(
         '--prompt', choices=('box', 'mask'), default='box', help='mask: where the truth has any'
+    )
+    command.add_argument(
+        '--first-frame',
+        action='store_true',
+        help='beside each tracker, itself without memory of later frames (TRACKER-first)',
     )
     command.add_argument(
         '--peers',

@@ -21,7 +21,7 @@ from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation import passes, report
 from memtrack_ros.evaluation.runner import Follower, one_pass
 
-THREADS = 2  # of one job: what its answers are rounded by must not depend on the machine
+THREADS = 2  # of a job, at most
 PASSES = 'passes'  # folder of TRACKER/SET/NAME.csv
 
 
@@ -152,7 +152,6 @@ def run_task(
 
     Followers are taken from `made`, by name, or made and put there.
     """
-    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
     if task.entrant.name not in made:
         made[task.entrant.name] = task.entrant.make()
     follower = made[task.entrant.name]
@@ -173,6 +172,7 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
     global _done
     _done = done
     turn = turns.get()
+    torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     if gpus := torch.cuda.device_count():
         os.environ['CUDA_VISIBLE_DEVICES'] = str(turn % gpus)
 

@@ -48,10 +48,13 @@ class Follower(Protocol):
 
 
 class SessionFollower:
-    """A session as the node runs it: the memory is written after the answer."""
+    """A session as the node runs it: the memory is written after the answer.
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    Or never, where it `remembers` no more than the frame of the prompt.
+    """
+
+    def __init__(self, session: Session, *, remembers: bool = True) -> None:
+        self.session, self.remembers = session, remembers
         self.segments = session.tracker.segments
 
     def start(self, frame: Pixels, target: Target) -> None:
@@ -63,7 +66,8 @@ class SessionFollower:
     def follow(self, frame: Pixels) -> Found:
         """The estimate: its axis-aligned bounds, its confidence, its mask."""
         estimate = self.session.step(frame)
-        self.session.remember()
+        if self.remembers:
+            self.session.remember()
         return Found(estimate.roi, estimate.confidence, estimate.mask)
 
 

@@ -96,7 +96,7 @@ def main(args: list[str] | None = None) -> int:
         type=Path,
         required=True,
         metavar='DIR',
-        help='folder of SET/NAME/img, groundtruth.txt',
+        help='folder of sequences, of any layout that `evaluation run` reads',
     )
     parser.add_argument(
         '--trackers',

@@ -36,7 +36,7 @@ def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Windo
 
 def border_colour(frame: Pixels) -> Floats:
     """What stands for the world beyond the image: its mean colour (3,)."""
-    return np.asarray(np.floor(frame.mean((0, 1))))
+    return np.floor(cv2.mean(frame)[:3])
 
 
 def to_device(crop: Pixels, device: torch.device) -> Tensor:

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from memtrack_ros import trackers
-from memtrack_ros.errors import ImageError, MemtrackError
+from memtrack_ros.errors import ImageError, MemtrackError, PromptError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.session import Session
@@ -45,17 +45,19 @@ def serve(session: Session, kind: str) -> None:
     for a target or an image that cannot be used.
     """
     server = trax.Server([kind], IMAGES, tracker_name=session.tracker.name)
-    answer = None
+    answer: Region | None = None
     try:
         while (request := server.wait()).type != trax.TraxStatus.QUIT:
             frame = read_image(request.image[trax.ImageChannel.COLOR])
             if request.type == trax.TraxStatus.INITIALIZE:
-                target, _ = request.objects[0]
-                estimate = session.prompt(frame, as_prompt(target, frame))
+                answer, _ = request.objects[0]
+                estimate = session.prompt(frame, as_prompt(answer, frame))
+            elif answer is None:
+                raise PromptError('There is no target to follow yet; send initialize with one.')
             else:
                 estimate = session.step(frame)
-            # Where there is no answer the last one stands.
-            answer = as_region(estimate, kind) or answer
+                # Where there is no answer the last one stands.
+                answer = as_region(estimate, kind) or answer
             server.status([(answer, {'confidence': estimate.confidence})])
             session.remember()
     except MemtrackError as error:
