@@ -8,12 +8,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.scenes import DEMO_SEEDS, drawn_scene
-from memtrack_ros.scenes.imagery import OBJECT_SIDE, PHOTO_SIDE, read_imagery
-from memtrack_ros.scenes.motion import wander
-from memtrack_ros.scenes.scene import Scenes
+from memtrack_ros.scenes.compression import compressed
+from memtrack_ros.scenes.degrade import Camera
+from memtrack_ros.scenes.figures import Figures
+from memtrack_ros.scenes.imagery import OBJECT_SIDE, PHOTO_SIDE, REEL, Imagery, read_imagery
+from memtrack_ros.scenes.light import Light
+from memtrack_ros.scenes.motion import PARAMETERS, Absences, wander
+from memtrack_ros.scenes.scene import MIRRORED, Scenes
+from memtrack_ros.scenes.warp import Warp, pixels
 from memtrack_ros.training.loop import TRAINING_SEEDS, VALIDATION_SEEDS
 
 
@@ -65,10 +71,242 @@ def test_imagery_is_read_and_its_absence_said(tmp_path: Path) -> None:
     for folder, channels in (('photos', 3), ('objects', 4)):
         (tmp_path / folder).mkdir()
         cv2.imwrite(str(tmp_path / folder / 'one.png'), np.full((20, 30, channels), 200, np.uint8))
+    (tmp_path / 'clips').mkdir()
+    film = cv2.VideoWriter(
+        str(tmp_path / 'clips' / 'one.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 25, (64, 48)
+    )
+    for level in range(40):
+        film.write(np.full((48, 64, 3), 6 * level, np.uint8))
+    film.release()
     imagery = read_imagery(tmp_path, torch.device('cpu'))
+    # Of 40 frames: from 0, 8, 16 and 24 on, each a step of six brighter than the one before.
+    assert imagery.reels.shape == (4, REEL, 3, PHOTO_SIDE, PHOTO_SIDE)
+    levels = imagery.reels.float().mean((2, 3, 4))
+    expected = 6.0 * (torch.tensor([[0], [8], [16], [24]]) + torch.arange(REEL))
+    assert (levels - expected).abs().max() < 3
     assert imagery.photos.shape == (1, 3, PHOTO_SIDE, PHOTO_SIDE)
     assert imagery.objects.shape == (1, 4, OBJECT_SIDE, OBJECT_SIDE)
     # 30 x 20 pixels become 120 x 80 of the 128 x 128, alpha 200.
     assert imagery.objects[0, 3].float().mean() == pytest.approx(200 * 120 * 80 / 128**2, abs=1)
     with pytest.raises(ConfigurationError, match='0 photographs and 0 objects'):
         read_imagery(tmp_path / 'nothing', torch.device('cpu'))
+
+
+DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
+
+
+def following(scenes: Scenes, times: torch.Tensor, side: int) -> torch.Tensor:
+    """Windows of `side` pixels that go with the target's place, four sizes wide."""
+    place = scenes.target_place(times)
+    return torch.cat([place[..., :2], place[..., 2:] * 4 / side], -1)
+
+
+def still_camera(scenes: Scenes) -> Scenes:
+    """The scenes in even light, before a camera without faults."""
+    generator = torch.Generator().manual_seed(0)
+    scenes.light = Light(generator, scenes.count, 0.0)
+    scenes.camera = Camera(generator, scenes.count, 0.0)
+    return scenes
+
+
+@pytest.mark.parametrize('device', DEVICES)
+def test_a_seed_gives_the_same_pixels_on_a_device(device: str) -> None:
+    def clip() -> list[torch.Tensor]:
+        scenes = Scenes(torch.Generator(device).manual_seed(11), 3, 1.0)
+        times = torch.tensor([[0.0, 5.0]], device=device).expand(3, -1)
+        seen = scenes.render(times, following(scenes, times, 48), 48, 48, flow=True)
+        assert seen.flow is not None
+        return [seen.pictures, seen.target, seen.visibility, seen.flow]
+
+    first = clip()
+    assert [tensor.device.type for tensor in first] == [device] * 4
+    assert all(torch.equal(*pair) for pair in zip(first, clip(), strict=True))
+
+
+def test_without_strength_nothing_happens() -> None:
+    scenes = Scenes(torch.Generator().manual_seed(12), 6, 0.0)
+    times = torch.tensor([[0.0, 40.0, 170.0]]).expand(6, -1)
+    clip = scenes.render(times, following(scenes, times, 64), 64, 64, flow=True)
+    # No figure swings, nothing crosses, nobody leaves, no shadow passes, no picture is coarse.
+    assert torch.allclose(clip.pictures, clip.pictures[:, :1].expand_as(clip.pictures), atol=1e-5)
+    assert torch.allclose(clip.visibility, torch.ones(6, 3), atol=0.05)
+    assert clip.flow is not None and clip.flow.abs().max() < 1e-3
+    strong = Scenes(torch.Generator().manual_seed(12), 6, 1.0)
+    moved = strong.render(times, following(strong, times, 64), 64, 64).pictures
+    assert (moved - moved[:, :1]).abs().mean((2, 3, 4))[:, 1:].min() > 0.01
+
+
+def test_limbs_swing_about_a_trunk_that_stays() -> None:
+    figures = Figures(torch.Generator().manual_seed(2), 12, 64, 1.0, None)
+    times = torch.tensor([[0.0, 3.0, 7.0, 12.0]]).expand(12, -1)
+    alpha = figures.at(times, moves=False)[:, :, 3] > 0.5
+    for figure in alpha:
+        always, ever = figure.all(0), figure.any(0)
+        # The trunk is there in every frame, the limbs cover other pixels in each.
+        assert always.sum() > 0.35 * figure[0].sum()
+        assert ever.sum() > 1.03 * figure[0].sum()
+        for frame in figure:
+            assert cv2.connectedComponents(frame.numpy().astype(np.uint8))[0] == 2
+    still = Figures(torch.Generator().manual_seed(2), 12, 64, 0.0, None)
+    assert torch.equal(still.at(times, moves=False)[:, 0], still.at(times, moves=False)[:, 3])
+
+
+def test_a_limb_moves_as_its_flow_says() -> None:
+    figures = Figures(torch.Generator().manual_seed(3), 6, 64, 1.0, None)
+    look = figures.at(torch.tensor([[0.0, 1.5]]).expand(6, -1), moves=True)
+    axis = (torch.arange(64) + 0.5) / 32 - 1
+    here = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), -1)
+    there = here + look[:, 0, 4:].permute(0, 2, 3, 1)
+    now, then = look[:, 0, :4], F.grid_sample(look[:, 1, :4], there, align_corners=False)
+    inside = now[:, 3] > 0.99
+    wrong = (now - then).abs().amax(1)[inside]
+    assert (look[:, 0, 4:].abs().amax((1, 2, 3)) > 0.02).all()
+    # Where a limb goes behind another it is not to be found; elsewhere it is.
+    assert wrong.median() < 0.01 and (wrong < 0.1).float().mean() > 0.85
+
+
+def test_who_leaves_returns() -> None:
+    scenes = still_camera(Scenes(torch.Generator().manual_seed(4), 16, 1.0))
+    scenes.absences = Absences(torch.Generator().manual_seed(5), 16, 1.0)
+    # sin is 0 before, 1 at the quarter of the period, 0 again at its half.
+    start = -scenes.absences.phase / (2 * np.pi) * scenes.absences.period
+    times = start + scenes.absences.period * torch.tensor([0.0, 0.25, 0.5])
+    clip = scenes.render(times, following(scenes, times, 48), 48, 48)
+    before, between, after = clip.visibility.unbind(1)
+    seen = (before > 0.5) & (after > 0.5)
+    assert seen.sum() > 4
+    assert between.max() == 0 and clip.target[:, 1].max() == 0
+
+
+def test_a_distractor_of_the_targets_looks_crosses_it() -> None:
+    scenes = Scenes(torch.Generator().manual_seed(6), 200, 1.0)
+    alike = scenes.behind
+    times = torch.arange(0, 200, 2.0).expand(200, -1)
+    target = scenes.target.path.at(times)[alike.layer.scenes, :, :2]
+    distance = (alike.layer.path.at(times[alike.layer.scenes])[..., :2] - target).norm(dim=-1)
+    mirrored = distance[alike.look == MIRRORED]
+    # Of those that look like the target, many cross its place within 200 frames and move off again.
+    crossing = (mirrored.amin(1) < 0.3) & (mirrored.amax(1) > 0.8)
+    assert crossing.float().mean() > 0.3
+    canvas = torch.rand(200, 1, 4, 8, 8)
+    look = alike.canvas(canvas, torch.zeros_like(canvas))
+    scene = alike.layer.scenes[alike.look == MIRRORED]
+    assert torch.equal(look[alike.look == MIRRORED], canvas[scene].flip(-1))
+
+
+def test_pixels_come_back_from_a_canvas_that_is_tilted_and_bent() -> None:
+    generator = torch.Generator().manual_seed(7)
+    poses = 0.3 * (2 * torch.rand(4, 2, len(PARAMETERS), generator=generator) - 1)
+    windows = torch.tensor([0.1, -0.2, 0.02]).expand(4, 2, 3)
+    waves = 1 + 3 * torch.rand(4, 4, generator=generator)
+    warp = Warp(poses, torch.full((4,), 0.5), waves, windows)
+    y, x = pixels(40, 30, 40, 30, poses.device)
+    u, v = warp.to_canvas(x, y)
+    on = (u.abs() < 1) & (v.abs() < 1)
+    back_x, back_y = warp.to_window(u, v)
+    assert (back_x - x)[on].abs().max() < 1e-3 and (back_y - y)[on].abs().max() < 1e-3
+    # What is drawn takes every third pixel's place and a straight line between.
+    grid = warp.grid(40, 30).view(4, 2, 40, 30, 2)
+    assert (grid - torch.stack([u, v], -1))[on].abs().max() * 0.5 / 0.02 < 0.3
+
+
+def test_the_area_of_a_tilted_canvas_is_what_is_drawn() -> None:
+    poses = torch.zeros(1, 1, len(PARAMETERS))
+    poses[..., PARAMETERS.index('tilt_x')] = 0.4
+    windows = torch.tensor([[[0.0, 0.0, 0.01]]])
+    warp = Warp(poses, torch.tensor([0.5]), torch.ones(1, 4), windows)
+    drawn = F.grid_sample(torch.ones(1, 1, 64, 64), warp.grid(200, 400), align_corners=False).sum()
+    # The integral of (1 - 0.4 u)^-3 over -1..1 is (0.6^-2 - 1.4^-2) / 0.8, half of it the mean.
+    expected = 100**2 * (0.6**-2 - 1.4**-2) / 1.6
+    assert warp.area(torch.ones(1, 1, 64, 64)).item() == pytest.approx(expected, rel=0.01)
+    assert drawn.item() == pytest.approx(expected, rel=0.02)
+
+
+def test_flow_brings_the_next_frame_back() -> None:
+    scenes = still_camera(Scenes(torch.Generator().manual_seed(8), 12, 1.0))
+    times = torch.tensor([[20.0, 20.6]]).expand(12, -1)
+    windows = following(scenes, times, 96)
+    clip = scenes.render(times, windows, 96, 96, flow=True)
+    assert clip.flow is not None and clip.flow.shape == (12, 1, 2, 96, 96)
+    y, x = pixels(96, 96, 96, 96, times.device)
+    there = torch.stack([x + clip.flow[:, 0, 0], y + clip.flow[:, 0, 1]], -1) / 48
+    back = F.grid_sample(clip.pictures[:, 1], there, align_corners=False)
+    wrong = (back - clip.pictures[:, 0]).abs().amax(1)
+    still = (clip.pictures[:, 1] - clip.pictures[:, 0]).abs().amax(1)
+    inside = (there.abs() < 0.98).all(-1)
+    # Hidden pixels, edges and turning sides cannot be found again; most can.
+    assert wrong[inside].median() < 0.01
+    assert (wrong[inside] < 0.1).float().mean() > 0.9
+    assert wrong[inside].mean() < 0.4 * still[inside].mean()
+
+
+def test_the_flow_of_a_target_is_its_translation() -> None:
+    scenes = Scenes(torch.Generator().manual_seed(9), 8, 0.0)
+    times = torch.zeros(8, 2)
+    windows = following(scenes, times, 64)
+    # The windows go 5 pixels to the right and 2 up: everything moves 5 to the left and 2 down.
+    windows[:, 1] += windows[:, 1, 2:] * torch.tensor([5.0, -2.0, 0.0])
+    flow = scenes.render(times, windows, 64, 64, flow=True).flow
+    assert flow is not None
+    assert (flow[:, 0] - torch.tensor([-5.0, 2.0])[:, None, None]).abs().max() < 1e-3
+    scene = drawn_scene(9, 160, 120)
+    assert scene.flow(3).shape == (120, 160, 2)
+
+
+def test_a_real_video_is_ground_without_flow() -> None:
+    def one(*shape: int) -> torch.Tensor:
+        return torch.full(shape, 128, dtype=torch.uint8)
+
+    reels = (10 * torch.arange(REEL, dtype=torch.uint8))[None, :, None, None, None]
+    imagery = Imagery(
+        one(1, 3, PHOTO_SIDE, PHOTO_SIDE),
+        one(1, 4, OBJECT_SIDE, OBJECT_SIDE),
+        reels.expand(1, -1, 3, PHOTO_SIDE, PHOTO_SIDE),
+    )
+    scenes = Scenes(torch.Generator().manual_seed(10), 32, 0.0, imagery)
+    filmed = scenes.ground.filmed
+    assert 1 <= len(filmed) <= 12
+    times = torch.tensor([[0.0, 3.0, 15.0, 20.0]]).expand(32, -1)
+    windows = torch.tensor([0.0, 0.0, 0.1]).expand(32, 4, 3)
+    seen = scenes.ground.see(times, windows, 16, 16)[filmed].mean((2, 3, 4)) * 255
+    # Forward to frame 15, then back: at 20 it is frame 10 again.
+    assert torch.allclose(seen, torch.tensor([0.0, 30, 150, 100]).expand_as(seen), atol=0.01)
+    flow = scenes.ground.flow(times, windows, 16, 16)
+    assert flow[filmed].isnan().all() and flow.isnan().any(1).sum() == len(filmed) * 512
+
+
+def test_a_codec_keeps_what_is_flat_and_rounds_what_is_fine() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.full((1, 3, 20, 20), 0.5)
+    step = torch.tensor([0.125])
+    # The mean of a block is 8 x 0.5 = 4 = 32 steps, and is kept.
+    assert torch.allclose(compressed(flat, step), flat, atol=1e-5)
+    noise = torch.rand(1, 3, 20, 20, generator=generator)
+    fine, coarse = compressed(noise, torch.tensor([1e-5])), compressed(noise, step)
+    assert (fine - noise).abs().max() < 1e-3
+    assert (coarse - noise).abs().mean() > 0.02
+    # A faint checkerboard is below half a step of its frequency: it is gone.
+    checks = flat + 0.01 * (-1.0) ** (torch.arange(20) + torch.arange(20)[:, None])
+    assert compressed(checks, step)[..., :16, :16].std() < 1e-5
+
+
+def test_few_pixels_make_blurred_pictures() -> None:
+    camera = Camera(torch.Generator().manual_seed(1), 3, 0.0)
+    camera.pixel = torch.tensor([1, 2, 3])
+    checks = ((-1.0) ** (torch.arange(48) + torch.arange(48)[:, None])).expand(3, 1, 3, 48, 48)
+    seen = camera.photograph(
+        torch.Generator().manual_seed(0), 0.5 + 0.5 * checks, torch.zeros(3, 1), torch.zeros(3, 1)
+    )
+    contrast = seen.std((1, 2, 3, 4))
+    assert contrast[0] > 0.3 and contrast[1] < 1e-3 and contrast[2] < 0.1
+
+
+def test_a_shadow_passes() -> None:
+    light = Light(torch.Generator().manual_seed(3), 40, 1.0)
+    windows = torch.tensor([0.0, 0.0, 0.02]).expand(40, 2, 3)
+    passing = light.at(torch.tensor([[0.0, 60.0]]).expand(40, -1), windows, 64, 64)
+    moved = (passing[:, 1] - passing[:, 0]).abs().amax((1, 2, 3))
+    assert (moved[light.depth.flatten() == 0] == 0).all()
+    assert (moved[light.depth.flatten() > 0] > 0.1).float().mean() > 0.5
+    plain = Light(torch.Generator().manual_seed(3), 40, 0.0)
+    assert (plain.at(torch.zeros(40, 2), windows, 64, 64) - 1).abs().max() < 1e-6

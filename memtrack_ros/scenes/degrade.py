@@ -1,34 +1,37 @@
 """What a camera does to a picture.
 
-Exposure, colour cast, blur along the motion, loss of focus, noise.
+Exposure, colour cast, few pixels, blur along the motion, loss of focus, noise, compression.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from memtrack_ros.scenes.compression import compressed
 from memtrack_ros.scenes.motion import wander
-from memtrack_ros.scenes.textures import chance, uniform
+from memtrack_ros.scenes.textures import chance, choose, uniform
 
 BLUR = 5  # pixels: side of the blur kernels
 # Amplitudes at full strength: gain, offset, blur along, sharpness lost. They change smoothly over a
 # clip.
 UNREST = (0.25, 0.1, 1.0, 1.0)
+COARSE, COARSEST = 0.35, 3  # share of sensors with few pixels, and how few at the most
+COMPRESSED, STEPS = 0.35, (0.01, 0.06)  # share of pictures from a lossy codec, and its steps
+NOISE_STEP = 29  # pixels that the noise moves from frame to frame
 
 
 class Camera:
     """B cameras of random quality.
 
-    Cast, greyness, light, contrast and noise hold for a scene; exposure and focus wander.
+    Cast, greyness, light, contrast, noise, resolution and compression hold for a scene; exposure
+    and focus wander. What is blurred is blurred along the motion that the camera is told of.
     """
 
     def __init__(self, generator: torch.Generator, count: int, strength: float) -> None:
         """Draw the cameras; `strength` 0..1 scales every fault."""
-        self.grey = chance(generator, 0.12 * strength, count, 1, 1, 1, 1)
+        self.grey = chance(generator, 0.12 * strength, count)
         # Every third scene is dark: down to a seventh of the light.
         dark = chance(generator, 0.33 * strength, count, 1, 1, 1, 1)
         self.light = torch.where(dark, uniform(generator, -2.0, 0.0, count, 1, 1, 1, 1), 0.0).exp()
@@ -37,23 +40,66 @@ class Camera:
         self.noise = 0.06 * strength * uniform(generator, 0, 1, count, 1, 1, 1, 1).square()
         unrest = torch.tensor(UNREST, device=generator.device).expand(count, -1)
         self.unrest = wander(generator, unrest * strength, (20, 200))
-        self.direction = uniform(generator, 0, math.pi, count, 1)
+        # Pixels of a picture to one of the sensor: most sensors are fine, a few are coarse.
+        coarse = uniform(generator, 0, 1, count) > 1 - COARSE * strength
+        self.pixel = torch.where(coarse, 2 + choose(generator, COARSEST - 1, count), 1)
+        self.step = uniform(generator, *STEPS, count) * chance(
+            generator, COMPRESSED * strength, count
+        )
 
-    def photograph(self, generator: torch.Generator, clips: Tensor, times: Tensor) -> Tensor:
+    def photograph(
+        self, generator: torch.Generator, clips: Tensor, times: Tensor, direction: Tensor
+    ) -> Tensor:
         """Clips (B, T, 3, H, W) in 0..1 as the cameras see them at `times` (B, T).
 
-        The noise is `generator`'s.
+        Things move along `direction` (B, T) in rad; the noise is `generator`'s.
         """
-        clips = torch.where(self.grey, clips.mean(2, keepdim=True), clips)
         gain, offset, length, softness = self.unrest.at(times)[..., None, None, None].unbind(2)
-        clips = ((clips - 0.5) * self.contrast + 0.5) * self.cast * (1 + gain) + offset
-        clips = clips * self.light
-        kernels = blur_kernels(
-            self.direction + 0.02 * times, length.flatten(1).abs(), softness.flatten(1).abs()
+        gain = self.contrast * self.cast * (1 + gain)
+        offset = (0.5 / self.contrast - 0.5) * gain + offset
+        gain, offset = gain * self.light, offset * self.light
+        kernels = blur_kernels(direction, length.flatten(1).abs(), softness.flatten(1).abs())
+        pictures = torch.empty_like(clips)
+        for pixel in range(1, COARSEST + 1):
+            scenes = (self.pixel == pixel).nonzero()[:, 0]
+            if len(scenes) == 0:
+                continue
+            seen = clips[scenes]
+            seen = torch.where(
+                self.grey[scenes, None, None, None, None], seen.mean(2, keepdim=True), seen
+            )
+            seen = torch.addcmul(offset[scenes], seen, gain[scenes])
+            pictures[scenes] = self._recorded(generator, seen, scenes, kernels[scenes], pixel)
+        return pictures.clamp_(0, 1)
+
+    def _recorded(
+        self, generator: torch.Generator, seen: Tensor, scenes: Tensor, kernels: Tensor, pixel: int
+    ) -> Tensor:
+        """What a sensor with pixels of `pixel` x `pixel` records of `seen`, and a codec keeps."""
+        size, frames = seen.shape[-2:], seen.shape[1]
+        image = seen.flatten(0, 1)
+        if pixel > 1:
+            coarse = (max(size[0] // pixel, 1), max(size[1] // pixel, 1))
+            image = F.interpolate(image, coarse, mode='area')
+        image = blurred(image, kernels.flatten(0, 1)).view(
+            len(scenes), frames, 3, *image.shape[-2:]
         )
-        pictures = blurred(clips.flatten(0, 1), kernels.flatten(0, 1))
-        noise = torch.randn(pictures.shape, generator=generator, device=pictures.device)
-        return (pictures.view_as(clips) + self.noise * noise.view_as(clips)).clamp(0, 1)
+        # Noise is the dearest thing to draw: the frames of a clip share a field of it, moved.
+        noise = self.noise[scenes, 0] * torch.randn(
+            (len(scenes), *image.shape[2:]), generator=generator, device=image.device
+        )
+        for frame in range(frames):
+            image[:, frame] += noise.roll((NOISE_STEP * frame, frame), (2, 3))
+        lossy = self.step[scenes] > 0
+        if lossy.any():
+            kept = compressed(
+                image[lossy].flatten(0, 1), self.step[scenes][lossy].repeat_interleave(frames)
+            )
+            image[lossy] = kept.unflatten(0, (-1, frames))
+        if pixel == 1:
+            return image
+        fine = F.interpolate(image.flatten(0, 1), tuple(size), mode='bilinear')
+        return fine.view_as(seen)
 
 
 def blur_kernels(direction: Tensor, length: Tensor, softness: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A folder of photographs, cut-outs and swatches as raw material for drawn scenes."""
+"""A folder of photographs, cut-outs, swatches and videos as raw material for drawn scenes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from memtrack_ros.errors import ConfigurationError
 PHOTO_SIDE = 256
 OBJECT_SIDE = 128
 SWATCHES_PER_SHEET = 8
+REELS_PER_VIDEO = 4
+REEL = 16  # frames of a reel
 
 
 @dataclass(frozen=True)
 class Imagery:
     """Raw material, uint8 RGB.
 
-    Photos (N, 3, PHOTO_SIDE, PHOTO_SIDE), objects with alpha (N, 4, OBJECT_SIDE, OBJECT_SIDE).
+    Photos (N, 3, PHOTO_SIDE, PHOTO_SIDE), objects with alpha (N, 4, OBJECT_SIDE, OBJECT_SIDE),
+    reels of real video (N, REEL, 3, PHOTO_SIDE, PHOTO_SIDE).
     """
 
     photos: Tensor
     objects: Tensor
+    reels: Tensor
 
 
 def read_imagery(folder: Path, device: torch.device) -> Imagery:
-    """Read photos, textures (which become photos) and objects (with alpha) from `folder`.
+    """Read photos, textures (which become photos), objects (with alpha) and clips from `folder`.
 
     Raises ConfigurationError when the folder holds no photograph or no object.
     """
@@ -56,12 +60,51 @@ def read_imagery(folder: Path, device: torch.device) -> Imagery:
             'at least one of each '
             'is needed; leave the folder out to draw without imagery.'
         )
-    return Imagery(_stack(photos, device), _stack(objects, device))
+    reels = [reel for video in sorted((folder / 'clips').glob('*.*')) for reel in _reels(video)]
+    frames = (
+        _stack([frame for reel in reels for frame in reel], device)
+        if reels
+        else torch.empty(0, 3, PHOTO_SIDE, PHOTO_SIDE, dtype=torch.uint8, device=device)
+    )
+    return Imagery(
+        _stack(photos, device),
+        _stack(objects, device),
+        frames.unflatten(0, (len(frames) // REEL, REEL)),
+    )
 
 
 def _pictures(folder: Path, mode: int) -> list[NDArray[Any]]:
     decoded = (cv2.imread(str(path), mode) for path in sorted(folder.glob('*.*')))
     return [picture for picture in decoded if picture is not None]
+
+
+def _reels(video: Path) -> list[list[NDArray[Any]]]:
+    """Stretches of REEL consecutive frames, evenly over a video; only what is kept is held."""
+    capture = cv2.VideoCapture(str(video))
+    try:
+        frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        starts = np.unique(np.linspace(0, max(frames - REEL, 0), REELS_PER_VIDEO, dtype=int))
+        reels: list[list[NDArray[Any]]] = [[] for _ in starts]
+        for number in range(frames):
+            wanted = (starts <= number) & (number < starts + REEL)
+            if not capture.grab():
+                break
+            if wanted.any():
+                frame = _square(capture.retrieve()[1])
+                for reel in np.flatnonzero(wanted):
+                    reels[reel].append(frame)
+        return [reel for reel in reels if len(reel) == REEL]
+    finally:
+        capture.release()
+
+
+def _square(frame: NDArray[Any]) -> NDArray[Any]:
+    """The middle square of a frame, PHOTO_SIDE a side."""
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = frame[top : top + side, left : left + side]
+    return cv2.resize(middle, (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _centred(cutout: NDArray[Any]) -> NDArray[Any]:

@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memtrack_ros.scenes.contours import body_with_limbs
 from memtrack_ros.scenes.degrade import Camera
-from memtrack_ros.scenes.imagery import OBJECT_SIDE, Imagery
-from memtrack_ros.scenes.motion import PARAMETERS, Path, wander
-from memtrack_ros.scenes.textures import chance, octave_noise, painted, uniform
+from memtrack_ros.scenes.ground import Ground
+from memtrack_ros.scenes.imagery import Imagery
+from memtrack_ros.scenes.layer import Layer, seen
+from memtrack_ros.scenes.light import Light
+from memtrack_ros.scenes.motion import PARAMETERS, Absences, Path, pose_path
+from memtrack_ros.scenes.objects import Objects
+from memtrack_ros.scenes.textures import chance, choose, uniform
 
-CANVAS = OBJECT_SIDE
-GROUND = 256
 # World units: the target's canvas spans about one unit at scale 0.
 TARGET_HALF = 0.5
+# Shares of the scenes, at full strength but for CARRIED.
+BEHIND, IN_FRONT = 0.7, 0.3  # with a distractor behind the target, in front of it
+COMPANY = 0.5  # of the distractors: stay beside the target, and cross it
+CARRIED = 0.33  # whose target is part of a larger thing
+OCCLUDED = 0.45
+LEAVING = 0.25
+SHADOWED = 0.3
+# What a distractor looks like: the target mirrored, tinted, another outline of its surface, or
+# in two cases of five another object.
+MIRRORED, TINTED, RETEXTURED, LOOKS = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One object in each of B scenes.
+class Distractor:
+    """A layer whose object has a `look` (n,), a `tint` (n, 3) and, if it is another object,
+    is the one of `source` (n,)."""
 
-    Its premultiplied RGBA canvas (B, 4, side, side), its path, its half extent in the world (B,).
-    """
+    layer: Layer
+    look: Tensor
+    tint: Tensor
+    source: Tensor
 
-    canvas: Tensor
-    path: Path
-    half: Tensor
-    waves: Tensor  # (B, 4): wave number and phase of the bending along y, then along x
+    def canvas(self, target: Tensor, other: Tensor) -> Tensor:
+        """Its canvases (n, T, C, side, side) from those of targets and others (B, T, C, ...)."""
+        own, canvas = target[self.layer.scenes], other[self.source]
+        which = self.look == MIRRORED
+        mirrored = own[which].flip(-1)
+        mirrored[:, :, 4:5] *= -1
+        canvas[which] = mirrored
+        which = self.look == TINTED
+        tinted = own[which]
+        tinted[:, :, :3] *= self.tint[which, None, :, None, None]
+        canvas[which] = tinted
+        which = self.look == RETEXTURED
+        surface, shape = own[which], canvas[which]
+        alpha = shape[:, :, 3:4] * (surface[:, :, 3:4] > 0.5)
+        shape[:, :, :3] = surface[:, :, :3] / surface[:, :, 3:4].clamp_min(1e-3) * alpha
+        shape[:, :, 3:4] = alpha
+        canvas[which] = shape
+        return canvas
 
 
 @dataclass(frozen=True)
@@ -38,18 +67,22 @@ class Clip:
     """What windows saw.
 
     Pictures (B, T, 3, H, W) in 0..1 RGB, the visible alpha of the target (B, T, H, W), its
-    visibility (B, T).
+    visibility (B, T). The flow (B, T - 1, 2: x, y, H, W), if asked for: how many pixels the surface
+    that is seen in a pixel moves until the next frame, hidden there or not; nan where the ground is
+    a real video.
     """
 
     pictures: Tensor
     target: Tensor
     visibility: Tensor
+    flow: Tensor | None
 
 
 class Scenes:
     """B scenes drawn from one generator.
 
-    From back to front: ground, a distractor, the target, a distractor, an occluder.
+    From back to front: ground, the target's shadow, a distractor, the target, a distractor, an
+    occluder.
     """
 
     def __init__(
@@ -61,233 +94,149 @@ class Scenes:
     ) -> None:
         """Draw `count` scenes.
 
-        `strength` 0..1 scales motion, distractors, occlusion and degradation.
+        `strength` 0..1 scales motion, distractors, occlusion, absences and degradation.
         """
         self.generator, self.count, self.strength = generator, count, strength
-        self.imagery = imagery
-        self.light = octave_noise(generator, count, 1, 32)
+        self.light = Light(generator, count, strength)
         self.camera = Camera(generator, count, strength)
-        target, other = self._objects(2 * count).split(count)
-        self.extent = _extent(target[:, 3])
-        self.sway = self._path(0.8, scale=0.15, turn=0.15, aspect=0.0, bend=0.0, period=(60, 240))
-        self.ground = self._ground()
-        path = self._path(0.5, scale=0.3, turn=0.7, aspect=0.25, bend=0.12, period=(30, 160))
-        self.target = self._layer(target, path)
-        self.behind = self._carrier(self._distractor(target, other, probability=0.7), other, path)
-        self.front = self._distractor(target, other.roll(1, 0), probability=0.25)
-        self.occluder = self._occluder(other.roll(2, 0), path)
+        self.ground = Ground(generator, count, strength, imagery)
+        self.objects = Objects(generator, 2 * count, strength, imagery)
+        start = torch.zeros(2 * count, 1, device=generator.device)
+        self.extent = _extent(self.objects.at(start, moves=False)[:count, 0, 3])
+        self.absences = Absences(generator, count, LEAVING * strength)
+        every = torch.ones(count, dtype=torch.bool, device=generator.device)
+        path = self._path(0.5, scale=0.3, turn=0.5, aspect=0.25, bend=0.12, tilt=0.2, longest=160)
+        self.target = self._layer(every, path)
+        self.shadow, self.darkness = self._shadow()
+        self.behind = self._distractor(BEHIND, CARRIED, turn=0)
+        self.front = self._distractor(IN_FRONT, 0.0, turn=1)
+        self.occluder = self._occluder()
 
     # -- drawing -----------------------------------------------------------------------------------
-    def _path(
-        self,
-        travel: float,
-        *,
-        scale: float,
-        turn: float,
-        aspect: float,
-        bend: float,
-        period: tuple[float, float],
-    ) -> Path:
-        extent = torch.tensor(
-            [travel, travel, scale, turn, aspect, aspect, bend, bend], device=self.generator.device
-        )
-        vigour = self.strength * uniform(self.generator, 0.2, 1.5, self.count, len(extent))
-        return wander(self.generator, extent * vigour, period)
+    def _path(self, travel: float, *, longest: float, **extents: float) -> Path:
+        return pose_path(
+            self.generator, self.count, self.strength,
+            travel=travel, period=(longest / 5, longest), **extents,
+        )  # fmt: skip
 
-    def _texture(self, count: int, side: int, share: float, smallest: float) -> Tensor:
-        """Textures (count, 3, side, side) in 0..1.
-
-        Painted, but for a `share` of pieces of photographs where there is imagery; a piece covers
-        between `smallest` and the whole of its photograph.
-        """
-        texture = F.interpolate(
-            painted(self.generator, count, CANVAS), (side, side), mode='bilinear'
-        )
-        if self.imagery is None:
-            return texture
-        which = self._choose(len(self.imagery.photos), count)
-        extent = uniform(self.generator, smallest, 1, count, 1)
-        centre = uniform(self.generator, -1, 1, count, 2) * (1 - extent)
-        zero = torch.zeros_like(extent)
-        flip = torch.where(chance(self.generator, 0.5, count, 1), -extent, extent)
-        theta = torch.stack(
-            [
-                torch.cat([flip, zero, centre[:, :1]], 1),
-                torch.cat([zero, extent, centre[:, 1:]], 1),
-            ],
-            1,
-        )
-        grid = F.affine_grid(theta, [count, 3, side, side], align_corners=False)
-        piece = F.grid_sample(
-            self.imagery.photos[which].float() / 255,
-            grid,
-            align_corners=False,
-            padding_mode='reflection',
-        )
-        return torch.where(chance(self.generator, share, count, 1, 1, 1), piece, texture)
-
-    def _choose(self, among: int, *shape: int) -> Tensor:
-        return torch.randint(among, shape, generator=self.generator, device=self.generator.device)
-
-    def _ground(self) -> Layer:
-        colour = self._texture(self.count, GROUND, share=0.8, smallest=0.5)
-        opaque = torch.cat([colour, torch.ones_like(colour[:, :1])], 1)
-        still = self._path(0.0, scale=0.0, turn=0.0, aspect=0.0, bend=0.0, period=(60, 240))
-        return Layer(
-            opaque,
-            still,
-            uniform(self.generator, 2.0, 6.0, self.count),
-            torch.zeros(self.count, 4, device=opaque.device),
-        )
-
-    def _objects(self, count: int) -> Tensor:
-        """Premultiplied RGBA canvases (count, 4, CANVAS, CANVAS).
-
-        An outline filled with two textures, or a cut-out.
-        """
-        alpha = body_with_limbs(self.generator, count, CANVAS)
-        parts = alpha.roll((1, CANVAS // 4), (0, 2)) * chance(self.generator, 0.6, count, 1, 1, 1)
-        texture = self._texture(count, CANVAS, share=0.7, smallest=0.15)
-        colour = torch.lerp(texture, texture.roll(1, 0).flip(2), parts)
-        shade = 0.6 + 0.6 * octave_noise(self.generator, count, 1, CANVAS)
-        shaded = chance(self.generator, 0.5, count, 1, 1, 1)
-        colour = torch.where(shaded, colour * shade, colour).clamp(0, 1)
-        drawn = torch.cat([colour * alpha, alpha], 1)
-        if self.imagery is None:
-            return drawn
-        cutout = self.imagery.objects[self._choose(len(self.imagery.objects), count)].float() / 255
-        cutout = torch.cat([cutout[:, :3] * cutout[:, 3:], cutout[:, 3:]], 1)
-        return torch.where(chance(self.generator, 0.4, count, 1, 1, 1), cutout, drawn)
-
-    def _layer(self, canvas: Tensor, path: Path) -> Layer:
+    def _layer(self, there: Tensor, path: Path) -> Layer:
+        """An object of random size in the scenes where it is `there` (B,), on paths of all B."""
+        scenes = there.nonzero()[:, 0]
         half = TARGET_HALF * uniform(self.generator, 0.9, 1.1, self.count)
         waves = uniform(self.generator, 1.0, 4.0, self.count, 4)
-        return Layer(canvas, path, half, waves)
+        return Layer(scenes, path.of(scenes), half[scenes], waves[scenes])
 
-    def _distractor(self, target: Tensor, other: Tensor, probability: float) -> Layer:
-        """An object like the target, tinted, of its texture, or simply the `other`.
+    def _base(self, place: Tensor, scale: tuple[float, float]) -> Tensor:
+        """Poses (B, PARAMETERS) at `place` (B, 2), of a random log scale."""
+        size = uniform(self.generator, *scale, self.count, 1)
+        return F.pad(torch.cat([place, size], 1), (0, len(PARAMETERS) - 3))
 
-        Absent at times.
+    def _around(self, nearest: float, furthest: float) -> Tensor:
+        """Places (B, 2) in a ring."""
+        direction = uniform(self.generator, 0, 2 * math.pi, self.count, 1)
+        distance = uniform(self.generator, nearest, furthest, self.count, 1)
+        return distance * torch.cat([direction.cos(), direction.sin()], 1)
+
+    def _shadow(self) -> tuple[Layer, Tensor]:
+        """The target's shadow on the ground beside it, and how dark it is."""
+        there = chance(self.generator, SHADOWED * self.strength, self.count)
+        base = self._base(self._around(0.1, 0.4), (-0.1, 0.2))
+        base[:, 4:6] = uniform(self.generator, -0.4, 0.4, self.count, 2)
+        layer = self._layer(there, self.target.path.moved(base))
+        return layer, uniform(self.generator, 0.2, 0.7, len(layer.scenes))
+
+    def _distractor(self, probability: float, carrying: float, turn: int) -> Distractor:
+        """An object that is like the target, or not.
+
+        It goes its own way, or keeps close to the target and crosses it, or, in a share `carrying`
+        of the scenes, is a larger thing that the target is part of.
         """
-        alike = target.flip(3)
-        tint = uniform(self.generator, 0.6, 1.0, self.count, 3, 1, 1)
-        tinted = torch.cat([target[:, :3] * tint, target[:, 3:]], 1)
-        retextured = target[:, :3] / target[:, 3:].clamp_min(1e-3) * other[:, 3:]
-        same_texture = torch.cat(
-            [
-                retextured.clamp(0, 1) * (target[:, 3:] > 0.5) * other[:, 3:],
-                other[:, 3:] * (target[:, 3:] > 0.5),
-            ],
-            1,
-        )
-        kind = self._choose(5, self.count, 1, 1, 1)
-        canvas = torch.where(
-            kind == 0,
-            alike,
-            torch.where(kind == 1, tinted, torch.where(kind == 2, same_texture, other)),
-        )
-        canvas = canvas * chance(self.generator, probability * self.strength, self.count, 1, 1, 1)
-        path = self._path(1.2, scale=0.3, turn=0.7, aspect=0.25, bend=0.1, period=(40, 200))
-        away = uniform(self.generator, -1.6, 1.6, self.count, 2)
-        base = path.base.clone()
-        base[:, :2] = away
-        base[:, 2] = uniform(self.generator, -0.4, 0.4, self.count)
-        return self._layer(canvas, replace(path, base=base))
+        count = self.count
+        carries = chance(self.generator, carrying, count, 1)
+        beside = chance(self.generator, COMPANY, count, 1) & ~carries
+        there = chance(self.generator, probability * self.strength, count) | carries[:, 0]
+        own = self._path(1.2, scale=0.3, turn=0.5, aspect=0.25, bend=0.1, tilt=0.2, longest=200)
+        far = self._base(uniform(self.generator, -1.6, 1.6, count, 2), (-0.4, 0.4))
+        near = self._base(self._around(0.3, 1.0), (-0.15, 0.15))
+        whole = self._base(uniform(self.generator, -0.4, 0.4, count, 2), (0.5, 1.1))
+        base = torch.where(carries, whole, torch.where(beside, near, far))
+        place = torch.arange(len(PARAMETERS), device=base.device) < 2
+        follows = (carries | (beside & place)).float()
+        alone = torch.where(beside & place, 0.6, (~carries).float())
+        layer = self._layer(there, self.target.path.scaled(follows) + own.scaled(alone).moved(base))
+        look = torch.where(carries[:, 0], LOOKS, choose(self.generator, LOOKS, count))
+        tint = uniform(self.generator, 0.6, 1.0, count, 3)
+        scenes = layer.scenes
+        return Distractor(layer, look[scenes], tint[scenes], (scenes + turn) % count)
 
-    def _carrier(self, behind: Layer, other: Tensor, target: Path) -> Layer:
-        """What is behind the target; in every third scene a larger thing that it is part of."""
-        carries = chance(self.generator, 0.33, self.count)
-        shift = uniform(self.generator, -0.4, 0.4, self.count, 2)
-        growth = uniform(self.generator, 0.5, 1.1, self.count, 1)
-        rest = torch.zeros(self.count, len(PARAMETERS) - 3, device=shift.device)
-        whole = replace(target, base=target.base + torch.cat([shift, growth, rest], 1))
-        path = Path(
-            *(
-                torch.where(carries.view(-1, *[1] * (own.dim() - 1)), shared, own)
-                for own, shared in zip(astuple(behind.path), astuple(whole), strict=True)
-            )
-        )
-        canvas = torch.where(carries[:, None, None, None], other, behind.canvas)
-        return replace(behind, canvas=canvas, path=path)
-
-    def _occluder(self, other: Tensor, target: Path) -> Layer:
-        """A thing in front that sweeps across the target's place; absent at times."""
-        canvas = other * chance(self.generator, 0.45 * self.strength, self.count, 1, 1, 1)
-        path = self._path(1.6, scale=0.3, turn=0.4, aspect=0.5, bend=0.0, period=(50, 160))
-        base = path.base.clone()
-        base[:, :2] = uniform(self.generator, -1, 1, self.count, 2)
-        return self._layer(canvas, replace(path, base=base + target.base))
+    def _occluder(self) -> Layer:
+        """A thing in front that sweeps across the target's place."""
+        there = chance(self.generator, OCCLUDED * self.strength, self.count)
+        path = self._path(1.6, scale=0.3, turn=0.4, aspect=0.3, bend=0.0, tilt=0.1, longest=200)
+        base = self._base(uniform(self.generator, -1, 1, self.count, 2), (-0.2, 0.5))
+        base[:, 4] = uniform(self.generator, -0.8, 0.8, self.count)
+        return self._layer(there, path.moved(base))
 
     # -- seeing ------------------------------------------------------------------------------------
     def target_place(self, times: Tensor) -> Tensor:
         """Centre and size sqrt(w h) of the target in the world at `times` (B, T).
 
-        Returns (B, T, 3: x, y, size).
+        Returns (B, T, 3: x, y, size). A target that is away for a while has its place on the way it
+        would have gone: where one would look for it.
         """
         pose = self.target.path.at(times)
         size = (self.target.half * self.extent)[:, None] * pose[..., 2].exp()
         return torch.stack([pose[..., 0], pose[..., 1], size], -1)
 
-    def render(self, times: Tensor, windows: Tensor, height: int, width: int) -> Clip:
+    def render(
+        self, times: Tensor, windows: Tensor, height: int, width: int, flow: bool = False
+    ) -> Clip:
         """See the scenes at `times` (B, T) through `windows`.
 
         Windows are (B, T, 3: centre x, centre y, world units per pixel).
         """
-        picture, visible, whole = None, None, None
-        for layer in (self.ground, self.behind, self.target, self.front, self.occluder):
-            seen = self._see(layer, times, windows, height, width)
-            colour, alpha = seen[:, :3], seen[:, 3:]
-            picture = colour if picture is None else picture * (1 - alpha) + colour
+        canvas = self.objects.at(times.repeat(2, 1), moves=flow)
+        target, other = canvas.split(self.count)
+        # A target that goes away is the same to its windows as windows that turn from it.
+        turned = windows.clone()
+        turned[..., :2] -= self.absences.at(times)
+        shade = F.avg_pool2d(target[self.shadow.scenes, :, 3], 4)[:, :, None]
+        shade = shade * self.darkness[:, None, None, None, None]
+        layers = [
+            (self.shadow, turned, F.pad(shade, (0, 0, 0, 0, 3, canvas.shape[2] - 4))),
+            (self.behind.layer, windows, self.behind.canvas(target, other)),
+            (self.target, turned, target),
+            (self.front.layer, windows, self.front.canvas(target, other)),
+            (self.occluder, windows, other[(self.occluder.scenes + 2) % self.count]),
+        ]
+        picture = self.ground.see(times, windows, height, width)
+        field = self.ground.flow(times, windows, height, width) if flow else None
+        visible = whole = picture.new_zeros(*times.shape, 1, height, width)
+        for layer, views, look in layers:
+            warp = layer.warp(times, views)
+            colour, alpha = seen(look[:, :, :4], warp, height, width).split([3, 1], 2)
+            picture[layer.scenes] = torch.addcmul(colour, picture[layer.scenes], 1 - alpha)
             if layer is self.target:
-                visible = whole = alpha
-            elif visible is not None:
-                visible = visible * (1 - alpha)
-        assert picture is not None and visible is not None and whole is not None
-        frames = times.shape[1]
-        light = F.interpolate(self.light, (height, width), mode='bilinear', align_corners=True)
-        light = 1 + self.strength * (light - 0.5)
-        clips = picture.unflatten(2, (frames, height)).transpose(1, 2) * light[:, None]
-        target = visible.unflatten(2, (frames, height)).transpose(1, 2)[:, :, 0]
-        entire = whole.unflatten(2, (frames, height)).transpose(1, 2)[:, :, 0]
-        # The share of the target that is seen, of what its pose would show without a frame's
-        # border.
-        half = self.target.half[:, None] * self.target.path.at(times)[..., 2].exp()
-        shown = self.target.canvas[:, 3].mean((1, 2))[:, None] * (2 * half).square()
-        area = entire.sum((2, 3)) * windows[..., 2].square()
-        inside = (area / shown.clamp_min(1e-6)).clamp(0, 1)
-        seen_share = target.sum((2, 3)) / entire.sum((2, 3)).clamp_min(1e-6)
-        pictures = self.camera.photograph(self.generator, clips.clamp(0, 1), times)
-        return Clip(pictures, target, inside * seen_share)
-
-    def _see(self, layer: Layer, times: Tensor, windows: Tensor, height: int, width: int) -> Tensor:
-        """One layer through the windows, frames stacked along the height.
-
-        Returns (B, 4, T * height, width).
-        """
-        device = times.device
-        column = torch.arange(width, device=device) - (width - 1) / 2
-        row = torch.arange(height, device=device) - (height - 1) / 2
-        per_pixel = windows[..., 2, None, None]
-        sway = self.sway.at(times) if layer is self.ground else torch.zeros(1, device=device)
-        pose = layer.path.at(times) + sway
-        x = windows[..., 0, None, None] + per_pixel * column - pose[..., 0, None, None]
-        y = windows[..., 1, None, None] + per_pixel * row[:, None] - pose[..., 1, None, None]
-        half = (layer.half[:, None] * pose[..., 2].exp())[..., None, None]
-        turn, aspect, shear = (pose[..., k, None, None] for k in (3, 4, 5))
-        u = (x * turn.cos() + y * turn.sin()) / (half * aspect.exp())
-        v = (y * turn.cos() - x * turn.sin()) / (half * (-aspect).exp())
-        u = u + shear * v
-        if layer is not self.ground:
-            wave = layer.waves[:, None, None, None]
-            u, v = (
-                u + pose[..., 6, None, None] * torch.sin(wave[..., 0] * v + wave[..., 1] * 6),
-                v + pose[..., 7, None, None] * torch.sin(wave[..., 2] * u + wave[..., 3] * 6),
-            )
-        grid = torch.stack([u.expand(-1, -1, height, width), v.expand(-1, -1, height, width)], -1)
-        border = 'reflection' if layer is self.ground else 'zeros'
-        return F.grid_sample(
-            layer.canvas, grid.flatten(1, 2), align_corners=False, padding_mode=border
+                visible, whole = alpha.clone(), alpha.sum((2, 3, 4))
+                endless = warp.area(look[:, :, 3])
+            else:
+                visible[layer.scenes] *= 1 - alpha
+            if field is not None and layer is not self.shadow:
+                moved = layer.flow(times, views, height, width, look[:, :, 4:])
+                field[layer.scenes] = torch.where(alpha[:, :-1] > 0.5, moved, field[layer.scenes])
+        picture *= self.light.at(times, windows, height, width)
+        inside = (whole / endless.clamp_min(1e-6)).clamp(0, 1)
+        seen_share = visible.sum((2, 3, 4)) / whole.clamp_min(1e-6)
+        pictures = self.camera.photograph(
+            self.generator, picture.clamp_(0, 1), times, self._heading(times)
         )
+        return Clip(pictures, visible[:, :, 0], inside * seen_share, field)
+
+    def _heading(self, times: Tensor) -> Tensor:
+        """Where the target is moving to at `times` (B, T), in rad."""
+        way = self.target_place(times + 0.5) - self.target_place(times - 0.5)
+        x, y, _ = way.unbind(-1)
+        return torch.atan2(y, x)
 
 
 def _extent(alpha: Tensor) -> Tensor:
