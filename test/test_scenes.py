@@ -179,16 +179,16 @@ def test_who_leaves_returns() -> None:
 
 
 def test_a_distractor_of_the_targets_looks_crosses_it() -> None:
-    scenes = Scenes(torch.Generator().manual_seed(6), 200, 1.0)
+    scenes = Scenes(torch.Generator().manual_seed(6), 80, 1.0)
     alike = scenes.behind
-    times = torch.arange(0, 200, 2.0).expand(200, -1)
+    times = torch.arange(0, 200, 2.0).expand(80, -1)
     target = scenes.target.path.at(times)[alike.layer.scenes, :, :2]
     distance = (alike.layer.path.at(times[alike.layer.scenes])[..., :2] - target).norm(dim=-1)
     mirrored = distance[alike.look == MIRRORED]
     # Of those that look like the target, many cross its place within 200 frames and move off again.
     crossing = (mirrored.amin(1) < 0.3) & (mirrored.amax(1) > 0.8)
     assert crossing.float().mean() > 0.3
-    canvas = torch.rand(200, 1, 4, 8, 8)
+    canvas = torch.rand(80, 1, 4, 8, 8)
     look = alike.canvas(canvas, torch.zeros_like(canvas))
     scene = alike.layer.scenes[alike.look == MIRRORED]
     assert torch.equal(look[alike.look == MIRRORED], canvas[scene].flip(-1))

@@ -26,7 +26,8 @@ class Camera:
     """B cameras of random quality.
 
     Cast, greyness, light, contrast, noise, resolution and compression hold for a scene; exposure
-    and focus wander. What is blurred is blurred along the motion that the camera is told of.
+    and focus wander. What is blurred is blurred along the motion that the camera is told of, or
+    along one of its own.
     """
 
     def __init__(self, generator: torch.Generator, count: int, strength: float) -> None:
@@ -48,12 +49,18 @@ class Camera:
         )
 
     def photograph(
-        self, generator: torch.Generator, clips: Tensor, times: Tensor, direction: Tensor
+        self,
+        generator: torch.Generator,
+        clips: Tensor,
+        times: Tensor,
+        direction: Tensor | None = None,
     ) -> Tensor:
         """Clips (B, T, 3, H, W) in 0..1 as the cameras see them at `times` (B, T).
 
         Things move along `direction` (B, T) in rad; the noise is `generator`'s.
         """
+        if direction is None:
+            direction = self.unrest.phase[:, 2, :1] + 0.02 * times
         gain, offset, length, softness = self.unrest.at(times)[..., None, None, None].unbind(2)
         gain = self.contrast * self.cast * (1 + gain)
         offset = (0.5 / self.contrast - 0.5) * gain + offset
