@@ -27,7 +27,7 @@ from memtrack_ros.weights.files import Calibration, save_weights
 PEAK_RATE = 1.5e-3
 WEIGHT_DECAY = 0.02
 LEAST_RATE = 1 / 200  # of the peak
-WARM_UP = 300  # steps
+WARM_UP = 100  # steps
 AVERAGING = 0.998  # of the exported weights, over steps
 CHECKPOINT_EVERY = 60.0  # seconds
 VALIDATE_EVERY = 240.0
