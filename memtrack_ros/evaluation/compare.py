@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,11 @@ class Task(NamedTuple):
     file: Path
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The names of the entrant and of the sequence."""
+        return self.entrant.name, self.sequence.name
+
+    @property
     def origin(self) -> str:
         """What the answers depend on; other truth or frames make it another."""
         truth = hashlib.sha256(self.sequence.truth.tobytes())
@@ -49,6 +55,10 @@ class Task(NamedTuple):
             truth.update(frame.name.encode())
         prompt = 'mask' if self.by_mask else 'box'
         return f'{self.entrant.origin}, prompt {prompt}, truth {truth.hexdigest()[:12]}'
+
+
+# What came of a task: its answers, or why the sequence cannot be used.
+Result = tuple[Task, passes.Pass | SequenceError]
 
 
 def compare(
@@ -74,34 +84,33 @@ def compare(
         for sequence in sequences
         for entrant in entrants
     ]
-    due = [task for task in tasks if passes.load(task.file, task.origin) is None]
+    answers = {
+        task.key: kept
+        for task in tasks
+        if (kept := passes.load(task.file, task.origin)) is not None
+    }
+    due = [task for task in tasks if task.key not in answers]
     broken: dict[str, SequenceError] = {}
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         whole = progress.add_task('passes', total=len(tasks), completed=len(tasks) - len(due))
         frames = progress.add_task('frames', total=sum(len(task.sequence) for task in due))
-        run = one_by_one if jobs == 1 else side_by_side
-        for task, fault in run(due, jobs, lambda count: progress.advance(frames, count)):
-            if fault is not None:
-                broken[task.sequence.name] = fault
+        run = one_by_one if jobs == 1 else partial(side_by_side, jobs=jobs)
+        for task, result in run(due, lambda count: progress.advance(frames, count)):
+            if isinstance(result, SequenceError):
+                broken[task.sequence.name] = result
+            else:
+                answers[task.key] = result
             progress.advance(whole)
     whole_ones = [sequence for sequence in sequences if sequence.name not in broken]
     faults += broken.values()
     if not whole_ones:
         report.show_faults(console, faults)
         raise SequenceError(f'{folder}: none of its sequences can be scored')
-    kept = {(task.entrant.name, task.sequence.name): task for task in tasks}
-
-    def answers(entrant: Entrant, sequence: data.Sequence) -> passes.Pass:
-        task = kept[entrant.name, sequence.name]
-        found = passes.load(task.file, task.origin)
-        assert found is not None
-        return found
-
     outcome = report.Outcome(
         whole_ones,
         {
-            entrant.name: {sequence.name: answers(entrant, sequence) for sequence in whole_ones}
+            entrant.name: {s.name: answers[entrant.name, s.name] for s in whole_ones}
             for entrant in entrants
         },
         faults,
@@ -111,12 +120,7 @@ def compare(
     report.write(out, outcome, console)
 
 
-Result = tuple[Task, SequenceError | None]
-
-
-def one_by_one(
-    tasks: Sequence[Task], jobs: int, advance: Callable[[int], None]
-) -> Iterator[Result]:
+def one_by_one(tasks: Sequence[Task], advance: Callable[[int], None]) -> Iterator[Result]:
     """Run the tasks in this process."""
     made: dict[str, Follower] = {}
     for task in tasks:
@@ -124,7 +128,7 @@ def one_by_one(
 
 
 def side_by_side(
-    tasks: Sequence[Task], jobs: int, advance: Callable[[int], None]
+    tasks: Sequence[Task], advance: Callable[[int], None], *, jobs: int
 ) -> Iterator[Result]:
     """Run the tasks in `jobs` processes of their own, each on the next GPU where there are any."""
     context = multiprocessing.get_context('spawn')
@@ -147,8 +151,8 @@ def side_by_side(
 
 def run_task(
     task: Task, made: dict[str, Follower], advance: Callable[[int], None]
-) -> SequenceError | None:
-    """Run one pass and keep it; the error where the sequence proves to be damaged.
+) -> passes.Pass | SequenceError:
+    """Run one pass and keep it, too, in its file; the error where the sequence is damaged.
 
     Followers are taken from `made`, by name, or made and put there.
     """
@@ -160,7 +164,7 @@ def run_task(
     except SequenceError as error:
         return error
     answers.save(task.file, task.origin)
-    return None
+    return answers
 
 
 _made: dict[str, Follower] = {}  # of a process of its own
@@ -177,5 +181,5 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
         os.environ['CUDA_VISIBLE_DEVICES'] = str(turn % gpus)
 
 
-def _run_there(task: Task) -> SequenceError | None:
+def _run_there(task: Task) -> passes.Pass | SequenceError:
     return run_task(task, _made, _done.put)
