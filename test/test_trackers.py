@@ -219,7 +219,7 @@ def real_videos(sequences: Path) -> list[tuple[list[Pixels], Floats]]:
     """The first frames of all sequences, and the box in the first of each."""
     videos = []
     for sequence in read_sequences(sequences):
-        first = int(np.isfinite(sequence.truth).all(1).argmax())
+        first = boxes.first_present(sequence.truth)
         frames = [sequence.frame(first + number) for number in range(REAL)]
         height, width = frames[0].shape[:2]
         videos.append((frames, boxes.intersect(sequence.truth[first], width, height)))

@@ -55,7 +55,7 @@ def beliefs(passes: list[tuple[Pass, Sequence]]) -> Beliefs:
     for answers, sequence in passes:
         present = np.zeros(len(sequence), bool)
         present[scored(sequence.truth)] = True
-        first = int(np.argmin(np.isnan(sequence.truth).any(1)))
+        first = boxes.first_present(sequence.truth)
         said = np.flatnonzero(~np.isnan(answers.confidence))
         said = said[said > first]
         overlap = np.nan_to_num(boxes.iou(answers.boxes[said], sequence.truth[said]))

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from memtrack_ros.geometry import boxes
+
 Mask = NDArray[np.uint8] | NDArray[np.bool_]
 
 # Of the image's diagonal: how far boundaries may be apart and still match.
@@ -26,7 +28,7 @@ def scored(truth: NDArray[np.float64]) -> NDArray[np.intp]:
     truth is the boxes (frames, 4); the prompt is in the first frame that has one. So it is in the
     benchmark's semi-supervised task. A frame without the object counts, too.
     """
-    first = int(np.argmin(np.isnan(truth).any(1)))
+    first = boxes.first_present(truth)
     return np.arange(first + 1, len(truth) - 1)
 
 

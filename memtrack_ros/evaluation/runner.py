@@ -13,6 +13,7 @@ from memtrack_ros.data.sequences import Sequence
 from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j
 from memtrack_ros.evaluation.metrics import Scores, score
 from memtrack_ros.evaluation.passes import Pass
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.session import Session
@@ -81,7 +82,7 @@ def one_pass(
     """
     count = len(sequence)
     answers = Pass(np.full((count, 4), np.nan), *np.full((4, count), np.nan))
-    first = int(np.argmin(np.isnan(sequence.truth).any(1)))
+    first = boxes.first_present(sequence.truth)
     masked = sequence.masks is not None
     box = sequence.truth[first]
     for index in range(count):

@@ -81,3 +81,8 @@ def box_mask(box: ArrayLike, height: int, width: int) -> NDArray[np.uint8]:
         right, bottom = np.clip(last, 0, [width, height]).astype(int)
         mask[top:bottom, left:right] = 255
     return mask
+
+
+def first_present(boxes: Floats) -> int:
+    """The number of the first of boxes (n, 4) that is not nan; at least one must not be."""
+    return int(np.argmin(np.isnan(boxes).any(1)))
