@@ -151,23 +151,27 @@ def test_anchor_loss_by_hand() -> None:
     displacements[0, 0, :, 1, 1] = 9.0  # of a negative: counts for nothing
     maps = AnchorMaps(torch.zeros(1, 1, 2, 2), displacements, displacements)
     present, positive = torch.tensor([True]), 0.75 * 0.25 * math.log(2)
-    # The first anchor itself, the other three negative; smooth L1 of a half is an eighth.
+
+    def smooth(x: float) -> float:
+        return x - 1 / 18 if x > 1 / 9 else 4.5 * x**2
+
+    # The first anchor itself, the other three negative.
     found = anchor_loss(maps, anchors, torch.tensor([[-4.0, -4, 4, 4]]), present)
     assert found['centre'].item() == pytest.approx(positive + 3 * positive / 3)
-    assert found['box'].item() == pytest.approx(2 / 8)
+    assert found['box'].item() == pytest.approx(2 * smooth(0.5))
     # Twice its size: its IoU is a quarter, but it is the best. Of shift and growth (0, 0, log 2,
     # log 2) the first is a half off.
     found = anchor_loss(maps, anchors, torch.tensor([[-8.0, -8, 8, 8]]), present)
     assert found['centre'].item() == pytest.approx(positive + 3 * positive / 3)
-    assert found['box'].item() == pytest.approx(2 * (1 / 8 + math.log(2) ** 2))
+    assert found['box'].item() == pytest.approx(2 * (smooth(0.5) + 2 * smooth(math.log(2))))
     # A quarter of its side away its IoU is 6 / (8 + 8 - 6) = 0.6: of a quarter ours is a half.
     found = anchor_loss(maps, anchors, torch.tensor([[-2.0, -4, 6, 4]]), present)
-    assert found['box'].item() == pytest.approx(2 * 0.25**2 / 2)
+    assert found['box'].item() == pytest.approx(2 * smooth(0.25))
     # Anchors nearer together: a target between two overlaps both by 7 / 9, those below by 42 / 86.
     near, none = anchors._replace(stride=2), maps._replace(displacements=0 * displacements)
     found = anchor_loss(none, near, torch.tensor([[-3.0, -4, 5, 4]]), present)
     assert found['centre'].item() == pytest.approx((2 * positive + 2 * positive / 3) / 2)
-    assert found['box'].item() == pytest.approx(2 * (1 / 8) ** 2 / 2)
+    assert found['box'].item() == pytest.approx(2 * smooth(1 / 8))
     # Nothing there: four negatives, no box.
     found = anchor_loss(maps, anchors, torch.tensor([[-4.0, -4, 4, 4]]), ~present)
     assert found['centre'].item() == pytest.approx(4 * positive / 3)

@@ -21,6 +21,7 @@ from memtrack_ros.nets.cmedfl import (
     distances,
     moved,
 )
+from memtrack_ros.nets.inference import ready
 from memtrack_ros.trackers.d3s import CROP
 from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
@@ -58,7 +59,7 @@ class CompactMemory(Appearance[Query]):
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
-        self.net, self.device, self.inputs = net.to(device).eval(), device, net.filtered
+        self.net, self.device, self.inputs = ready(net, device), device, net.filtered
         self.settings = settings
         side = settings.side // net.stride
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)

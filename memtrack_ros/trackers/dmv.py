@@ -16,6 +16,7 @@ from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import PartRing
 from memtrack_ros.nets.anchors import AnchorMaps
 from memtrack_ros.nets.dmv import CROP, CompactDMV, DMVNet, PaperDMV, Query
+from memtrack_ros.nets.inference import ready
 from memtrack_ros.trackers.search import (
     Chooser,
     border_colour,
@@ -85,7 +86,7 @@ class DMV(Tracker):
         self.bank = PartRing(
             settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
         )
-        self.net = net.to(device).eval()
+        self.net = ready(net, device)
         self._border: Floats = np.zeros(3)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
+from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.memtrack import (
     CROP,
     TEMPLATE_CROP,
@@ -111,7 +112,7 @@ class CompactTracker(MemTrack):
         self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
     ) -> None:
         super().__init__(net, calibration, device, max_bytes)
-        self.net = net.to(device).eval()
+        self.net = ready(net, device)
         self._border: Floats = np.zeros(3)
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:
@@ -160,7 +161,7 @@ class PublishedTracker(MemTrack):
         self, net: PaperMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
     ) -> None:
         super().__init__(net, calibration, device, max_bytes)
-        self.net = net.to(device).eval()
+        self.net = ready(net, device)
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """Begin with the template of the target's box; a mask of it is not used."""

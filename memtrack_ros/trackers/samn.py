@@ -17,6 +17,7 @@ from torch import Tensor
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import AppearanceMemory
 from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, Query
 from memtrack_ros.trackers.d3s import CROP
 from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
@@ -60,7 +61,7 @@ class AppearanceNetwork(Appearance[Query]):
             max_bytes=max_bytes,
             device=device,
         )
-        self.net = net.to(device).eval()
+        self.net = ready(net, device)
 
     def see(self, crops: Tensor) -> Query:
         """What the query encoder makes of crops."""

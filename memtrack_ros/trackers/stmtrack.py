@@ -14,6 +14,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import SampledFrames
+from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack, PaperSTMTrack
 from memtrack_ros.trackers.search import (
     SEARCH,
@@ -92,7 +93,7 @@ class STMTrack(Tracker):
             max_bytes=max_bytes,
             device=device,
         )
-        self.net = net.to(device).eval()
+        self.net = ready(net, device)
         self._border: Floats = np.zeros(3)
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:

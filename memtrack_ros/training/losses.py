@@ -11,6 +11,8 @@ from memtrack_ros.nets.heads import Answer, BoxMaps, cell_centres
 from memtrack_ros.training.clips import Clips, half_size
 
 POSITIVE = 0.5  # IoU of an anchor with the truth
+# Displacement beyond which smooth L1 is linear: Faster R-CNN's sigma of 3.
+SMOOTH = 1 / 9
 
 
 def focal(logits: Tensor, target: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -101,7 +103,7 @@ def anchor_loss(
     count = positive.sum().clamp_min(1)
     centre = focal(maps.logits.float(), positive, alpha=0.75, gamma=2.0).sum()
     exact = anchors.displacements(boxes, height, width)
-    offset = F.smooth_l1_loss(maps.displacements, exact, reduction='none').sum(2)
+    offset = F.smooth_l1_loss(maps.displacements, exact, reduction='none', beta=SMOOTH).sum(2)
     return {'centre': centre / count, 'box': 2 * (offset * positive).sum() / count}
 
 

@@ -1,0 +1,65 @@
+"""A network made ready to answer is the same function."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from memtrack_ros.nets.inference import ready
+from memtrack_ros.training.__main__ import RECIPES
+from memtrack_ros.training.drawn_clips import DrawnClips
+from memtrack_ros.weights.convert import CONVERTERS
+
+CPU = torch.device('cpu')
+
+
+def normalising_anyhow(net: nn.Module) -> nn.Module:
+    """`net` with random statistics and parameters in every batch normalisation."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in module.state_dict().values():
+                if tensor.is_floating_point():
+                    tensor.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+def same(found: Tensor, expected: Tensor) -> None:
+    scale = expected.abs().max().item()
+    assert scale > 0
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+@torch.inference_mode()
+def test_the_compact_ones_answer_as_before(name: str) -> None:
+    torch.manual_seed(0)
+    recipe, generator = RECIPES[name], torch.Generator().manual_seed(0)
+    net = normalising_anyhow(recipe.net())
+    clips = DrawnClips(None).draw(generator, 1, 128, recipe.memory, recipe.queries, 1.0)
+    clips = clips.pointed_at()
+    expected = recipe.answers(net, clips, generator.manual_seed(0))
+    fast = ready(copy.deepcopy(net), CPU)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.trunk.modules())
+    found = recipe.answers(fast, clips, generator.manual_seed(0))
+    same(found.mask, expected.mask)
+    same(found.score, expected.score)
+
+
+@pytest.mark.parametrize('name', CONVERTERS)
+@torch.inference_mode()
+def test_the_published_ones_see_as_before(name: str) -> None:
+    torch.manual_seed(0)
+    net = normalising_anyhow(CONVERTERS[name].net())
+    see = 'template' if name == 'memtrack' else 'query'
+    crops = 255 * torch.rand(1, 3, 256, 256)
+
+    def seen(net: nn.Module) -> Tensor:
+        found = getattr(net, see)(crops)
+        return found if isinstance(found, Tensor) else found[0]
+
+    expected = seen(net)
+    found = seen(ready(copy.deepcopy(net), CPU))
+    same(found, expected)
