@@ -9,40 +9,44 @@ from numpy.typing import NDArray
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.trackers import Estimate, Prior, State, Target, Tracker
+from memtrack_ros.session import Session
+from memtrack_ros.trackers import Prompt, Tracker
 from memtrack_ros.weights.files import Calibration
 
 # Scenes that neither training nor validation nor a demonstration draws.
 FIRST_SEED, SCENES, FRAMES = 500_000, 24, 40
 WIDTH, HEIGHT = 320, 240
 HIT = 0.5  # IoU with the truth
-BELIEVED = 0.5  # score from which the tracker moves on and remembers
+ROUNDS = 2
 
 
 def calibrate(tracker: Tracker) -> Calibration:
-    """Follow targets of drawn scenes and fit how often a score was right.
+    """Follow targets of drawn scenes and fit how often a score was right; `tracker` gets the curve.
+
+    A session believes and remembers by confidence, so that the curve decides what scores there are
+    to fit it to: it is fitted ROUNDS times.
 
     Raises ValueError when the tracker was always right or always wrong: no curve fits that.
     """
-    outcomes = np.concatenate([follow(tracker, FIRST_SEED + n) for n in range(SCENES)])
-    return fit(outcomes[:, 0], outcomes[:, 1])
+    for _ in range(ROUNDS):
+        outcomes = np.concatenate([follow(tracker, FIRST_SEED + n) for n in range(SCENES)])
+        tracker.calibration = fit(outcomes[:, 0], outcomes[:, 1])
+    return tracker.calibration
 
 
 def follow(tracker: Tracker, seed: int) -> NDArray[np.float64]:
     """Score and hit (0 or 1) of every frame of one scene but the first, (FRAMES - 1, 2)."""
     scene = drawn_scene(seed, WIDTH, HEIGHT, FRAMES)
+    session = Session(tracker)
     first = scene.render(0)
-    tracker.initialise(first.image, Target(first.box, None))
-    box = first.box
+    session.prompt(first.image, Prompt('box', first.box))
     outcomes = []
     for number in range(1, FRAMES):
         frame = scene.render(number)
-        found = tracker.locate(frame.image, Prior(box))
-        outcomes.append((found.score, float(boxes.iou(found.box, frame.box) >= HIT)))
-        if found.score >= BELIEVED:
-            box = found.box
-            estimate = Estimate(State.TRACKING, found.score, found.score, None, box, None, False, 1)
-            tracker.remember(frame.image, estimate, found)
+        found = session.step(frame.image)
+        assert found.roi is not None
+        outcomes.append((found.score, float(boxes.iou(found.roi, frame.box) >= HIT)))
+        session.remember()
     return np.array(outcomes)
 
 
