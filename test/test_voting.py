@@ -99,9 +99,15 @@ def test_a_read_gathers_the_values_of_the_chosen_cells() -> None:
     valid = torch.ones(1, 3, dtype=torch.bool)
     read = reader(keys, values, query, valid)
     chosen = most_similar(keys, query, valid)[0]
-    flat = torch.cat([torch.zeros(4, 1), values[0].transpose(0, 1).flatten(1)], 1)
+    flat_keys, flat = (
+        torch.cat([torch.zeros(4, 1), memory[0].transpose(0, 1).flatten(1)], 1)
+        for memory in (keys, values)
+    )
     for cell in range(20):
-        candidates = torch.cat([flat[:, chosen[cell]].mT, torch.zeros(4, 4)], 1)
+        # A value counts as far as f = exp(<query, key>) is more than the 1 of no match.
+        f = (query[0].flatten(1)[:, cell] @ flat_keys[:, chosen[cell]]).exp()
+        found = flat[:, chosen[cell]] * (f - 1) / (f + 1)
+        candidates = torch.cat([found.mT, torch.zeros(4, 4)], 1)
         expected = reader.vote(candidates)
         assert torch.allclose(read[0].flatten(1)[:, cell], expected, atol=1e-5)
 

@@ -14,16 +14,18 @@ from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
+from memtrack_ros.nets.cmedfl import CHANNELS, adjustment
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.resnet import ResNet, normalised
 from memtrack_ros.nets.voting import VotedRead
 
 CROP = 192  # side in use of the compact one, pixels; any multiple of 8 will do for training
-KEY = 64
+LENGTH = 2.0  # of a compact key: of cells quite alike <query, key> is 4
 ANSWER = 128
 HEAD = 96
 SURE = 0.5  # lower scores are not remembered
@@ -144,22 +146,24 @@ class PaperDMV(DMVNet):
 
 
 class CompactDMV(DMVNet):
-    """The compact trackers' backbone, and a mask decoder beside the head."""
+    """The compact trackers' backbone, CMEDFL's cells for keys, and a mask decoder beside the head.
+
+    Keys have one length, so that a cell is most like those that look like it, and not like whatever
+    is bright.
+    """
 
     def __init__(self) -> None:
-        super().__init__(KEY, CROP // STRIDE, COMPACT_ANCHORS)
+        super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS)
         self.trunk = CompactTrunk()
-        # Normalised, so that before any training a cell is most like those that look like it, and
-        # not like whatever is bright.
-        self.neck = ConvNorm(WIDTHS[-1], KEY)
-        self.merge = ConvNorm(2 * KEY, ANSWER)
+        self.adjust = adjustment(WIDTHS[-1])
+        self.merge = ConvNorm(2 * CHANNELS, ANSWER)
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
 
     def query(self, crops: Tensor) -> Query:
-        """q (B, KEY, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
+        """q (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
         levels = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return Query(self.neck(levels.eighth), levels)
+        return Query(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
         """Box maps and mask from the same joined features."""

@@ -24,8 +24,10 @@ class VotedRead(nn.Module):
     normalisation go with it is its usual way: after the attention. A query that matches nothing
     finds a value of zeros.
 
-    Choosing has no gradient, and the paper does not say how its similarity learns. Here a chosen
-    value has a factor of one, whose gradient is that of exp(<query, key>).
+    Choosing has no gradient, and the paper does not say how its similarity learns, nor how the
+    vote learns of it. Here a chosen value counts as far as its cell matches better than nothing
+    does: of f = exp(<query, key>) and the 1 of no match in eq. 1 it has the factor
+    (f - 1) / (f + 1).
     """
 
     def __init__(self, channels: int) -> None:
@@ -45,7 +47,7 @@ class VotedRead(nn.Module):
         key, value = (_cells(memory, chosen) for memory in (keys, values))
         asking = query.flatten(2).mT[:, :, None].expand_as(key)
         similarity = (asking * key).sum(-1, keepdim=True)
-        value = value * torch.exp(similarity - similarity.detach())
+        value = value * torch.tanh(similarity / 2)
         voted = self.vote(torch.cat([value, asking], -1))
         picture: Tensor = voted.mT.unflatten(2, query.shape[-2:])
         return picture

@@ -127,7 +127,7 @@ class DMV(Tracker):
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
         """Store what `locate` saw and answered, if the bank admits it."""
         assert isinstance(observation, Found)
-        if observation.usual and self.bank.admits(observation.score):
+        if observation.usual and self.bank.admits(estimate.confidence):
             key, maps = observation.key, observation.maps
             self.bank.write(key[0], self.net.value(key, maps.score, maps.displacements)[0])
         else:
