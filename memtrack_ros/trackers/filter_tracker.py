@@ -18,6 +18,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Kept
 from memtrack_ros.trackers.d3s import (
@@ -166,12 +167,14 @@ class FilterTracker(Tracker, Generic[Seen]):
         box = self._at_peak(frame, peak, window, size)
         place = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
         part = near_part(picture, place, NEAR * boxes.scale(box) / (window.pitch * cell))
-        mask = marked(paste(part, window, *frame.shape[:2]), TARGET)
+        score = presence(self.filter.strength(peak), part)
+        mask = marked(laid_along_edges(part, window, frame), TARGET)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
             changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
+            # A mask that is hardly believed may have run into its surroundings.
+            changed = size + self.calibration.confidence(score) * (changed - size)
             box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        score = presence(self.filter.strength(peak), part)
         return Found(score, box, mask, peak, window, seen, probability)
 
     @torch.inference_mode()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+from memtrack_ros.geometry.guided import laid_along_edges
+from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.trackers.tracker import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
@@ -57,7 +58,7 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     """
     height, width = frame.shape[:2]
     probability = logits.float().sigmoid().cpu().numpy()
-    mask = (paste(probability, window, height, width) > 0.5).astype(np.uint8) * 255
+    mask = (laid_along_edges(probability, window, frame) > 0.5).astype(np.uint8) * 255
     room = boxes.box_mask(boxes.from_centre(boxes.centre(box), ROOM * box[2:]), height, width)
     return np.asarray(cv2.bitwise_and(mask, room), np.uint8)
 

@@ -1,0 +1,79 @@
+"""Coarse maps of a window laid in the frame along the edges of its picture.
+
+A guided filter (He, Sun & Tang, ECCV 2010) with the colours for a guide: within a neighbourhood the
+map is the linear function of the colours that fits it best. As in the fast one (He & Sun 2015,
+arXiv:1505.00996) the functions are fitted at the map's resolution, and applied at the frame's.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+
+Singles = NDArray[np.float32]
+
+REACH = 3  # cells of the map to either side of the middle of a neighbourhood
+# The guided filter's epsilon, a variance taken for noise; colours are counted in their standard
+# deviation over the window, so that edges in the dark are edges, too, and in no less than FAINTEST.
+SMOOTHNESS = 0.01
+FAINTEST = 4.0  # of 0..255
+
+
+def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Singles:
+    """A map (h, h) of the window, in 0..1, in all of `frame` (H, W, 3): (H, W), 0 elsewhere.
+
+    What lies further than a neighbourhood from all that is not 0 stays 0.
+    """
+    height, width = frame.shape[:2]
+    laid = np.zeros((height, width), np.float32)
+    rows, columns = (_span(coarse, axis) for axis in (1, 0))
+    if rows is None or columns is None:
+        return laid
+    cell = window.side / len(coarse)
+    first, last = (
+        window.to_frame([(columns[end] + 0.5) * cell - 0.5, (rows[end] + 0.5) * cell - 0.5])
+        for end in (0, 1)
+    )
+    left, top = np.clip(np.floor(first), 0, [width, height]).astype(int)
+    right, bottom = np.clip(np.ceil(last) + 1, 0, [width, height]).astype(int)
+    part = frame[top:bottom, left:right]
+    if not part.size:
+        return laid
+    there = Window.around(
+        [window.center_x - left, window.center_y - top], window.pitch, window.side
+    )
+    guide = cv2.resize(cut(frame, window, 0), coarse.shape, interpolation=cv2.INTER_AREA)
+    contrast = max(float(guide.std()), FAINTEST)
+    slope, offset = _fitted(coarse, np.asarray(guide / contrast, np.float32))
+    functions = paste(np.dstack([slope / contrast, offset]), there, *part.shape[:2])
+    shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
+    laid[top:bottom, left:right] = shares.clip(0, 1)
+    return laid
+
+
+def _span(coarse: Singles, axis: int) -> tuple[int, int] | None:
+    """First and last row (`axis` 1) or column (0) within REACH of what is not 0, if anything is."""
+    marked = np.flatnonzero(coarse.any(axis))
+    return (int(marked[0]) - REACH, int(marked[-1]) + REACH) if len(marked) else None
+
+
+def _fitted(p: Singles, guide: Singles) -> tuple[Singles, Singles]:
+    """Slope a (h, h, 3) and offset b (h, h) of the functions of the guide (h, h, 3): eq. 14 to 16.
+
+    Means over all the neighbourhoods that a cell is in.
+    """
+
+    def mean(x: Singles) -> Singles:
+        return np.asarray(cv2.boxFilter(x, -1, (2 * REACH + 1, 2 * REACH + 1)), np.float32)
+
+    mu, p_mean = mean(guide), mean(p)
+    products = guide[..., :, None] * guide[..., None, :]
+    sigma = mean(products.reshape(*p.shape, 9)).reshape(products.shape)
+    sigma += SMOOTHNESS * np.eye(3, dtype=np.float32) - mu[..., :, None] * mu[..., None, :]
+    common = mean(guide * p[..., None]) - mu * p_mean[..., None]
+    slope = np.linalg.solve(sigma, common[..., None])[..., 0]
+    offset = p_mean - (slope * mu).sum(-1)
+    return mean(slope), mean(offset)
