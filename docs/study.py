@@ -2,7 +2,7 @@
 
 python docs/study.py --imagery IMAGERY --sequences SEQUENCES --minutes 8 --jobs 2 --out study
 
-Prints the table of docs/study.md. Finished trainings and passes in --out are not repeated.
+Prints a table in Markdown. Finished trainings and passes in --out are not repeated.
 """
 
 from __future__ import annotations
