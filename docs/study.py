@@ -81,6 +81,7 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path, default=Path('study'))
     arguments = parser.parse_args()
     rows = [['without', 'steps', 'mean AUC', 'J&F'], ['---'] * 4]
-    with ProcessPoolExecutor(arguments.jobs, get_context('spawn')) as pool:
+    # A process for each part, as what one is set to would stay for the next.
+    with ProcessPoolExecutor(arguments.jobs, get_context('spawn'), max_tasks_per_child=1) as pool:
         rows += pool.map(partial(study, arguments=arguments), PARTS)
     print('\n'.join(f'| {" | ".join(row)} |' for row in rows))
