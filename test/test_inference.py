@@ -26,11 +26,11 @@ def normalising_anyhow(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-def same(found: Tensor, expected: Tensor) -> None:
-    """To a hundredth of the largest: rounding may make DMV choose another of two like cells."""
+def same(found: Tensor, expected: Tensor, share: float = 1e-4) -> None:
+    """Alike to a `share` of the largest, or to a thousandth of themselves."""
     scale = expected.abs().max().item()
     assert scale > 0
-    torch.testing.assert_close(found, expected, rtol=0, atol=0.01 * scale)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=share * scale)
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -45,8 +45,10 @@ def test_the_compact_ones_answer_as_before(name: str) -> None:
     fast = ready(copy.deepcopy(net), CPU)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.trunk.modules())
     found = recipe.answers(fast, clips, generator.manual_seed(0))
-    same(found.mask, expected.mask)
-    same(found.score, expected.score)
+    # Rounding may make DMV choose another of two like cells.
+    share = 1e-2 if name == 'dmv' else 1e-4
+    same(found.mask, expected.mask, share)
+    same(found.score, expected.score, share)
 
 
 @pytest.mark.parametrize('name', CONVERTERS)
