@@ -34,7 +34,7 @@ def test_a_coarse_map_takes_on_the_edges_of_the_picture(bright: int) -> None:
     disc = frame[..., 0] == bright
     coarse = astray()
     assert overlap(paste(coarse, WINDOW, 160, 200) > 0.5, disc) < 0.88
-    assert overlap(laid_along_edges(coarse, WINDOW, frame) > 0.5, disc) > 0.97
+    assert overlap(laid_along_edges(coarse, WINDOW, frame) > 0, disc) > 0.97
 
 
 def test_without_edges_it_is_the_map_itself_less_its_corners() -> None:
@@ -43,9 +43,9 @@ def test_without_edges_it_is_the_map_itself_less_its_corners() -> None:
     coarse[8:24, 8:24] = 1
     laid = laid_along_edges(coarse, WINDOW, frame)
     assert laid.shape == (160, 200)
-    assert laid[79, 99] == pytest.approx(1, abs=1e-4)
+    assert laid[79, 99] == 255
     assert laid[0, 0] == laid[-1, -1] == 0
-    assert overlap(laid > 0.5, paste(coarse, WINDOW, 160, 200) > 0.5) > 0.85
+    assert overlap(laid > 0, paste(coarse, WINDOW, 160, 200) > 0.5) > 0.85
 
 
 def test_of_nothing_and_of_what_lies_beyond_the_frame_there_is_nothing() -> None:
@@ -55,5 +55,5 @@ def test_of_nothing_and_of_what_lies_beyond_the_frame_there_is_nothing() -> None
     assert not laid_along_edges(np.ones((32, 32), np.float32), beyond, frame).any()
     partly = Window.around([0.0, 79.5], 2.0, 64)
     laid = laid_along_edges(np.ones((32, 32), np.float32), partly, frame)
-    assert laid[79, 10] > 0.9
+    assert laid[79, 10] == 255
     assert laid[79, 150] == 0

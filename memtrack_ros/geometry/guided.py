@@ -22,13 +22,13 @@ SMOOTHNESS = 0.01
 FAINTEST = 4.0  # of 0..255
 
 
-def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Singles:
-    """A map (h, h) of the window, in 0..1, in all of `frame` (H, W, 3): (H, W), 0 elsewhere.
+def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
+    """Where a map (h, h) of the window, in 0..1, is above one half in `frame` (H, W, 3).
 
-    What lies further than a neighbourhood from all that is not 0 stays 0.
+    A mask (H, W) 0/255. What lies further than a neighbourhood from all that is not 0 stays 0.
     """
     height, width = frame.shape[:2]
-    laid = np.zeros((height, width), np.float32)
+    laid = np.zeros((height, width), np.uint8)
     rows, columns = (_span(coarse, axis) for axis in (1, 0))
     if rows is None or columns is None:
         return laid
@@ -47,10 +47,16 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Singles:
     )
     guide = cv2.resize(cut(frame, window, 0), coarse.shape, interpolation=cv2.INTER_AREA)
     contrast = max(float(guide.std()), FAINTEST)
-    slope, offset = _fitted(coarse, np.asarray(guide / contrast, np.float32))
-    functions = paste(np.dstack([slope / contrast, offset]), there, *part.shape[:2])
+    functions = np.zeros((*coarse.shape, 4), np.float32)
+    # Means of means of what is marked: nothing beyond tells.
+    near = tuple(
+        slice(max(0, low - 2 * REACH), high + 2 * REACH + 1) for low, high in (rows, columns)
+    )
+    slope, offset = _fitted(coarse[near], np.asarray(guide[near] / contrast, np.float32))
+    functions[near] = np.dstack([slope / contrast, offset])
+    functions = paste(functions, there, *part.shape[:2])
     shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
-    laid[top:bottom, left:right] = shares.clip(0, 1)
+    laid[top:bottom, left:right] = (shares > 0.5) * np.uint8(255)
     return laid
 
 
@@ -70,10 +76,14 @@ def _fitted(p: Singles, guide: Singles) -> tuple[Singles, Singles]:
         return np.asarray(cv2.boxFilter(x, -1, (2 * REACH + 1, 2 * REACH + 1)), np.float32)
 
     mu, p_mean = mean(guide), mean(p)
-    products = guide[..., :, None] * guide[..., None, :]
-    sigma = mean(products.reshape(*p.shape, 9)).reshape(products.shape)
-    sigma += SMOOTHNESS * np.eye(3, dtype=np.float32) - mu[..., :, None] * mu[..., None, :]
     common = mean(guide * p[..., None]) - mu * p_mean[..., None]
-    slope = np.linalg.solve(sigma, common[..., None])[..., 0]
+    # The rows of Sigma + epsilon U; those of its inverse are their cross products over det.
+    rows = [
+        mean(guide * guide[..., k, None]) - mu * mu[..., k, None] + SMOOTHNESS * unit
+        for k, unit in enumerate(np.eye(3, dtype=np.float32))
+    ]
+    inverse = [np.cross(rows[k - 2], rows[k - 1]) for k in range(3)]
+    det = (rows[0] * inverse[0]).sum(-1)
+    slope = sum(common[..., k, None] * inverse[k] for k in range(3)) / det[..., None]
     offset = p_mean - (slope * mu).sum(-1)
     return mean(slope), mean(offset)

@@ -168,7 +168,7 @@ class FilterTracker(Tracker, Generic[Seen]):
         place = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
         part = near_part(picture, place, NEAR * boxes.scale(box) / (window.pitch * cell))
         score = presence(self.filter.strength(peak), part)
-        mask = marked(laid_along_edges(part, window, frame), TARGET)
+        mask = laid_along_edges(part, window, frame)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
             changed = np.clip(found[2:], SHRINKING * size, GROWING * size)

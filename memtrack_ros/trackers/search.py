@@ -56,11 +56,12 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
 
     Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
     """
-    height, width = frame.shape[:2]
     probability = logits.float().sigmoid().cpu().numpy()
-    mask = (laid_along_edges(probability, window, frame) > 0.5).astype(np.uint8) * 255
-    room = boxes.box_mask(boxes.from_centre(boxes.centre(box), ROOM * box[2:]), height, width)
-    return np.asarray(cv2.bitwise_and(mask, room), np.uint8)
+    cell = window.side / len(probability)  # of the logits, in crop pixels
+    middle = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
+    room = boxes.from_centre(middle, ROOM * box[2:] / (window.pitch * cell))
+    near = boxes.box_mask(room, *probability.shape) > 0
+    return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
 
 
 def pseudo_mask(mask: Pixels, box: Floats, filled: Pixels) -> Pixels:
