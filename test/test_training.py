@@ -301,12 +301,25 @@ def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
             again = loop.Run(
                 'stmtrack', stmtrack.RECIPE, tmp_path, {}, torch.device('cpu'), Workers()
             )
-            assert again.body_given  # whoever goes on need not give it again
+            assert 'trunk.body' in again.still  # whoever goes on need not give it again
             run.checkpoint.unlink()
         return changed
 
     assert moved({}) >= given.keys()
     assert moved(given) == moved({}) - body
+
+
+def test_what_a_filter_sees_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
+    torch.manual_seed(0)
+    recipe = RECIPES['cmedfl']
+    given = recipe.net().state_dict()
+    run = loop.Run('cmedfl', recipe, tmp_path, given, torch.device('cpu'), Workers())
+    before = {name: tensor.clone() for name, tensor in given.items()}
+    run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
+    after = run.net.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split('.')[0] for name in moved} == {'adjust', 'segmenter'}
 
 
 def test_a_training_begins_with_what_fits(tmp_path: Path) -> None:
@@ -317,7 +330,7 @@ def test_a_training_begins_with_what_fits(tmp_path: Path) -> None:
     begun = run.net.state_dict()
     for name in ('trunk.merged.first.0.weight', 'head.si', 'mask_decoder.answer.weight'):
         torch.testing.assert_close(begun[name], other[name])
-    assert run.body_given
+    assert 'trunk.body' in run.still
     assert 'neck_m.weight' not in begun
     assert begun.keys() - other.keys()  # its controller is its own
 
@@ -353,6 +366,7 @@ def test_a_training_stops_goes_on_and_writes_weights(
             beginning={},
             minutes=minutes,
             seed=1,
+            rate=loop.PEAK_RATE,
             device=torch.device('cpu'),
             source=DrawnClips(None),
             scenes=DrawnClips(None),

@@ -21,7 +21,7 @@ from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
 from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import BODY, train
+from memtrack_ros.training.loop import BODY, PEAK_RATE, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
@@ -46,6 +46,12 @@ def main() -> int:
         '--minutes', type=float, default=90.0, help='training time in all, resumed parts included'
     )
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument(
+        '--rate',
+        type=float,
+        default=PEAK_RATE,
+        help='of learning at its peak; for weights that are trained already, a lower one',
+    )
     parser.add_argument(
         '--begin',
         metavar='SOURCE',
@@ -91,6 +97,7 @@ def start(arguments: argparse.Namespace) -> None:
         beginning=beginning,
         minutes=arguments.minutes,
         seed=arguments.seed,
+        rate=arguments.rate,
         device=device,
         source=MixedClips([scenes, *map(RealClips, arguments.data)]) if arguments.data else scenes,
         scenes=scenes,

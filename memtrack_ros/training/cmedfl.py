@@ -1,6 +1,7 @@
 """CMEDFL's training step: queries segmented from the cells of the frames before.
 
-The filter, which is not trained, is stood in for by a peak near the target's centre.
+The filter, which is not trained, is stood in for by a peak near the target's centre. What it sees,
+the trunk, stays as it began.
 """
 
 from __future__ import annotations
@@ -64,4 +65,4 @@ def answers(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Ans
     return mask_boxes(ask(net, clips, generator))
 
 
-RECIPE = Recipe(CompactCMEDFL, MEMORY, QUERIES, losses, answers)
+RECIPE = Recipe(CompactCMEDFL, MEMORY, QUERIES, losses, answers, still='trunk')

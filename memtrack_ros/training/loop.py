@@ -35,7 +35,7 @@ VALIDATE_EVERY = 240.0
 # step.
 STAGES = ((0.35, 128, 32), (1.0, 192, 16))
 FULL_STRENGTH_AT = 0.25
-BODY = 'trunk.body.'  # what the parameters of a given backbone's body begin with: it stays as it is
+BODY = 'trunk.body.'  # what the parameters of a given backbone's body begin with
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
 TRAINING_SEEDS = 10_000_000
@@ -54,13 +54,14 @@ class Run:
         beginning: dict[str, Tensor],
         device: torch.device,
         workers: Workers,
+        rate: float = PEAK_RATE,
     ) -> None:
         """Go on from `out` / checkpoint.pt where there is one.
 
-        Else begin with what fits of the parameters `beginning`; a body that is among them is not
-        trained.
+        Else begin with what fits of the parameters `beginning`. Modules that are all given are not
+        trained where the recipe has them stand still.
         """
-        self.tracker, self.recipe, self.workers = tracker, recipe, workers
+        self.tracker, self.recipe, self.rate, self.workers = tracker, recipe, rate, workers
         self.checkpoint = out / 'checkpoint.pt'
         self.weights = out / f'{tracker}-compact.safetensors'
         self.net = recipe.net().to(device)
@@ -71,21 +72,25 @@ class Run:
             if name in own and own[name].shape == tensor.shape
         }
         self.net.load_state_dict(own | given)
-        self.body = self.net.get_submodule(BODY.removesuffix('.'))
+        self.still = [
+            name
+            for name, module in self.net.named_modules()
+            if name.startswith(recipe.still)
+            and all(f'{name}.{part}' in given for part in module.state_dict())
+        ]
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY
+            self.net.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
         )
         self.steps, self.seconds, self.clips = 0, 0.0, 0
-        self.body_given = any(name.startswith(BODY) for name in given)
         if self.checkpoint.is_file():
             state = torch.load(self.checkpoint, weights_only=True, map_location=device)
             self.net.load_state_dict(state['net'])
             self.average.load_state_dict(state['average'])
             self.optimiser.load_state_dict(state['optimiser'])
             self.steps, self.seconds = state['step'], state['seconds']
-            self.clips, self.body_given = state['clips'], state['body_given']
+            self.clips, self.still = state['clips'], state['still']
 
     def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
@@ -96,10 +101,10 @@ class Run:
         clips = source.draw(generator, count, side, recipe.memory, recipe.queries, strength)
         rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimiser.param_groups:
-            group['lr'] = PEAK_RATE * max(rate, LEAST_RATE)
+            group['lr'] = self.rate * max(rate, LEAST_RATE)
         self.net.train()
-        if self.body_given:
-            self.body.eval().requires_grad_(False)
+        for name in self.still:
+            self.net.get_submodule(name).eval().requires_grad_(False)
         with torch.autocast(generator.device.type, torch.bfloat16):
             parts = recipe.losses(self.net, clips.pointed_at(), generator)
         total = torch.stack(list(parts.values())).sum()
@@ -124,7 +129,7 @@ class Run:
             'step': self.steps,
             'seconds': self.seconds,
             'clips': self.clips,
-            'body_given': self.body_given,
+            'still': self.still,
         }
         partial = self.checkpoint.with_suffix('.partial')
         torch.save(state, partial)
@@ -159,6 +164,7 @@ def train(
     beginning: dict[str, Tensor],
     minutes: float,
     seed: int,
+    rate: float,
     device: torch.device,
     source: ClipSource,
     scenes: ClipSource,
@@ -168,15 +174,15 @@ def train(
 ) -> None:
     """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
 
-    The clips are those of `source`, and for validation those of drawn `scenes`. A new training
-    begins with what fits of the parameters `beginning`. Writes checkpoint.pt, log.jsonl and
-    TRACKER-compact.safetensors every minute, so that a stop loses no more; in the end calibrates
-    the weights, and writes training.png and a model card, TRACKER-compact.md, that says with which
-    `command` they were made.
+    It learns at `rate` at most. The clips are those of `source`, and for validation those of drawn
+    `scenes`. A new training begins with what fits of the parameters `beginning`. Writes
+    checkpoint.pt, log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no
+    more; in the end calibrates the weights, and writes training.png and a model card, TRACKER-
+    compact.md, that says with which `command` they were made.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(tracker, recipe, out, beginning, device, workers)
+    run = Run(tracker, recipe, out, beginning, device, workers, rate)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (

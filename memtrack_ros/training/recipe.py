@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
     queries: int  # frames of a clip in which the target is to be found
     losses: Callable[[Any, Clips, torch.Generator], dict[str, Tensor]]
     answers: Callable[[Any, Clips, torch.Generator], Answers]
+    still: str = 'trunk.body'  # of the network's modules: stays as it began, where that was given
 
 
 def best_boxes(answer: Answer) -> Answers:

@@ -2,7 +2,8 @@
 
 The filter, which is not trained, is stood in for by a peak near the target's centre. The paper goes
 through three frames with the masks it found; here the masks of the memory are given, and as inexact
-as found ones, the box among them: so the start from a box is learnt, too.
+as found ones, the box among them: so the start from a box is learnt, too. What the filter sees, the
+trunk, stays as it began.
 """
 
 from __future__ import annotations
@@ -51,4 +52,4 @@ def answers(net: CompactSAMN, clips: Clips, generator: torch.Generator) -> Answe
     return mask_boxes(ask(net, clips, generator))
 
 
-RECIPE = Recipe(CompactSAMN, MEMORY, QUERIES, losses, answers)
+RECIPE = Recipe(CompactSAMN, MEMORY, QUERIES, losses, answers, still='trunk')
