@@ -1,6 +1,7 @@
-"""Coarse maps of a window laid in the frame along the edges of its picture.
+"""Coarse maps of a window laid in the frame by its colours, and along the edges of its picture.
 
-A guided filter (He, Sun & Tang, ECCV 2010) with the colours for a guide: within a neighbourhood the
+First the map is brought into agreement with the colours (`geometry.colour`), then follows a guided
+filter (He, Sun & Tang, ECCV 2010) with the colours for a guide: within a neighbourhood the
 map is the linear function of the colours that fits it best. As in the fast one (He & Sun 2015,
 arXiv:1505.00996) the functions are fitted at the map's resolution, and applied at the frame's.
 """
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from memtrack_ros.geometry.colour import agreed_with_colours
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
 
 Singles = NDArray[np.float32]
@@ -19,6 +21,7 @@ REACH = 3  # cells of the map to either side of the middle of a neighbourhood
 # The guided filter's epsilon, a variance taken for noise; colours are counted in their standard
 # deviation over the window, so that edges in the dark are edges, too, and in no less than FAINTEST.
 SMOOTHNESS = 0.01
+BESIDE = 4  # cells: how far from what is marked colours are those of the background
 FAINTEST = 4.0  # of 0..255
 
 
@@ -45,18 +48,23 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
     there = Window.around(
         [window.center_x - left, window.center_y - top], window.pitch, window.side
     )
-    guide = cv2.resize(cut(frame, window, 0), coarse.shape, interpolation=cv2.INTER_AREA)
-    contrast = max(float(guide.std()), FAINTEST)
-    functions = np.zeros((*coarse.shape, 4), np.float32)
     # Means of means of what is marked: nothing beyond tells.
     near = tuple(
         slice(max(0, low - 2 * REACH), high + 2 * REACH + 1) for low, high in (rows, columns)
     )
-    slope, offset = _fitted(coarse[near], np.asarray(guide[near] / contrast, np.float32))
+    picture = np.asarray(
+        cv2.resize(cut(frame, window, 0), coarse.shape, interpolation=cv2.INTER_AREA), np.uint8
+    )
+    contrast = max(float(picture.std()), FAINTEST)
+    beside = cv2.dilate((coarse > 0).astype(np.uint8), np.ones((2 * BESIDE + 1,) * 2, np.uint8)) > 0
+    known = beside & _within(coarse.shape[0], window, width, height)
+    shares = agreed_with_colours(coarse[near], picture[near], known[near])
+    slope, offset = _fitted(shares, np.asarray(picture[near] / contrast, np.float32))
+    functions = np.zeros((*coarse.shape, 4), np.float32)
     functions[near] = np.dstack([slope / contrast, offset])
     functions = paste(functions, there, *part.shape[:2])
-    shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
-    laid[top:bottom, left:right] = (shares > 0.5) * np.uint8(255)
+    laid_shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
+    laid[top:bottom, left:right] = (laid_shares > 0.5) * np.uint8(255)
     return laid
 
 
@@ -64,6 +72,14 @@ def _span(coarse: Singles, axis: int) -> tuple[int, int] | None:
     """First and last row (`axis` 1) or column (0) within REACH of what is not 0, if anything is."""
     marked = np.flatnonzero(coarse.any(axis))
     return (int(marked[0]) - REACH, int(marked[-1]) + REACH) if len(marked) else None
+
+
+def _within(cells: int, window: Window, width: int, height: int) -> NDArray[np.bool_]:
+    """Which of the window's `cells` x `cells` show nothing beyond the frame."""
+    edges = np.arange(cells + 1) * window.side / cells - 0.5
+    x, y = window.to_frame(np.stack([edges, edges], 1)).T
+    columns, rows = ((at[:-1] > -1) & (at[1:] < size) for at, size in ((x, width), (y, height)))
+    return np.asarray(rows[:, None] & columns)
 
 
 def _fitted(p: Singles, guide: Singles) -> tuple[Singles, Singles]:
