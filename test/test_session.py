@@ -123,6 +123,20 @@ def test_a_change_of_resolution_keeps_the_target(session: Session, scene: DrawnS
     assert boxes.iou(estimate.roi, larger.box) > 0.6
 
 
+def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnScene) -> None:
+    first, second = scene.render(0), scene.render(1)
+    session.prompt(first.image, Prompt('box', first.box))
+    confidence = session.step(second.image).confidence
+    session.remember()
+    assert confidence > session.presence.remembered
+    assert session.tracker.bank.status().writes == 2
+    session.presence = Presence(remembered=1.0)
+    assert session.step(second.image).state is State.TRACKING
+    session.remember()
+    assert session.tracker.bank.status().writes == 2
+    assert session.tracker.bank.status().refused == 1
+
+
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
     session: Session, scene: DrawnScene
 ) -> None:

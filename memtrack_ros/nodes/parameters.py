@@ -115,9 +115,15 @@ TABLE = (
         'Folder of what ~/save_memory writes and ~/load_memory reads; made when first needed.',
     ),
     Parameter(
+        'presence.remembered',
+        Presence.remembered,
+        'From this confidence on what is seen is written into the memory.',
+        range=(0.0, 1.0),
+    ),
+    Parameter(
         'presence.seen',
         Presence.seen,
-        'From this confidence on the target counts as seen again, and its image is remembered.',
+        'From this confidence on the target counts as seen again.',
         range=(0.0, 1.0),
     ),
     Parameter(

@@ -148,7 +148,7 @@ class Session:
             return
         frame, estimate, observation = self._last.frame, self._last.estimate, self._last.observation
         self._last = None
-        if estimate.state is State.TRACKING and estimate.confidence >= self.presence.seen:
+        if estimate.state is State.TRACKING and estimate.confidence >= self.presence.remembered:
             self.tracker.remember(frame, estimate, observation)
         else:
             self.tracker.bank.refuse()
