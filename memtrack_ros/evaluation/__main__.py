@@ -61,7 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name, tracker in chosen(arguments).items():
         origin = f'{name} {tracker.variant} {tracker.weights[:12]}'
         make = partial(
-            follower, name, arguments.variant, weights_of(arguments, name), arguments.device
+            SessionFollower.of,
+            name,
+            arguments.variant,
+            weights_of(arguments, name),
+            arguments.device,
         )
         entrants.append(Entrant(name, origin, make))
         if arguments.first_frame:
@@ -80,14 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
         command=shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]]),
     )
     return 0
-
-
-def follower(
-    name: str, variant: str, weights: Path | None, device: str, *, remembers: bool = True
-) -> SessionFollower:
-    """A tracker as the node runs it, or one that remembers the frame of the prompt alone."""
-    session = Session(trackers.create(name, variant, weights, device))
-    return SessionFollower(session, remembers=remembers)
 
 
 def follow_bag(arguments: argparse.Namespace) -> int:

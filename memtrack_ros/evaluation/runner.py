@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
 import numpy as np
 
+from memtrack_ros import trackers
 from memtrack_ros.data.sequences import Sequence
 from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j
 from memtrack_ros.evaluation.metrics import Scores, score
@@ -57,6 +59,13 @@ class SessionFollower:
     def __init__(self, session: Session, *, remembers: bool = True) -> None:
         self.session, self.remembers = session, remembers
         self.segments = session.tracker.segments
+
+    @classmethod
+    def of(
+        cls, name: str, variant: str, weights: Path | None, device: str, *, remembers: bool = True
+    ) -> SessionFollower:
+        """Of the tracker `name`: see `trackers.create`."""
+        return cls(Session(trackers.create(name, variant, weights, device)), remembers=remembers)
 
     def start(self, frame: Pixels, target: Target) -> None:
         """Prompt the session. PromptError when the target is not in the frame."""
