@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from tracking import Maker, Video, follow, remember
 
 from memtrack_ros.memory.part_ring import INTERVAL
@@ -41,10 +42,11 @@ def test_what_is_stored_is_the_search_crop_as_it_was_answered(make: Maker, video
     keys, values, used = tracker.bank.read()
     assert used.sum() == 2
     assert torch.equal(keys[:, 1], found.key)
-    maps = found.maps
+    maps, mask = found.answer
+    assert mask is not None
     with torch.inference_mode():
-        value = tracker.net.value(found.key, maps.score, maps.displacements)
-    assert torch.equal(values[:, 1], value)
+        value = tracker.net.value(found.key, maps.score, maps.displacements, 2 * mask.sigmoid() - 1)
+    assert torch.allclose(values[:, 1], value, atol=1e-5)
 
 
 def test_the_paper_window_has_siamfcs_context(make: Maker, video: Video) -> None:
@@ -61,10 +63,11 @@ def test_a_value_ignores_scores_below_one_half() -> None:
     net = CompactDMV().eval()
     key, displacements = torch.randn(1, 64, 4, 4), torch.randn(1, 3, 4, 4, 4)
     score = torch.full((1, 3, 4, 4), 0.49)
-    nothing = net.value(key, torch.zeros_like(score), displacements)
-    assert torch.equal(net.value(key, score, displacements), nothing)
+    mask = torch.rand(1, 1, 16, 16)
+    nothing = net.value(key, torch.zeros_like(score), displacements, mask)
+    assert torch.equal(net.value(key, score, displacements, mask), nothing)
     score[0, 0, 0, 0] = 0.5
-    assert not torch.equal(net.value(key, score, displacements), nothing)
+    assert not torch.equal(net.value(key, score, displacements, mask), nothing)
 
 
 @torch.no_grad()
@@ -72,13 +75,13 @@ def test_a_first_value_is_told_the_box_exactly() -> None:
     net = CompactDMV().eval()
     told = {}
 
-    def note(key: torch.Tensor, score: torch.Tensor, displacements: torch.Tensor) -> torch.Tensor:
+    def note(key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None) -> Tensor:
         told['score'], told['displacements'] = score, displacements
         return key
 
     net.value = note  # type: ignore[method-assign]
     # 48 x 48 around cell (column 3, row 2) of 8 pixels: the middle anchor there, undisplaced.
-    net.first_value(torch.zeros(1, 64, 6, 6), torch.tensor([[0.0, -8.0, 48.0, 40.0]]))
+    net.first_value(torch.zeros(1, 64, 6, 6), torch.tensor([[0.0, -8.0, 48.0, 40.0]]), None)
     assert told['score'].nonzero().tolist() == [[0, 1, 2, 3]]
     assert told['displacements'][0, 1, :, 2, 3].tolist() == [0.0] * 4
     # One column on, it is 8 pixels to the left: -8 / 48.

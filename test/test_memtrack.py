@@ -130,6 +130,18 @@ def test_crops_of_any_side_are_answered_around_the_same_middle() -> None:
             assert answer.mask.shape == (2, 1, side // 2, side // 2)
 
 
+@torch.inference_mode()
+def test_a_compact_template_is_what_its_label_marks_in_cells_of_one_length() -> None:
+    net = CompactMemTrack().eval()
+    crops, labels = torch.rand(1, 3, 96, 96) * 255, torch.zeros(1, 1, 96, 96)
+    labels[..., 48:] = 1  # right of the middle, where cell 3 stands
+    length = net.template(crops, labels)[0].norm(dim=0)
+    assert length[:, :3].tolist() == [[0.0] * 3] * 6
+    assert length[:, 4:].flatten().tolist() == pytest.approx([1.0] * 12, abs=1e-5)
+    # Of the nine columns around pixel 48, five are marked.
+    assert length[:, 3].tolist() == pytest.approx([5 / 9] * 6, abs=1e-5)
+
+
 def test_a_crop_has_the_authors_coordinates_and_the_mean_colour_beyond_the_frame() -> None:
     # Blue is the column, green the row, red ten everywhere.
     frame = np.full((80, 100, 3), 10, np.uint8)

@@ -40,6 +40,7 @@ COUNT, SIDE = 4, 96
 UNUSED = {
     # For trackers that label the crops they remember.
     'dmv': {'trunk.label.weight'},
+    'memtrack': {'trunk.label.weight'},
     'cmedfl': {'trunk.label.weight'},
 }
 

@@ -164,7 +164,7 @@ def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) 
     """Where the controller looks, and how it reads and writes the slots."""
     memory = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
-    patches = patch_means(tracker.net.neck_x(query.eighth))
+    patches = patch_means(query.cells)
     alpha = array(tracker.net.controller.attention.weights(patches, memory.hidden)[0, 0])
     middle = (SIDE - 1) / 2 * STRIDE  # of the first patch
     found, signals = tracker.net.answer(memory, query)

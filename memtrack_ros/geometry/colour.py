@@ -19,7 +19,7 @@ LEVELS = 32  # of each colour channel
 # How much colours count: 1 where they told as much at every cell anew.
 WEIGHT = 1.5
 RARE = 0.0005  # share of the cells below which a colour hardly tells anything
-SUREST = 3.0  # log odds of the map: colours may overrule it
+SUREST = 2.0  # log odds of the map: colours may overrule it
 FEWEST = 4.0  # cells of target, and of background, that make a histogram
 
 

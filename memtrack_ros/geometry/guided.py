@@ -20,8 +20,8 @@ Singles = NDArray[np.float32]
 REACH = 3  # cells of the map to either side of the middle of a neighbourhood
 # The guided filter's epsilon, a variance taken for noise; colours are counted in their standard
 # deviation over the window, so that edges in the dark are edges, too, and in no less than FAINTEST.
-SMOOTHNESS = 0.01
-BESIDE = 4  # cells: how far from what is marked colours are those of the background
+SMOOTHNESS = 0.003
+BESIDE = 8  # cells: how far from what is marked colours are those of the background
 FAINTEST = 4.0  # of 0..255
 
 

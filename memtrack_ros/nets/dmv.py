@@ -3,7 +3,8 @@
 A frame's query q, its features, is also the key under which it is stored (section 3.1: shared
 backbone, one embedding space). Its value is made of the key and of what was found with it,
 v = conv(relu(conv(concat(key, centre scores, box displacements)))). The answer comes from
-concat(q, what q reads from keys and values). The compact one segments too.
+concat(q, what q reads from keys and values). The compact one segments too, and its values are told
+the mask beside the box.
 
 No code was published. Where paper and supplement leave a choice, it is named in the docstrings.
 """
@@ -86,27 +87,37 @@ class DMVNet(nn.Module, ABC):
         """Query and answer in one."""
         return self.answer(keys, values, valid, self.query(crops))
 
-    def value(self, key: Tensor, score: Tensor, displacements: Tensor) -> Tensor:
+    def value(
+        self, key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None
+    ) -> Tensor:
         """What is stored (B, C, H, W) with `key` (B, C, H, W), of the frame that it is the key of.
 
         `score` (B, A, H, W) in 0..1 and `displacements` (B, A, 4, H, W) are the head's answers to
-        it, soft as they are; but scores below SURE count as 0.
+        it, soft as they are; but scores below SURE count as 0. So is the `mask` (B, 1, S/2, S/2)
+        of a network that segments, else None: 1 is target, -1 is not, 0 is not known.
         """
         sure = score * (score >= SURE)
         value: Tensor = self.value_encoder(torch.cat([key, sure, displacements.flatten(1, 2)], 1))
         return value
 
-    def first_value(self, key: Tensor, boxes: Tensor) -> Tensor:
+    def first_value(self, key: Tensor, boxes: Tensor, mask: Tensor | None) -> Tensor:
         """What is stored (B, C, H, W) of a frame whose boxes (B, 4: x1, y1, x2, y2) are given.
+
+        `mask` is as `value` takes it.
 
         The score is 1 at the anchor that matches the box best, else 0. The displacements are exact,
         those of every anchor: the paper does not say whether of all, but the head's are.
         """
         height, width = key.shape[-2:]
         anchors = self.head.anchors
-        return self.value(
-            key, anchors.best(boxes, height, width), anchors.displacements(boxes, height, width)
-        )
+        best = anchors.best(boxes, height, width)
+        return self.value(key, best, anchors.displacements(boxes, height, width), mask)
+
+    def found_value(self, key: Tensor, answer: Answer) -> Tensor:
+        """What is stored (B, C, H, W) of a frame that was answered, without gradients."""
+        maps, mask = answer
+        told = None if mask is None else torch.tanh(mask.detach() / 2)
+        return self.value(key, maps.score.detach(), maps.displacements.detach(), told)
 
     def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Tensor:
         """concat(q, read), (B, 2 C, H, W)."""
@@ -149,13 +160,16 @@ class CompactDMV(DMVNet):
     """The compact trackers' backbone, CMEDFL's cells for keys, and a mask decoder beside the head.
 
     Keys have one length, so that a cell is most like those that look like it, and not like whatever
-    is bright.
+    is bright. The mask enters a value where its key does.
     """
 
     def __init__(self) -> None:
         super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS)
         self.trunk = CompactTrunk()
         self.adjust = adjustment(WIDTHS[-1])
+        # From stride 2 to 8: a cell sees the mask around its centre, pixel 4 i.
+        self.label = nn.Conv2d(1, CHANNELS, 5, 4, 2, bias=False)
+        nn.init.zeros_(self.label.weight)  # begins as what it was without
         self.merge = ConvNorm(2 * CHANNELS, ANSWER)
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
@@ -164,6 +178,13 @@ class CompactDMV(DMVNet):
         """q (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
         levels = self.trunk(crops, torch.zeros_like(crops[:, :1]))
         return Query(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
+
+    def value(
+        self, key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """What is stored, (B, 64, S/8, S/8)."""
+        assert mask is not None
+        return super().value(key + self.label(mask), score, displacements, None)
 
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
         """Box maps and mask from the same joined features."""

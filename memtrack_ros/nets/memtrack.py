@@ -3,7 +3,8 @@
 Both hold the target's first template T_0 and slots of later ones. An LSTM looks at the search
 features through attention, reads a template from the slots, adds it gated to T_0, and says how the
 slots are to be written. The published network answers with the response to that template at three
-scales; the compact one correlates channel by channel and has a box head and a mask decoder on that.
+scales; the compact one correlates channel by channel and part by part, and has a box head and a
+mask decoder on that.
 
 What is remembered and what the controller says are tuples of tensors, batch first; no function here
 changes them. How they are written is `memory.template_slots`.
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from memtrack_ros.nets import cmedfl
 from memtrack_ros.nets.alexnet import CHANNELS, AlexNetTrunk
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
@@ -29,7 +31,6 @@ COSINE_EPS = 1e-6  # keeps the cosine of an empty slot at 0
 
 CROP = 192  # side of the compact variant's search crop in use, pixels
 TEMPLATE_CROP = 96  # side of its template crop, at the same pitch
-KEY = 96
 HIDDEN = 256
 ANSWER = 128
 HEAD = 96
@@ -56,6 +57,13 @@ class Signals(NamedTuple):
     read: Tensor  # w^r, the weights the slots were read with: (B, N)
     gates: Tensor  # g^w, g^r, g^a: write nothing, where it was read, to a fresh slot: (B, 3)
     decay: Tensor  # d^r: (B, 1)
+
+
+class Query(NamedTuple):
+    """What the compact network sees of a crop: its `cells`, and the trunk's features below them."""
+
+    cells: Tensor
+    levels: Features
 
 
 class Attention(nn.Module):
@@ -211,49 +219,47 @@ class PaperMemTrack(nn.Module):
 
 
 class CompactMemTrack(nn.Module):
-    """Template and search crops share the trunk; a template's label map marks it as one."""
+    """Templates and search crops are cells of one length, CMEDFL's, so that alike is what looks so.
+
+    Of a template only what its label map marks is left: the target's parts, not its background.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.template_shape, self.hidden = (KEY, SIDE, SIDE), HIDDEN
-        eighth = WIDTHS[-1]
+        self.template_shape, self.hidden = (cmedfl.CHANNELS, SIDE, SIDE), HIDDEN
         self.trunk = CompactTrunk()
-        self.neck_z = nn.Conv2d(eighth, KEY, 3, padding=1)
-        self.neck_x = nn.Conv2d(eighth, KEY, 3, padding=1)
-        # Alike from the start: before any training a template responds to what looks like it.
-        self.neck_x.load_state_dict(self.neck_z.state_dict())
-        self.controller = Controller(KEY, HIDDEN)
-        self.response = nn.BatchNorm2d(KEY)
-        self.join = ConvNorm(2 * KEY, ANSWER)
+        self.adjust = cmedfl.adjustment(WIDTHS[-1])
+        self.controller = Controller(cmedfl.CHANNELS, HIDDEN)
+        self.response = nn.BatchNorm2d(cmedfl.CHANNELS + SIDE**2)
+        self.join = ConvNorm(2 * cmedfl.CHANNELS + SIDE**2, ANSWER)
         # A stride-8 cell of stride-2 convolutions padded by one is centred at pixel 8 i.
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
-    def trunk_features(self, crops: Tensor, labels: Tensor) -> Features:
-        """Trunk features of crops (N, 3, S, S), RGB 0..255, with labels (N, 1, S, S)."""
-        features: Features = self.trunk(crops, labels)
-        return features
+    def query(self, crops: Tensor) -> Query:
+        """Cells (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
+        levels: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return Query(F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
-        """Templates (N, KEY, 6, 6) of labelled crops (N, 3, S, S), S a multiple of 16.
+        """Templates (N, 64, 6, 6) of crops (N, 3, S, S) labelled (N, 1, S, S), S a multiple of 16.
 
         They are the middle cells; cell 3 of them stands at the crop's middle.
         """
-        cells: Tensor = self.neck_z(self.trunk_features(crops, labels).eighth)
+        # How much of what lies around a cell's centre, pixel 8 i, is target.
+        share = F.avg_pool2d(labels, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+        cells = self.query(crops).cells * share
         first = cells.shape[-1] // 2 - SIDE // 2
         middle = slice(first, first + SIDE)
         return cells[..., middle, middle]
 
-    def query(self, crops: Tensor) -> Features:
-        """Trunk features of crops in which the target is to be found."""
-        return self.trunk_features(crops, torch.zeros_like(crops[:, :1]))
-
-    def answer(self, memory: Memory, query: Features) -> tuple[Answer, Signals]:
+    def answer(self, memory: Memory, query: Query) -> tuple[Answer, Signals]:
         """The box head's maps and mask logits for every cell of the query, and the signals."""
-        features = self.neck_x(query.eighth)
-        final, signals = self.controller(memory, features)
+        cells = query.cells
+        final, signals = self.controller(memory, cells)
         before = SIDE // 2  # of the template's middle cell
-        around = F.pad(features, (before, SIDE - 1 - before) * 2)
-        response = self.response(correlation(around, final))
-        y = torch.relu(self.join(torch.cat([response, features], 1)))
-        return Answer(self.head(y), self.mask_decoder(y, query)), signals
+        around = F.pad(cells, (before, SIDE - 1 - before) * 2)
+        parts = torch.einsum('bcp,bchw->bphw', final.flatten(2), cells)
+        response = self.response(torch.cat([correlation(around, final), parts], 1))
+        y = torch.relu(self.join(torch.cat([response, cells], 1)))
+        return Answer(self.head(y), self.mask_decoder(y, query.levels)), signals

@@ -8,18 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import PartRing
-from memtrack_ros.nets.anchors import AnchorMaps
-from memtrack_ros.nets.dmv import CROP, CompactDMV, DMVNet, PaperDMV, Query
+from memtrack_ros.nets.dmv import CROP, Answer, CompactDMV, DMVNet, PaperDMV, Query
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.trackers.search import (
     Chooser,
     border_colour,
+    label_map,
     mask_in_frame,
     pseudo_mask,
     search_window,
@@ -52,10 +53,10 @@ PAPER = Settings(
 
 @dataclass(frozen=True)
 class Found(Observation):
-    """An observation with what the memory would store of it: the search crop's key and maps."""
+    """An observation with what the memory would store of it: the search crop's key and answer."""
 
     key: Tensor
-    maps: AnchorMaps
+    answer: Answer
     usual: bool  # searched in a window of the usual size
 
 
@@ -89,31 +90,45 @@ class DMV(Tracker):
         self.net = ready(net, device)
         self._border: Floats = np.zeros(3)
 
-    @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Store the target's frame with its box, which is all that the memory takes."""
-        self.bank.clear()
+        """Store the target's frame with its box and, where it segments, its mask.
+
+        A box alone is first segmented with the memory that it makes.
+        """
         self._border = border_colour(frame)
-        window = self.window(frame, target.box, 1.0)
+        box, mask = target.box, target.mask
+        filled = boxes.box_mask(box, *frame.shape[:2])
+        if not self.segments:
+            mask = filled
+        elif mask is None:
+            self.begin(frame, box, None)
+            mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
+        self.begin(frame, box, mask)
+        return Observation(self.locate(frame, Prior(box)).score, box, mask)
+
+    @torch.inference_mode()
+    def begin(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
+        """Forget what was; store `frame` with its target's box (4,) and, if known, mask (H, W)."""
+        self.bank.clear()
+        window = self.window(frame, box, 1.0)
         key = self._query(frame, window).key
-        middle = window.to_crop(boxes.centre(target.box))
-        half = target.box[2:] / window.pitch / 2
+        middle = window.to_crop(boxes.centre(box))
+        half = box[2:] / window.pitch / 2
         corners = torch.tensor([*(middle - half), *(middle + half)], dtype=torch.float32)
-        value = self.net.first_value(key, corners[None].to(self.device))
+        told = torch.zeros(1, 1, window.side // 2, window.side // 2)
+        if mask is not None:
+            label = torch.from_numpy(label_map(mask, window))[None, None]
+            told = 2 * F.avg_pool2d(label, 2) - 1
+        value = self.net.first_value(key, corners[None].to(self.device), told.to(self.device))
         self.bank.write(key[0], value[0])
-        seen = self.locate(frame, Prior(target.box))
-        mask = target.mask
-        if mask is None or not self.segments:
-            filled = boxes.box_mask(target.box, *frame.shape[:2])
-            mask = pseudo_mask(seen.mask, target.box, filled) if self.segments else filled
-        return Observation(seen.score, target.box, mask)
 
     @torch.inference_mode()
     def locate(self, frame: Pixels, prior: Prior) -> Found:
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
         window = self.window(frame, prior.box, prior.search)
         query = self._query(frame, window)
-        maps, logits = self.net.answer(*self.bank.read(), query)
+        answer = self.net.answer(*self.bank.read(), query)
+        maps, logits = answer
         score = maps.score[0].permute(1, 2, 0).double().cpu().numpy()
         corners = maps.boxes[0].permute(2, 3, 0, 1).double().cpu().numpy()
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
@@ -121,15 +136,15 @@ class DMV(Tracker):
             mask = boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
-        return Found(choice.score, choice.box, mask, query.key, maps, prior.search == 1.0)
+        return Found(choice.score, choice.box, mask, query.key, answer, prior.search == 1.0)
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
         """Store what `locate` saw and answered, if the bank admits it."""
         assert isinstance(observation, Found)
         if observation.usual and self.bank.admits(estimate.confidence):
-            key, maps = observation.key, observation.maps
-            self.bank.write(key[0], self.net.value(key, maps.score, maps.displacements)[0])
+            key = observation.key
+            self.bank.write(key[0], self.net.found_value(key, observation.answer)[0])
         else:
             self.bank.refuse()
 

@@ -19,7 +19,7 @@ from memtrack_ros.trackers.tracker import Prior
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
 WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
 NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
-ROOM = 1.5  # times the box in which its mask lies
+ROOM = 1.75  # times the box in which its mask lies
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
 

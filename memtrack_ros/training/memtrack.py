@@ -1,6 +1,6 @@
 """MemTrack's training step: templates are written one by one, each followed by a query.
 
-As the paper's clips of 16 frames, but of 4 templates and 4 queries; the losses are those of the
+As the paper's clips of 16 frames, but of 3 templates and 3 queries; the losses are those of the
 compact network's box head and mask.
 """
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from memtrack_ros.memory.template_slots import written
 from memtrack_ros.nets.compact import STRIDE, Features
 from memtrack_ros.nets.heads import Answer, BoxMaps
-from memtrack_ros.nets.memtrack import CROP, TEMPLATE_CROP, CompactMemTrack
+from memtrack_ros.nets.memtrack import CROP, TEMPLATE_CROP, CompactMemTrack, Query
 from memtrack_ros.trackers.memtrack import SLOTS
 from memtrack_ros.training.clips import Clips, label_maps
 from memtrack_ros.training.losses import box_and_mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, best_boxes, frames_of
 
-MEMORY = QUERIES = 4
+MEMORY = QUERIES = 3
 
 
 def ask(net: CompactMemTrack, clips: Clips, generator: torch.Generator) -> Answer:
@@ -34,8 +34,9 @@ def ask(net: CompactMemTrack, clips: Clips, generator: torch.Generator) -> Answe
     answers = []
     for step in range(QUERIES):
         memory = written(memory, signals, templates[:, step])
-        features = Features(*(frames_of(level, QUERIES)[:, step] for level in query))
-        (maps, mask), signals = net.answer(memory, features)
+        levels = Features(*(frames_of(level, QUERIES)[:, step] for level in query.levels))
+        seen = Query(frames_of(query.cells, QUERIES)[:, step], levels)
+        (maps, mask), signals = net.answer(memory, seen)
         assert mask is not None
         answers.append((*maps, mask))
     *parts, mask = (torch.stack(steps, 1).flatten(0, 1) for steps in zip(*answers, strict=True))
