@@ -13,7 +13,7 @@ from memtrack_ros.trackers.tracker import State
 class Presence:
     """Settings; the names are those of the parameters presence.*."""
 
-    remembered: float = 0.7  # confidence from which what is seen is written into the memory
+    remembered: float = 0.6  # confidence from which what is seen is written into the memory
     seen: float = 0.5  # confidence from which a target is seen again
     unseen: float = 0.15  # confidence below which it is not seen
     unseen_frames: int = 3  # frames in a row not seen before TRACKING becomes OCCLUDED

@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     side: int  # of the crop, pixels
     chooser: Chooser
     confident: float  # preferred score above which the last frame is read
+    sure: float  # confidence from which a frame is memorised; the paper memorises all
     capacity: int  # frames in the bank
 
 
@@ -46,6 +47,7 @@ COMPACT = Settings(
     side=CROP,
     chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     confident=0.6,
+    sure=0.7,
     capacity=128,
 )
 # The authors' configuration for GOT-10k, LaSOT and TrackingNet.
@@ -55,6 +57,7 @@ PAPER = Settings(
         penalty_k=0.04, window_influence=0.21, test_lr=0.95, smallest=10.0, inclusive=1
     ),
     confident=0.6,
+    sure=0.0,
     capacity=256,
 )
 
@@ -131,8 +134,11 @@ class STMTrack(Tracker):
         return Found(choice.score, choice.box, mask, choice)
 
     def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
-        """Memorise a fresh crop around what was found, at its own scale."""
+        """Memorise a fresh crop around what was found, at its own scale, if that is sure enough."""
         assert isinstance(observation, Found)
+        if estimate.confidence < self.settings.sure:
+            self.bank.refuse()
+            return
         self._memorise(frame, observation.box, observation.mask, observation.choice.best)
 
     @torch.inference_mode()
