@@ -53,7 +53,11 @@ def draw(
             curves = [curve(passes[tracker][s.name].boxes, s.truth) for s in sequences]
             height = np.nanmean(np.stack(curves), 0)
             axes.plot(
-                thresholds, height, color=_colour(number), label=f'{tracker} {summary[key]:.3f}'
+                thresholds,
+                height,
+                color=_colour(number),
+                ls=_dashes(number),
+                label=f'{tracker} {summary[key]:.3f}',
             )
         axes.set(xlabel=label, ylabel='share of frames', ylim=(0, 1))
         axes.set_xlim(thresholds[0], thresholds[-1])
@@ -68,7 +72,13 @@ def draw_calibration(beliefs: Mapping[str, Beliefs], folder: Path) -> Path:
     axes.plot([0, 1], [0, 1], color='grey', lw=1, ls=':')
     for number, (tracker, belief) in enumerate(beliefs.items()):
         confidence, hits, frames = belief.bins
-        axes.plot(confidence, hits, color=_colour(number), label=f'{tracker} {belief.error:.3f}')
+        axes.plot(
+            confidence,
+            hits,
+            color=_colour(number),
+            ls=_dashes(number),
+            label=f'{tracker} {belief.error:.3f}',
+        )
         axes.scatter(confidence, hits, 120 * frames / frames.sum(), color=_colour(number))
     axes.set(xlabel='confidence', ylabel='share with IoU of at least .5', ylim=(0, 1), xlim=(0, 1))
     axes.legend(title='calibration error', fontsize=8, title_fontsize=8)
@@ -109,6 +119,11 @@ def _page(width: float, height: float) -> tuple[Figure, Axes]:
 def _colour(number: int) -> tuple[float, float, float]:
     colour: tuple[float, float, float] = COLOURS[number % len(COLOURS)]
     return colour
+
+
+def _dashes(number: int) -> str:
+    """Tells apart what has the same colour."""
+    return ('-', '--', ':')[number // len(COLOURS) % 3]
 
 
 def _saved(figure: Figure, path: Path) -> Path:
