@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -52,13 +53,7 @@ def draw(
         for number, (tracker, summary) in enumerate(summaries.items()):
             curves = [curve(passes[tracker][s.name].boxes, s.truth) for s in sequences]
             height = np.nanmean(np.stack(curves), 0)
-            axes.plot(
-                thresholds,
-                height,
-                color=_colour(number),
-                ls=_dashes(number),
-                label=f'{tracker} {summary[key]:.3f}',
-            )
+            axes.plot(thresholds, height, label=f'{tracker} {summary[key]:.3f}', **_line(number))
         axes.set(xlabel=label, ylabel='share of frames', ylim=(0, 1))
         axes.set_xlim(thresholds[0], thresholds[-1])
         axes.legend(title=key, fontsize=8, title_fontsize=8)
@@ -72,13 +67,7 @@ def draw_calibration(beliefs: Mapping[str, Beliefs], folder: Path) -> Path:
     axes.plot([0, 1], [0, 1], color='grey', lw=1, ls=':')
     for number, (tracker, belief) in enumerate(beliefs.items()):
         confidence, hits, frames = belief.bins
-        axes.plot(
-            confidence,
-            hits,
-            color=_colour(number),
-            ls=_dashes(number),
-            label=f'{tracker} {belief.error:.3f}',
-        )
+        axes.plot(confidence, hits, label=f'{tracker} {belief.error:.3f}', **_line(number))
         axes.scatter(confidence, hits, 120 * frames / frames.sum(), color=_colour(number))
     axes.set(xlabel='confidence', ylabel='share with IoU of at least .5', ylim=(0, 1), xlim=(0, 1))
     axes.legend(title='calibration error', fontsize=8, title_fontsize=8)
@@ -121,9 +110,9 @@ def _colour(number: int) -> tuple[float, float, float]:
     return colour
 
 
-def _dashes(number: int) -> str:
-    """Tells apart what has the same colour."""
-    return ('-', '--', ':')[number // len(COLOURS) % 3]
+def _line(number: int) -> dict[str, Any]:
+    """How a curve is drawn; dashes tell apart what has the same colour."""
+    return {'color': _colour(number), 'ls': ('-', '--', ':')[number // len(COLOURS) % 3]}
 
 
 def _saved(figure: Figure, path: Path) -> Path:

@@ -12,10 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memtrack_ros.geometry.colour import agreed_with_colours
+from memtrack_ros.geometry.colour import Singles, agreed_with_colours
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
-
-Singles = NDArray[np.float32]
 
 REACH = 3  # cells of the map to either side of the middle of a neighbourhood
 # The guided filter's epsilon, a variance taken for noise; colours are counted in their standard
@@ -35,11 +33,8 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
     rows, columns = (_span(coarse, axis) for axis in (1, 0))
     if rows is None or columns is None:
         return laid
-    cell = window.side / len(coarse)
-    first, last = (
-        window.to_frame([(columns[end] + 0.5) * cell - 0.5, (rows[end] + 0.5) * cell - 0.5])
-        for end in (0, 1)
-    )
+    cells = window.in_cells(len(coarse))
+    first, last = (cells.to_frame([columns[end], rows[end]]) for end in (0, 1))
     left, top = np.clip(np.floor(first), 0, [width, height]).astype(int)
     right, bottom = np.clip(np.ceil(last) + 1, 0, [width, height]).astype(int)
     part = frame[top:bottom, left:right]
@@ -57,7 +52,7 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
     )
     contrast = max(float(picture.std()), FAINTEST)
     beside = cv2.dilate((coarse > 0).astype(np.uint8), np.ones((2 * BESIDE + 1,) * 2, np.uint8)) > 0
-    known = beside & _within(coarse.shape[0], window, width, height)
+    known = beside & _within(cells, width, height)
     shares = agreed_with_colours(coarse[near], picture[near], known[near])
     slope, offset = _fitted(shares, np.asarray(picture[near] / contrast, np.float32))
     functions = np.zeros((*coarse.shape, 4), np.float32)
@@ -74,10 +69,10 @@ def _span(coarse: Singles, axis: int) -> tuple[int, int] | None:
     return (int(marked[0]) - REACH, int(marked[-1]) + REACH) if len(marked) else None
 
 
-def _within(cells: int, window: Window, width: int, height: int) -> NDArray[np.bool_]:
-    """Which of the window's `cells` x `cells` show nothing beyond the frame."""
-    edges = np.arange(cells + 1) * window.side / cells - 0.5
-    x, y = window.to_frame(np.stack([edges, edges], 1)).T
+def _within(cells: Window, width: int, height: int) -> NDArray[np.bool_]:
+    """Which cells show nothing beyond the frame, (side, side)."""
+    edges = np.arange(cells.side + 1) - 0.5
+    x, y = cells.to_frame(np.stack([edges, edges], 1)).T
     columns, rows = ((at[:-1] > -1) & (at[1:] < size) for at, size in ((x, width), (y, height)))
     return np.asarray(rows[:, None] & columns)
 

@@ -44,6 +44,10 @@ class Window:
         """Points (..., 2) of the frame in crop coordinates."""
         return (np.asarray(points, float) - self.origin) / self.pitch
 
+    def in_cells(self, count: int) -> Window:
+        """The same square as `count` x `count` crop pixels: those of a map of it."""
+        return Window(self.center_x, self.center_y, self.pitch * self.side / count, count)
+
 
 def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
     """The crop (side, side[, C]) of `image` (H, W[, C]), `border` beyond the image.
@@ -90,10 +94,9 @@ def paste(
     crop: NDArray[np.float32], window: Window, height: int, width: int
 ) -> NDArray[np.float32]:
     """A map of the window, square of any resolution, in a frame (height, width), 0 elsewhere."""
-    cell = window.side / crop.shape[0]
-    # Frame -> map: crop pixel p is map cell (p + 0.5) / cell - 0.5.
-    scale = 1 / (window.pitch * cell)
-    left, top = (-window.origin / window.pitch + 0.5) / cell - 0.5
+    cells = window.in_cells(len(crop))
+    scale = 1 / cells.pitch
+    left, top = cells.to_crop([0, 0])
     matrix = np.array([[scale, 0, left], [0, scale, top]])
     laid = cv2.warpAffine(
         crop, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -163,10 +163,10 @@ class FilterTracker(Tracker, Generic[Seen]):
         )
         probability = self.appearance.segment(seen, peak.offset).float().sigmoid()
         picture = probability[0, 0].cpu().numpy()
-        cell = window.side / len(picture)  # of that picture, in crop pixels
         box = self._at_peak(frame, peak, window, size)
-        place = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
-        part = near_part(picture, place, NEAR * boxes.scale(box) / (window.pitch * cell))
+        cells = window.in_cells(len(picture))
+        place = cells.to_crop(boxes.centre(box))
+        part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
         score = presence(self.filter.strength(peak), part)
         mask = laid_along_edges(part, window, frame)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():

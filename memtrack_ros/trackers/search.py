@@ -57,9 +57,8 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
     """
     probability = logits.float().sigmoid().cpu().numpy()
-    cell = window.side / len(probability)  # of the logits, in crop pixels
-    middle = (window.to_crop(boxes.centre(box)) + 0.5) / cell - 0.5
-    room = boxes.from_centre(middle, ROOM * box[2:] / (window.pitch * cell))
+    cells = window.in_cells(len(probability))
+    room = boxes.from_centre(cells.to_crop(boxes.centre(box)), ROOM * box[2:] / cells.pitch)
     near = boxes.box_mask(room, *probability.shape) > 0
     return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
 

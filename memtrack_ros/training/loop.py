@@ -177,8 +177,8 @@ def train(
     It learns at `rate` at most. The clips are those of `source`, and for validation those of drawn
     `scenes`. A new training begins with what fits of the parameters `beginning`. Writes
     checkpoint.pt, log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no
-    more; in the end calibrates the weights, and writes training.png and a model card, TRACKER-
-    compact.md, that says with which `command` they were made.
+    more; in the end calibrates the weights, and writes training.png and a model card,
+    TRACKER-compact.md, that says with which `command` they were made.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
