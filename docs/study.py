@@ -1,6 +1,6 @@
 """What each part of the drawn scenes is worth: CMEDFL trained without it, scored on real video.
 
-python docs/study.py --imagery IMAGERY --sequences SEQUENCES --minutes 8 --jobs 2 --out study
+python docs/study.py --begin BEGINNING --imagery IMAGERY --sequences SEQUENCES --minutes 8
 
 Prints a table in Markdown. Finished trainings and passes in --out are not repeated.
 """
@@ -35,6 +35,7 @@ def steadily(kind: Callable[..., Any]) -> Callable[..., Any]:
 # Names in modules, and what they are set to.
 PARTS: dict[str, dict[tuple[Any, str], Any]] = {
     'nothing': {},
+    'nothing, another seed': {},
     'imagery (all is painted)': {},
     'articulated figures': {(objects, 'FIGURES'): 0.0},
     'real videos as ground': {(ground, 'FILMED'): 0.0},
@@ -50,14 +51,14 @@ PARTS: dict[str, dict[tuple[Any, str], Any]] = {
 
 def study(part: str, arguments: argparse.Namespace) -> list[str]:
     """A row of the table: the part left out, steps, mean success AUC, J&F."""
-    out: Path = arguments.out / part.split()[0]
+    out: Path = arguments.out / part.replace(' ', '-')
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f'{TRACKER}-compact.safetensors'
     torch.set_num_threads(max(1, torch.get_num_threads() // arguments.jobs))
     for (module, name), value in PARTS[part].items():
         setattr(module, name, value)
     sys.argv = ['study', TRACKER, '--minutes', arguments.minutes, '--out', str(out)]
-    sys.argv += ['--begin', arguments.begin]
+    sys.argv += ['--begin', arguments.begin, '--seed', '2' if 'seed' in part else '1']
     if 'imagery' not in part:
         sys.argv += ['--imagery', arguments.imagery]
     with (out / 'output').open('w') as output, contextlib.redirect_stdout(output):

@@ -20,7 +20,7 @@ from memtrack_ros.weights.__main__ import main as convert
 from memtrack_ros.weights.files import load_weights
 
 
-def test_frames_are_remembered_as_the_bank_admits(make: Maker, video: Video) -> None:
+def test_frames_are_remembered_when_the_bank_is_due(make: Maker, video: Video) -> None:
     tracker = make('dmv')
     tracker.initialise(video.frames[0], Target(video.box, None))
     *_, found = follow(tracker, video.frames[1:INTERVAL], video.box)

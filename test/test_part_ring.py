@@ -21,9 +21,9 @@ def tell(memory: PartRing, number: int) -> None:
     memory.write(key, -key)
 
 
-def offer(memory: PartRing, number: int, score: float) -> None:
-    """What a tracker does with the frame `number`."""
-    if memory.admits(score):
+def offer(memory: PartRing, number: int, *, sure: bool = True) -> None:
+    """What becomes of the frame `number`."""
+    if sure and memory.due:
         tell(memory, number)
     else:
         memory.refuse()
@@ -40,7 +40,7 @@ def test_frames_are_stored_thirty_apart() -> None:
     memory = ring()
     tell(memory, 1)
     for number in range(2, 100):
-        offer(memory, number, 1.0)
+        offer(memory, number)
     assert held(memory) == [1, 31, 61, 91]
     assert (memory.writes, memory.refused) == (4, 95)
 
@@ -48,9 +48,8 @@ def test_frames_are_stored_thirty_apart() -> None:
 def test_a_doubtful_frame_is_not_stored_and_the_next_sure_one_is() -> None:
     memory = ring()
     tell(memory, 1)
-    scores = {31: 0.69, 32: 0.1, 33: 0.7}
     for number in range(2, 64):
-        offer(memory, number, scores.get(number, 1.0))
+        offer(memory, number, sure=number not in (31, 32))
     assert held(memory) == [1, 33, 63]
 
 
@@ -59,7 +58,7 @@ def test_frames_in_which_nothing_was_remembered_count_as_seen() -> None:
     tell(memory, 1)
     for _ in range(2, 31):
         memory.refuse()  # as for a target out of sight
-    offer(memory, 31, 0.9)
+    offer(memory, 31)
     assert held(memory) == [1, 31]
 
 
@@ -80,7 +79,7 @@ def test_a_long_stream_neither_grows_nor_forgets_the_first_frame() -> None:
     before = memory.status()
     tell(memory, 1)
     for number in range(2, 3001):
-        offer(memory, number, 0.8)
+        offer(memory, number)
     status = memory.status()
     assert status.bytes == before.bytes == 8 * 2 * CHANNELS * SIDE**2 * 4
     assert status.entries == status.capacity == 8
@@ -102,8 +101,8 @@ def test_a_frozen_ring_refuses_and_counts() -> None:
     tell(memory, 1)
     memory.frozen = True
     for number in range(2, 40):
-        assert not memory.admits(1.0)
-        offer(memory, number, 1.0)
+        assert not memory.due
+        offer(memory, number)
     tell(memory, 40)
     assert (memory.entries, memory.refused) == (1, 39)
     memory.frozen = False
@@ -117,11 +116,11 @@ def test_a_restored_ring_goes_on_where_the_other_was() -> None:
     memory, other = ring(), ring()
     tell(memory, 1)
     for number in range(2, 50):
-        offer(memory, number, 1.0)
+        offer(memory, number)
     other.restore(memory.state())
     for number in range(50, 200):
-        offer(memory, number, 1.0)
-        offer(other, number, 1.0)
+        offer(memory, number)
+        offer(other, number)
     assert held(other) == held(memory)
     assert other.status() == memory.status()
 

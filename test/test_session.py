@@ -135,6 +135,11 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     session.remember()
     assert session.tracker.bank.status().writes == 2
     assert session.tracker.bank.status().refused == 1
+    # A tracker may ask for more than the user does.
+    session.presence, session.tracker.sure = Presence(remembered=0.0), 1.0
+    session.step(second.image)
+    session.remember()
+    assert session.tracker.bank.status().refused == 2
 
 
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(

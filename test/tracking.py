@@ -16,7 +16,7 @@ import torch
 from memtrack_ros import trackers
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.trackers import Estimate, Observation, Prior, State, Tracker, cmedfl, samn
+from memtrack_ros.trackers import Observation, Prior, Tracker, cmedfl, samn
 from memtrack_ros.trackers.target_filter import PUBLISHED, Augmentation
 from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.weights.convert import CONVERTERS
@@ -84,8 +84,7 @@ class Maker:
 
 def remember(tracker: Tracker, frame: Pixels, found: Observation) -> None:
     """Makes it remember what it found as if it had been sure."""
-    estimate = Estimate(State.TRACKING, 1.0, SURE, None, found.box, None, not tracker.segments, 1)
-    tracker.remember(frame, estimate, replace(found, score=SURE))
+    tracker.remember(frame, replace(found, score=SURE))
 
 
 def follow(tracker: Tracker, frames: Iterable[Pixels], box: Floats) -> Iterator[Observation]:

@@ -31,7 +31,7 @@ from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Session
-from memtrack_ros.trackers import Estimate, Observation, Prior, Prompt, Target, Tracker
+from memtrack_ros.trackers import Observation, Prior, Prompt, Target, Tracker
 from memtrack_ros.trackers import memtrack as slots
 from memtrack_ros.trackers.cmedfl import CompactMemory
 from memtrack_ros.trackers.dmv import DMV
@@ -102,6 +102,7 @@ class Watched(Tracker):
     def __init__(self, tracker: Tracker) -> None:
         self.tracker, self.bank = tracker, tracker.bank
         self.calibration, self.segments = tracker.calibration, tracker.segments
+        self.sure = tracker.sure
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """As the tracker does."""
@@ -116,10 +117,10 @@ class Watched(Tracker):
         self.now = Moment(self.now.number + 1, frame, self.now.border, prior, found)
         return found
 
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+    def remember(self, frame: Pixels, observation: Observation) -> None:
         """As the tracker does."""
         writes = self.bank.writes
-        self.tracker.remember(frame, estimate, observation)
+        self.tracker.remember(frame, observation)
         if self.bank.writes > writes:
             self.written.append(self.now)
 

@@ -8,16 +8,14 @@ from torch import Tensor
 from memtrack_ros.memory.bank import Bank
 
 INTERVAL = 30  # frames that lie between two stored ones, at least, the later one counted
-CONFIDENT = 0.7  # from which a frame is worth keeping
 
 
 class PartRing(Bank):
     """Key and value maps of stored frames, (capacity, C, H, W) each: every cell is a part.
 
-    The rule is the paper's (section 3.5): a frame is stored when its centre score, here calibrated,
-    is CONFIDENT and it is INTERVAL frames after the last stored one; when all is full, the oldest
-    goes, but never the first. The frames that count are those that the tracker saw: each was
-    written or refused.
+    The rule is the paper's (section 3.5): a frame is stored when the tracker is sure of it and it
+    is INTERVAL frames after the last stored one; when all is full, the oldest goes, but never the
+    first. The frames that count are those that the tracker saw: each was written or refused.
     """
 
     kept = (*Bank.kept, '_keys', '_values', '_newest')
@@ -40,10 +38,11 @@ class PartRing(Bank):
         """Forget all frames."""
         self.writes = self.refused = self._newest = 0
 
-    def admits(self, confidence: float) -> bool:
-        """Whether the frame seen now, its target found with `confidence`, is to be stored."""
+    @property
+    def due(self) -> bool:
+        """Whether the frame seen now is to be stored."""
         number = self.writes + self.refused + 1
-        return not self.frozen and confidence >= CONFIDENT and number - self._newest >= INTERVAL
+        return not self.frozen and number - self._newest >= INTERVAL
 
     def write(self, key: Tensor, value: Tensor) -> None:
         """Store the newest frame's maps, (C, H, W) each; refused when frozen."""

@@ -148,8 +148,9 @@ class Session:
             return
         frame, estimate, observation = self._last.frame, self._last.estimate, self._last.observation
         self._last = None
-        if estimate.state is State.TRACKING and estimate.confidence >= self.presence.remembered:
-            self.tracker.remember(frame, estimate, observation)
+        sure = max(self.presence.remembered, self.tracker.sure)
+        if estimate.state is State.TRACKING and estimate.confidence >= sure:
+            self.tracker.remember(frame, observation)
         else:
             self.tracker.bank.refuse()
 

@@ -26,7 +26,7 @@ from memtrack_ros.trackers.search import (
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 
@@ -71,6 +71,7 @@ class DMV(Tracker):
     name = 'dmv'
     variant = 'compact'
     segments = True
+    sure = 0.7  # the paper's centre score (section 3.5), here calibrated
     bank: PartRing
     kept = (*Tracker.kept, '_border')
 
@@ -139,10 +140,10 @@ class DMV(Tracker):
         return Found(choice.score, choice.box, mask, query.key, answer, prior.search == 1.0)
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
-        """Store what `locate` saw and answered, if the bank admits it."""
+    def remember(self, frame: Pixels, observation: Observation) -> None:
+        """Store what `locate` saw and answered, if the bank is due for it."""
         assert isinstance(observation, Found)
-        if observation.usual and self.bank.admits(estimate.confidence):
+        if observation.usual and self.bank.due:
             key = observation.key
             self.bank.write(key[0], self.net.found_value(key, observation.answer)[0])
         else:

@@ -39,7 +39,7 @@ from memtrack_ros.trackers.search import (
     to_device,
 )
 from memtrack_ros.trackers.target_filter import FilterSettings, Peak, TargetFilter, augmented
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration
 
 UNSEGMENTED = 10.0  # uncertainty from which nothing is learned from a segmentation
@@ -178,7 +178,7 @@ class FilterTracker(Tracker, Generic[Seen]):
         return Found(score, box, mask, peak, window, seen, probability)
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+    def remember(self, frame: Pixels, observation: Observation) -> None:
         """Teach filter and appearance what was found, as far as the filter was sure."""
         assert isinstance(observation, Found)
         found: Found[Seen] = observation
@@ -306,11 +306,11 @@ class PublishedFilterTracker(FilterTracker[Seen]):
         )
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+    def remember(self, frame: Pixels, observation: Observation) -> None:
         """As the compact one; and the size follows the outline."""
         assert isinstance(observation, Outlined)
         unsure = self.filter.uncertainty(observation.peak) >= UNSCALED
-        super().remember(frame, estimate, observation)
+        super().remember(frame, observation)
         if observation.outline is not None and not unsure:
             self.size.follow(observation.outline, observation.square.window.pitch, frame.shape)
 

@@ -34,7 +34,7 @@ from memtrack_ros.trackers.search import (
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SLOTS = 8  # N
@@ -82,7 +82,7 @@ class MemTrack(Tracker):
         self._controller = net.controller
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+    def remember(self, frame: Pixels, observation: Observation) -> None:
         """Write the target's new template as the step's signals say, and keep its LSTM state."""
         assert isinstance(observation, Found)
         template = self.template(frame, observation.box, observation.mask)

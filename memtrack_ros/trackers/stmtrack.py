@@ -27,7 +27,7 @@ from memtrack_ros.trackers.search import (
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 Singles = NDArray[np.float32]
@@ -88,6 +88,7 @@ class STMTrack(Tracker):
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.settings, self.calibration, self.device = settings, calibration, device
+        self.sure = settings.sure
         self.bank = SampledFrames(
             settings.capacity,
             net.channels,
@@ -133,12 +134,9 @@ class STMTrack(Tracker):
             mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
         return Found(choice.score, choice.box, mask, choice)
 
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
-        """Memorise a fresh crop around what was found, at its own scale, if that is sure enough."""
+    def remember(self, frame: Pixels, observation: Observation) -> None:
+        """Memorise a fresh crop around what was found, at its own scale."""
         assert isinstance(observation, Found)
-        if estimate.confidence < self.settings.sure:
-            self.bank.refuse()
-            return
         self._memorise(frame, observation.box, observation.mask, observation.choice.best)
 
     @torch.inference_mode()

@@ -102,6 +102,7 @@ class Tracker(Kept, ABC):
     bank: Bank
     calibration: Calibration
     weights: str = ''  # digest of what it was made with; the registry notes it
+    sure: float = 0.0  # confidence from which it remembers, where presence.remembered asks for less
 
     @abstractmethod
     def initialise(self, frame: Pixels, target: Target) -> Observation:
@@ -112,5 +113,5 @@ class Tracker(Kept, ABC):
         """Find the target; changes nothing, so that a second call gives the same answer."""
 
     @abstractmethod
-    def remember(self, frame: Pixels, estimate: Estimate, observation: Observation) -> None:
+    def remember(self, frame: Pixels, observation: Observation) -> None:
         """Write what was seen of the target in `frame` into the memory."""

@@ -14,7 +14,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
 from memtrack_ros.trackers.search import SEARCH
 from memtrack_ros.trackers.stmtrack import PAPER, PublishedSTMTrack, label_corners
-from memtrack_ros.trackers.tracker import Estimate, Prior, State, Target
+from memtrack_ros.trackers.tracker import Prior, Target
 from memtrack_ros.weights.files import Calibration
 
 CLIP_CONFIDENT = 0.3  # what the clip was run with, so that the last frame is read
@@ -90,8 +90,7 @@ def _clip(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
         box = found.box
         choices.append(found.choice)
         rects.append(box)
-        estimate = Estimate(State.TRACKING, 1.0, found.score, None, box, None, True, 1)
-        tracker.remember(frame, estimate, found)
+        tracker.remember(frame, found)
 
     yield check('clip crop_args', placed, arrays['crop_args'])
     yield check('clip crops', crops[: len(arrays['crops'])], arrays['crops'])
