@@ -118,6 +118,16 @@ def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -
     assert appearance.written == FRAMES - 1
 
 
+def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented() -> None:
+    tracker = tracker_of('compact')
+    appearance = tracker.appearance
+    assert isinstance(appearance, Red)
+    appearance.box_label = 0.5
+    frame, mask, _ = scene(0)
+    tracker.initialise(frame, Target(np.array(cv2.boundingRect(mask), float), None))
+    assert [float(label.max()) for label in appearance.labels] == [0.5, 1.0]
+
+
 def test_what_is_gone_has_no_score() -> None:
     tracker = tracker_of('compact')
     frame, mask, _ = scene(0)
@@ -149,6 +159,7 @@ def test_presence_is_the_mean_of_what_filter_and_mask_say() -> None:
     probability = np.array([[0.9, 0.7], [0.5, 0.1]], np.float32)
     # The foreground's mean probability is .8.
     assert presence(0.2, probability) == pytest.approx(0.4)
+    assert presence(-0.1, probability) == 0.0
     assert presence(1.0, probability[1:]) == 0.0  # nothing is foreground
 
 

@@ -76,6 +76,8 @@ def test_clips_hold_what_they_say() -> None:
     # A label, mask or box, covers most of its mask.
     covered = (labels[:, 0, 0] * usable.masks[:, 0]).sum((1, 2)) / usable.masks[:, 0].sum((1, 2))
     assert covered.min() > 0.6
+    half = label_maps(generator, usable, 2, box_label=0.5).amax((2, 3, 4))
+    assert {0.5, 1.0} <= set(half.unique().tolist())
 
 
 def test_focal_loss_by_hand() -> None:

@@ -61,6 +61,7 @@ class Appearance(Kept, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
+    box_label: float = 1.0  # of a pixel in a box that is not yet segmented; that of a mask is 1
 
     @abstractmethod
     def see(self, crops: Tensor) -> Seen:
@@ -147,7 +148,9 @@ class FilterTracker(Tracker, Generic[Seen]):
         mask = target.mask
         if mask is None:
             filled = boxes.box_mask(target.box, *frame.shape[:2])
-            self.appearance.begin(seen, self._label(label_map(filled, window)))
+            self.appearance.begin(
+                seen, self._label(self.appearance.box_label * label_map(filled, window))
+            )
             mask = pseudo_mask(self.locate(frame, Prior(target.box)).mask, target.box, filled)
         self.appearance.begin(seen, self._label(label_map(mask, window)))
         return Observation(self.locate(frame, Prior(target.box)).score, target.box, mask)
@@ -167,7 +170,7 @@ class FilterTracker(Tracker, Generic[Seen]):
         cells = window.in_cells(len(picture))
         place = cells.to_crop(boxes.centre(box))
         part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
-        score = presence(self.filter.strength(peak), part)
+        score = presence(peak.value, part)
         mask = laid_along_edges(part, window, frame)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
@@ -295,7 +298,7 @@ class PublishedFilterTracker(FilterTracker[Seen]):
         picture = probability[0, 0].cpu().numpy()
         found = outline(picture)
         part = np.zeros_like(picture, np.uint8) if found is None else found.mask
-        score = presence(self.filter.strength(peak), picture[part > 0])
+        score = presence(peak.value, picture[part > 0])
         mask = laid(part, square.window, frame)
         sure = self.filter.uncertainty(peak) < UNSEGMENTED
         if found is None or not sure or not self.size.believes(found):
@@ -353,11 +356,11 @@ def near_part(probability: Maps, place: Floats, reach: float) -> Maps:
     return np.where(part & (largest | (foreground == 0)), probability, np.float32(0))
 
 
-def presence(strength: float, probability: Maps) -> float:
+def presence(peak: float, probability: Maps) -> float:
     """Score 0 to 1 of there being a target: the geometric mean of two opinions.
 
-    That of the filter, the strength of its peak, and that of the mask: the mean foreground
-    probability where it is foreground, 0 if that is nowhere.
+    That of the filter, its peak, which learns to be 1 on the target, and that of the mask: the mean
+    foreground probability where it is foreground, 0 if that is nowhere.
     """
     foreground = probability[probability > TARGET]
-    return float(np.sqrt(strength * foreground.mean())) if foreground.size else 0.0
+    return float(np.sqrt(np.clip(peak, 0, 1) * foreground.mean())) if foreground.size else 0.0

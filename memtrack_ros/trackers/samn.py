@@ -31,11 +31,12 @@ class Settings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # its middle, from which the network is told the distance
     capacity: int  # frames in the appearance memory
+    box_label: float  # as the network was taught; some of what is in a box is background
 
 
-COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
+COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, 0.5)
 # The authors count the distance's pixels from 1 and the middle from 0.
-PAPER = Settings(CROP, CROP / 2 - 1, 32)
+PAPER = Settings(CROP, CROP / 2 - 1, 32, 1.0)
 
 
 class AppearanceNetwork(Appearance[Query]):
@@ -52,6 +53,7 @@ class AppearanceNetwork(Appearance[Query]):
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.settings, self.device = settings, device
+        self.box_label = settings.box_label
         self.inputs, self.cells = net.filtered, settings.side // net.stride
         self.bank = AppearanceMemory(
             settings.capacity,

@@ -187,10 +187,6 @@ class TargetFilter(Kept):
             return 0.0
         return float(self._peaks.mean()) / max(peak.value, 1e-6)
 
-    def strength(self, peak: Peak) -> float:
-        """This peak over the mean of those accepted lately, 0 to 1."""
-        return float(np.clip(peak.value / self._peaks.mean(), 0, 1))
-
     @torch.inference_mode()
     def remember(self, peak: Peak, offset: Floats) -> None:
         """Take in a frame whose target turned out to stand `offset` (2,) from the crop's middle.

@@ -24,13 +24,15 @@ def calibrate(tracker: Tracker) -> Calibration:
     """Follow targets of drawn scenes and fit how often a score was right; `tracker` gets the curve.
 
     A session believes and remembers by confidence, so that the curve decides what scores there are
-    to fit it to: it is fitted ROUNDS times.
+    to fit it to: the scenes are followed ROUNDS times, and all outcomes so far are fitted, lest a
+    modest curve and a bold one call each other forth.
 
     Raises ValueError when the tracker was always right or always wrong: no curve fits that.
     """
+    outcomes: list[NDArray[np.float64]] = []
     for _ in range(ROUNDS):
-        outcomes = np.concatenate([follow(tracker, FIRST_SEED + n) for n in range(SCENES)])
-        tracker.calibration = fit(outcomes[:, 0], outcomes[:, 1])
+        outcomes += [follow(tracker, FIRST_SEED + number) for number in range(SCENES)]
+        tracker.calibration = fit(*np.concatenate(outcomes).T)
     return tracker.calibration
 
 

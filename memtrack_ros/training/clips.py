@@ -77,10 +77,12 @@ def filled_boxes(boxes: Tensor, side: int) -> Tensor:
     return (inside_y[..., None] & inside_x[..., None, :]).float()
 
 
-def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
+def label_maps(
+    generator: torch.Generator, clips: Clips, memory: int, box_label: float = 1.0
+) -> Tensor:
     """Label maps (B, memory, 1, S, S) of the memory frames.
 
-    The mask, or the filled box, both as inexact as a tracker's.
+    The mask, or the box filled with `box_label`, both as inexact as a tracker's.
     """
     masks, boxes = clips.masks[:, :memory], clips.boxes[:, :memory]
     side = masks.shape[-1]
@@ -90,7 +92,8 @@ def label_maps(generator: torch.Generator, clips: Clips, memory: int) -> Tensor:
     boxes = boxes + wrong * size
     filled = filled_boxes(boxes, side)
     as_box = chance(generator, 0.5, *masks.shape[:2])[..., None, None]
-    labels = torch.where(as_box, filled * clips.present[:, :memory, None, None], masks)
+    box_labels = box_label * filled * clips.present[:, :memory, None, None]
+    labels = torch.where(as_box, box_labels, masks)
     return labels[:, :, None]
 
 
