@@ -40,7 +40,7 @@ from memtrack_ros.trackers.samn import AppearanceNetwork
 from memtrack_ros.trackers.search import border_colour, search_window, to_device
 from memtrack_ros.trackers.stmtrack import STMTrack
 
-SEED, WIDTH, HEIGHT, FRAMES = 9, 640, 480, 70  # of the scene
+SEED, WIDTH, HEIGHT, FRAMES = 2, 640, 480, 70  # of the scene
 GRID = CROP // STRIDE  # cells along the side of a crop
 SHOWN = 2 / 3  # of a crop's side, its middle
 TILES = GRID**2  # cells stored that are drawn: as many as a frame has
