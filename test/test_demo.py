@@ -86,6 +86,8 @@ def test_demo_follows_a_video(drawn: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='without /proc children are not found')
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_demo_ends_its_nodes_when_interrupted(number: int, tmp_path: Path) -> None:
+    # A shell's background jobs ignore it, and so would the process that is started.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start('demo', '--out', tmp_path)
     assert process.stdout
     assert process.stdout.readline() == 'starting the tracker\n'
