@@ -91,6 +91,7 @@ class DMV(Tracker):
         self.net = ready(net, device)
         self._border: Floats = np.zeros(3)
 
+    @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """Store the target's frame with its box and, where it segments, its mask.
 
@@ -98,21 +99,20 @@ class DMV(Tracker):
         """
         self._border = border_colour(frame)
         box, mask = target.box, target.mask
+        window = self.window(frame, box, 1.0)
+        key = self._query(frame, window).key
         filled = boxes.box_mask(box, *frame.shape[:2])
         if not self.segments:
             mask = filled
         elif mask is None:
-            self.begin(frame, box, None)
+            self._begin(key, window, box, None)
             mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
-        self.begin(frame, box, mask)
+        self._begin(key, window, box, mask)
         return Observation(self.locate(frame, Prior(box)).score, box, mask)
 
-    @torch.inference_mode()
-    def begin(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
-        """Forget what was; store `frame` with its target's box (4,) and, if known, mask (H, W)."""
+    def _begin(self, key: Tensor, window: Window, box: Floats, mask: Pixels | None) -> None:
+        """Forget what was; store a frame's key, its target's box (4,) and mask (H, W), if known."""
         self.bank.clear()
-        window = self.window(frame, box, 1.0)
-        key = self._query(frame, window).key
         middle = window.to_crop(boxes.centre(box))
         half = box[2:] / window.pitch / 2
         corners = torch.tensor([*(middle - half), *(middle + half)], dtype=torch.float32)
