@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tracking import Maker, Video
 
 from memtrack_ros.memory.template_slots import written
 from memtrack_ros.nets.memtrack import (
@@ -18,7 +19,9 @@ from memtrack_ros.nets.memtrack import (
     correlation,
     read_weights,
 )
+from memtrack_ros.trackers import Target
 from memtrack_ros.trackers.memtrack import (
+    CompactTracker,
     best_place,
     finer,
     square_crops,
@@ -237,3 +240,19 @@ def test_a_tensorflow_archive_becomes_the_published_network(
     assert 'RNN/0/kernel/Adam is unknown' in told
     assert 'response.running_mean is missing' in told
     assert 'controller.key.weight has shape (512, 256), not (256, 512)' in told
+
+
+def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented(
+    make: Maker, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = make('memtrack')
+    assert isinstance(tracker, CompactTracker)
+    template, highest = tracker.net.template, list[float]()
+
+    def noted(crops: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        highest.append(float(labels.max()))
+        return template(crops, labels)
+
+    monkeypatch.setattr(tracker.net, 'template', noted)
+    tracker.initialise(video.frames[0], Target(video.box, None))
+    assert highest == pytest.approx([0.5, 1.0], abs=0.01)

@@ -338,6 +338,30 @@ def test_a_training_begins_with_what_fits(tmp_path: Path) -> None:
     assert begun.keys() - other.keys()  # its controller is its own
 
 
+def test_a_training_that_begins_with_a_whole_network_ends_halfway_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
+    torch.manual_seed(0)
+    recipe = RECIPES['stmtrack']
+    whole = recipe.net().state_dict()
+    part = {name: tensor for name, tensor in whole.items() if not name.startswith('head.')}
+    for given, share in ((whole, 0.5), (part, 0.0)):
+        begun = {name: tensor.clone() for name, tensor in given.items()}
+        run = loop.Run('stmtrack', recipe, tmp_path, given, torch.device('cpu'), Workers())
+        run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
+        run.save('a test')
+        run = loop.Run('stmtrack', recipe, tmp_path, {}, torch.device('cpu'), Workers())
+        learnt = {name: tensor.clone() for name, tensor in run.average.state_dict().items()}
+        run.go_halfway_back()
+        ended = run.average.state_dict()
+        for name in ('neck_m.weight', 'trunk.merged.first.0.weight'):
+            assert not torch.equal(learnt[name], begun[name])
+            expected = (1 - share) * learnt[name] + share * begun[name]
+            torch.testing.assert_close(ended[name], expected)
+        run.checkpoint.unlink()
+
+
 def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
     body = EfficientNetLite0().state_dict()
     torch.save(

@@ -61,7 +61,7 @@ class Appearance(Kept, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
-    box_label: float = 1.0  # of a pixel in a box that is not yet segmented; that of a mask is 1
+    box_label: float = 1.0  # of a pixel in a box, not yet segmented, for the compact trackers
 
     @abstractmethod
     def see(self, crops: Tensor) -> Seen:

@@ -16,6 +16,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
+from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.memtrack import (
     CROP,
@@ -124,7 +125,7 @@ class CompactTracker(MemTrack):
         box, mask = target.box, target.mask
         if mask is None:
             filled = boxes.box_mask(box, *frame.shape[:2])
-            self.begin(frame, box, filled)
+            self.begin(frame, box, np.asarray(BOX_LABEL * filled, np.uint8))
             mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
         self.begin(frame, box, mask)
         return Observation(self.locate(frame, Prior(box)).score, box, mask)

@@ -17,6 +17,7 @@ from torch import Tensor
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import AppearanceMemory
 from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, Query
 from memtrack_ros.trackers.d3s import CROP
@@ -31,18 +32,18 @@ class Settings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # its middle, from which the network is told the distance
     capacity: int  # frames in the appearance memory
-    box_label: float  # as the network was taught; some of what is in a box is background
 
 
-COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, 0.5)
+COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
 # The authors count the distance's pixels from 1 and the middle from 0.
-PAPER = Settings(CROP, CROP / 2 - 1, 32, 1.0)
+PAPER = Settings(CROP, CROP / 2 - 1, 32)
 
 
 class AppearanceNetwork(Appearance[Query]):
     """Segments what the appearance memory holds."""
 
     bank: AppearanceMemory
+    box_label = BOX_LABEL
 
     def __init__(
         self,
@@ -53,7 +54,6 @@ class AppearanceNetwork(Appearance[Query]):
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.settings, self.device = settings, device
-        self.box_label = settings.box_label
         self.inputs, self.cells = net.filtered, settings.side // net.stride
         self.bank = AppearanceMemory(
             settings.capacity,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.memory.template_slots import written
-from memtrack_ros.nets.compact import STRIDE, Features
+from memtrack_ros.nets.compact import BOX_LABEL, STRIDE, Features
 from memtrack_ros.nets.heads import Answer, BoxMaps
 from memtrack_ros.nets.memtrack import CROP, TEMPLATE_CROP, CompactMemTrack, Query
 from memtrack_ros.trackers.memtrack import SLOTS
@@ -26,7 +26,7 @@ def ask(net: CompactMemTrack, clips: Clips, generator: torch.Generator) -> Answe
     side = clips.crops.shape[-1]
     edge = (side - side * TEMPLATE_CROP // CROP) // 2
     middle = slice(edge, side - edge)
-    labels = label_maps(generator, clips, MEMORY)[..., middle, middle]
+    labels = label_maps(generator, clips, MEMORY, BOX_LABEL)[..., middle, middle]
     crops = clips.crops[:, :MEMORY, :, middle, middle]
     templates = frames_of(net.template(crops.flatten(0, 1), labels.flatten(0, 1)), MEMORY)
     query = net.query(clips.crops[:, MEMORY:].flatten(0, 1))

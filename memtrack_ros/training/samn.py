@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.nets.cmedfl import distances
-from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.compact import BOX_LABEL, STRIDE
 from memtrack_ros.nets.samn import CompactSAMN
 from memtrack_ros.scenes.textures import chance
-from memtrack_ros.trackers.samn import COMPACT
 from memtrack_ros.training.clips import Clips, label_maps, peaks
 from memtrack_ros.training.losses import query_mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, frames_of, mask_boxes
@@ -30,7 +29,7 @@ def ask(net: CompactSAMN, clips: Clips, generator: torch.Generator) -> Tensor:
     One clip in three has the first frame alone to remember.
     """
     count, side = len(clips.present), clips.crops.shape[-1]
-    labels = label_maps(generator, clips, MEMORY, COMPACT.box_label)
+    labels = label_maps(generator, clips, MEMORY, BOX_LABEL)
     cells = net.memorise(clips.crops[:, :MEMORY].flatten(0, 1), labels.flatten(0, 1))
     keys, values = (frames_of(x, MEMORY).transpose(1, 2).flatten(2) for x in cells)
     valid = torch.ones(count, MEMORY, keys.shape[2] // MEMORY, dtype=torch.bool, device=keys.device)
