@@ -13,7 +13,7 @@ from memtrack_ros.nets.efficientnet import STAGES, EfficientNetLite0, Levels
 STRIDE = 8
 # Channels at strides 2, 4 and 8.
 WIDTHS = (16, 24, 128)
-# SAMN and MemTrack are told of a pixel in a box, not yet segmented, as some of it is background.
+# What SAMN and MemTrack are told of a pixel in a box not yet segmented: it may be background.
 BOX_LABEL = 0.5
 
 
