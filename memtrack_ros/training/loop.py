@@ -72,7 +72,9 @@ class Run:
             if name in own and own[name].shape == tensor.shape
         }
         self.net.load_state_dict(own | given)
-        self.whole = given if given.keys() == own.keys() else {}
+        # What to go halfway back to; counters stay those of the training.
+        whole = given if given.keys() == own.keys() else {}
+        self.whole = {name: tensor for name, tensor in whole.items() if tensor.is_floating_point()}
         self.still = [
             name
             for name, module in self.net.named_modules()
@@ -152,19 +154,20 @@ class Run:
         Drawn scenes teach what real video does not ask for; the mean forgets less of what was known
         (Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022, their alpha of 0.5).
         """
-        own = self.average.state_dict()
-        for name, tensor in self.whole.items():
-            if tensor.is_floating_point():
-                own[name].lerp_(tensor.to(own[name]), 0.5)
+        self._move_average(self.whole, 0.5)
+
+    def _average(self) -> None:
+        """Move the averaged weights a little towards the trained ones."""
+        decay = min(AVERAGING, (self.steps + 1) / (self.steps + 10))
+        self._move_average(self.net.state_dict(), 1 - decay)
 
     @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged weights a little towards the trained ones; counters are copied."""
-        decay = min(AVERAGING, (self.steps + 1) / (self.steps + 10))
+    def _move_average(self, others: dict[str, Tensor], share: float) -> None:
+        """Move the averaged weights a `share` of the way to `others`; counters are copied."""
         own = self.average.state_dict()
-        for name, tensor in self.net.state_dict().items():
+        for name, tensor in others.items():
             if tensor.is_floating_point():
-                own[name].lerp_(tensor, 1 - decay)
+                own[name].lerp_(tensor.to(own[name]), share)
             else:
                 own[name].copy_(tensor)
 
