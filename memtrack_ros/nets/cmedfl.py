@@ -203,7 +203,10 @@ class CompactCMEDFL(nn.Module):
 
     def query(self, crops: Tensor) -> Query:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
-        features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, features: Features) -> Query:
+        """The same, of the trunk's features."""
         return Query(self.keys(features), features)
 
     def keys(self, features: Features) -> Tensor:

@@ -176,7 +176,10 @@ class CompactDMV(DMVNet):
 
     def query(self, crops: Tensor) -> Query:
         """q (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
-        levels = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, levels: Features) -> Query:
+        """The same, of the trunk's features."""
         return Query(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def value(

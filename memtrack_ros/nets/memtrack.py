@@ -162,6 +162,14 @@ class Controller(nn.Module):
         return final, Signals(hidden, cell, read, gates, decay)
 
 
+def target_share(labels: Tensor) -> Tensor:
+    """How much of what lies around a cell's centre, pixel 8 i, is target: (N, 1, S/8, S/8).
+
+    Of label maps (N, 1, S, S).
+    """
+    return F.avg_pool2d(labels, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+
+
 def patch_means(features: Tensor) -> Tensor:
     """f* of eq. 1: the means of all n x n patches, (B, C, h - n + 1, w - n + 1)."""
     return F.avg_pool2d(features, SIDE, 1)
@@ -238,7 +246,10 @@ class CompactMemTrack(nn.Module):
 
     def query(self, crops: Tensor) -> Query:
         """Cells (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
-        levels: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, levels: Features) -> Query:
+        """The same, of the trunk's features."""
         return Query(F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
@@ -246,9 +257,7 @@ class CompactMemTrack(nn.Module):
 
         They are the middle cells; cell 3 of them stands at the crop's middle.
         """
-        # How much of what lies around a cell's centre, pixel 8 i, is target.
-        share = F.avg_pool2d(labels, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
-        cells = self.query(crops).cells * share
+        cells = self.query(crops).cells * target_share(labels)
         first = cells.shape[-1] // 2 - SIDE // 2
         middle = slice(first, first + SIDE)
         return cells[..., middle, middle]

@@ -191,7 +191,11 @@ class CompactSAMN(nn.Module):
         Their masks are (N, 1, S, S) in 0..1. The target's surroundings are what it may be mistaken
         for: what lies further out would more than double the time of a read.
         """
-        key, value = self.cells_m(self.trunk(crops, masks).eighth)
+        return self.cells_of(self.trunk(crops, masks))
+
+    def cells_of(self, features: Features) -> Cells:
+        """The same, of the trunk's features of crops with their masks."""
+        key, value = self.cells_m(features.eighth)
         size = key.shape[-1]
         inner = slice(size // MARGIN, size - size // MARGIN)
         return Cells(key[..., inner, inner], value[..., inner, inner])
@@ -203,7 +207,7 @@ class CompactSAMN(nn.Module):
 
     def query(self, crops: Tensor) -> Query:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
-        features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
+        features: Features = self.trunk(crops)
         return Query(crops, features, features.eighth)
 
     def answer(

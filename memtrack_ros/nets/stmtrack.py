@@ -81,14 +81,16 @@ class CompactSTMTrack(nn.Module):
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
-    def trunk_features(self, crops: Tensor, labels: Tensor) -> Features:
-        """Trunk features of crops (N, 3, S, S), RGB 0..255, with labels (N, 1, S, S)."""
-        features: Features = self.trunk(crops, labels)
-        return features
-
     def memorise(self, crops: Tensor, labels: Tensor) -> Tensor:
-        """Memory cells f_m (N, KEY, S/8, S/8) of labelled crops; they are key and value at once."""
-        cells: Tensor = self.neck_m(self.trunk_features(crops, labels).eighth)
+        """Memory cells f_m (N, KEY, S/8, S/8), key and value at once.
+
+        Of crops (N, 3, S, S), RGB 0..255, with labels (N, 1, S, S) in 0..1.
+        """
+        return self.cells_of(self.trunk(crops, labels))
+
+    def cells_of(self, features: Features) -> Tensor:
+        """The same, of the trunk's features of labelled crops."""
+        cells: Tensor = self.neck_m(features.eighth)
         return cells
 
     def forward(self, memory: Tensor, valid: Tensor, crops: Tensor) -> Answer:
@@ -97,7 +99,8 @@ class CompactSTMTrack(nn.Module):
 
     def query(self, crops: Tensor) -> Features:
         """Trunk features of crops in which the target is to be found."""
-        return self.trunk_features(crops, torch.zeros_like(crops[:, :1]))
+        features: Features = self.trunk(crops)
+        return features
 
     def answer(self, memory: Tensor, valid: Tensor, query: Features) -> Answer:
         """Read `memory` (B, KEY, M), of which the cells `valid` (B, M) are in use."""

@@ -1,6 +1,6 @@
-"""Train a compact tracker on drawn scenes, and on real sequences where there are any.
+"""Train compact trackers on drawn scenes, and on real sequences where there are any.
 
-python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOLDER
+python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out FOLDER
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 """
 
@@ -10,18 +10,18 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from memtrack_ros.errors import ConfigurationError, MemtrackError
-from memtrack_ros.nets.efficientnet import published
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
 from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import BODY, PEAK_RATE, train
+from memtrack_ros.training.loop import PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
@@ -34,29 +34,27 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-# Of the imagery that the folder is expected to hold, and the body's.
-ATTRIBUTION = 'drawn scenes; imagery and backbone: see the model card'
+# Of the imagery that the folder is expected to hold, and the trunk's.
+ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
 
 def main() -> int:
-    """Train one tracker's compact variant."""
+    """Train the compact variants of one or several trackers."""
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
-    parser.add_argument('tracker', choices=RECIPES)
+    parser.add_argument('trackers', nargs='+', choices=RECIPES, metavar='TRACKER')
     parser.add_argument(
         '--minutes', type=float, default=90.0, help='training time in all, resumed parts included'
     )
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument(
-        '--rate',
-        type=float,
-        default=PEAK_RATE,
-        help='of learning at its peak; for weights that are trained already, a lower one',
-    )
+    parser.add_argument('--rate', type=float, default=PEAK_RATE, help='of learning at its peak')
     parser.add_argument(
         '--begin',
         metavar='SOURCE',
-        help='with what fits of the weights shipped with this tracker, the same or another, or of '
-        'this published checkpoint of EfficientNet-Lite0; its body is then not trained',
+        help='with what fits of the weights shipped with this tracker, or of this weight file; '
+        'without it each begins with its own',
+    )
+    parser.add_argument(
+        '--trunk', type=Path, help='weight file with another trunk, which `training distil` makes'
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument(
@@ -70,6 +68,9 @@ def main() -> int:
         help='folder of sequences or of pictures with objects, in the layout of GOT-10k, LaSOT, '
         'TrackingNet, YouTube-VOS, DAVIS, COCO or another that evaluation reads, to train on as '
         'much as on drawn scenes; may be given several times',
+    )
+    parser.add_argument(
+        '--validation', type=Path, help='folder of such sequences to validate with, too'
     )
     parser.add_argument(
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
@@ -88,19 +89,24 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    beginning = begin_with(arguments.begin) if arguments.begin else {}
+    trunk = read_tensors(arguments.trunk) if arguments.trunk else {}
+    beginning = {
+        name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers
+    }
+    real = [RealClips(folder) for folder in arguments.data]
+    validation = {'drawn': scenes}
+    if arguments.validation:
+        validation['real'] = RealClips(arguments.validation)
     workers = Workers.join(device)
     train(
-        arguments.tracker,
-        RECIPES[arguments.tracker],
+        {name: RECIPES[name] for name in arguments.trackers},
         arguments.out,
         beginning=beginning,
         minutes=arguments.minutes,
         seed=arguments.seed,
         rate=arguments.rate,
         device=device,
-        source=MixedClips([scenes, *map(RealClips, arguments.data)]) if arguments.data else scenes,
-        scenes=scenes,
+        sources=Sources(MixedClips([scenes, *real]) if real else scenes, validation),
         attribution='; '.join(
             ['drawn scenes' if imagery is None else ATTRIBUTION]
             + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
@@ -112,20 +118,28 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def begin_with(source: str) -> dict[str, Tensor]:
-    """Parameters in the weights shipped with tracker `source`, or in a checkpoint file.
+    """Parameters of the weights shipped with tracker `source`, or in the weight file `source`.
 
     Raises ConfigurationError where it is neither.
     """
     if source in NAMES:
         return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
+    return read_tensors(Path(source))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file of whatever network, in single precision.
+
+    Raises ConfigurationError where it is none.
+    """
     try:
-        checkpoint = torch.load(source, weights_only=True, map_location='cpu')
-        return {BODY + name: tensor for name, tensor in published(checkpoint).items()}
-    except (OSError, UnpicklingError, KeyError) as reason:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as reason:
         raise ConfigurationError(
-            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --begin to one, or '
-            f'to one of: {", ".join(NAMES)}.'
+            f'{path} is no weight file ({reason}); name a .safetensors file, or one of: '
+            f'{", ".join(NAMES)}.'
         ) from reason
+    return {name: x.float() if x.is_floating_point() else x for name, x in tensors.items()}
 
 
 if __name__ == '__main__':
