@@ -45,6 +45,7 @@ PARTS: dict[str, dict[tuple[Any, str], Any]] = {
     'occluders and absences': {(scene, 'OCCLUDED'): 0.0, (scene, 'LEAVING'): 0.0},
     'faults of light and camera': {
         (scene, 'Camera'): steadily(scene.Camera), (scene, 'Light'): steadily(scene.Light),
+        (scene, 'Daylight'): steadily(scene.Daylight),
     },
 }  # fmt: skip
 

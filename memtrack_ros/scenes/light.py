@@ -14,6 +14,9 @@ from memtrack_ros.scenes.warp import pixels
 
 COARSE = 8  # pixels from one value of the light to the next
 SHADOWS = 0.4  # share of the scenes over which a shadow passes
+CHANGING = 0.4  # of the scenes in which the light grows and fades
+BRIGHTNESS, WARMTH = 0.7, 0.2  # by how much, in natural logarithms; the blue against the red
+DAY = (60.0, 500.0)  # frames of the slowest part of that
 
 
 class Light:
@@ -53,3 +56,18 @@ class Light:
             coarse.flatten(0, 1)[:, None], (height, width), mode='bilinear', align_corners=True
         )
         return fine.view(*times.shape, 1, height, width)
+
+
+class Daylight:
+    """Light on B scenes that, in some of them, grows and fades, and grows warmer and colder."""
+
+    def __init__(self, generator: torch.Generator, count: int, strength: float) -> None:
+        """Draw it; `strength` 0..1 scales how far it changes."""
+        changing = strength * chance(generator, CHANGING, count, 1)
+        extent = torch.tensor([BRIGHTNESS, WARMTH], device=generator.device)
+        self.path = wander(generator, changing * extent, DAY)
+
+    def at(self, times: Tensor) -> Tensor:
+        """What colours at `times` (B, T) are multiplied with, (B, T, 3, 1, 1)."""
+        brightness, warmth = self.path.at(times)[..., None, None].unbind(2)
+        return torch.stack([brightness + warmth, brightness, brightness - warmth], 2).exp()

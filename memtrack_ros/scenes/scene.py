@@ -13,7 +13,7 @@ from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.ground import Ground
 from memtrack_ros.scenes.imagery import Imagery
 from memtrack_ros.scenes.layer import Layer, seen
-from memtrack_ros.scenes.light import Light
+from memtrack_ros.scenes.light import Daylight, Light
 from memtrack_ros.scenes.motion import PARAMETERS, Absences, Path, pose_path
 from memtrack_ros.scenes.objects import Objects
 from memtrack_ros.scenes.textures import chance, choose, uniform
@@ -25,6 +25,7 @@ BEHIND, IN_FRONT = 0.7, 0.3  # with a distractor behind the target, in front of 
 COMPANY = 0.5  # of the distractors: stay beside the target, and cross it
 CARRIED = 0.33  # whose target is part of a larger thing
 OCCLUDED = 0.45
+ALIKE = 0.6  # of BEHIND, IN_FRONT and CARRIED, where there is imagery: see BESIDE_REAL of objects
 LEAVING = 0.25
 SHADOWED = 0.3
 # What a distractor looks like: the target mirrored, tinted, another outline of its surface, or
@@ -108,9 +109,11 @@ class Scenes:
         path = self._path(0.5, scale=0.3, turn=0.5, aspect=0.25, bend=0.12, tilt=0.2, longest=160)
         self.target = self._layer(every, path)
         self.shadow, self.darkness = self._shadow()
-        self.behind = self._distractor(BEHIND, CARRIED, turn=0)
-        self.front = self._distractor(IN_FRONT, 0.0, turn=1)
+        alike = 1.0 if imagery is None else ALIKE
+        self.behind = self._distractor(alike * BEHIND, alike * CARRIED, turn=0)
+        self.front = self._distractor(alike * IN_FRONT, 0.0, turn=1)
         self.occluder = self._occluder()
+        self.daylight = Daylight(generator, count, strength)
 
     # -- drawing -----------------------------------------------------------------------------------
     def _path(self, travel: float, *, longest: float, **extents: float) -> Path:
@@ -225,6 +228,7 @@ class Scenes:
                 moved = layer.flow(times, views, height, width, look[:, :, 4:])
                 field[layer.scenes] = torch.where(alpha[:, :-1] > 0.5, moved, field[layer.scenes])
         picture *= self.light.at(times, windows, height, width)
+        picture *= self.daylight.at(times)
         inside = (whole / endless.clamp_min(1e-6)).clamp(0, 1)
         seen_share = visible.sum((2, 3, 4)) / whole.clamp_min(1e-6)
         pictures = self.camera.photograph(

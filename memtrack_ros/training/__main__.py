@@ -2,6 +2,8 @@
 
 python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out FOLDER
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
+
+Cut objects to draw with out of photographs: python -m memtrack_ros.training cutouts --help
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +23,7 @@ from torch import Tensor
 from memtrack_ros.errors import ConfigurationError, MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
-from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.training import cmedfl, cutouts, dmv, memtrack, samn, stmtrack
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
@@ -34,12 +38,15 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
+TOOLS = {'cutouts': cutouts.main}
 # Of the imagery that the folder is expected to hold, and the trunk's.
 ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
 
 def main() -> int:
-    """Train the compact variants of one or several trackers."""
+    """Train one tracker's compact variant, or use a tool of training."""
+    if sys.argv[1:2] and sys.argv[1] in TOOLS:
+        return _reported(TOOLS[sys.argv[1]], sys.argv[2:])
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
     parser.add_argument('trackers', nargs='+', choices=RECIPES, metavar='TRACKER')
     parser.add_argument(
@@ -75,9 +82,16 @@ def main() -> int:
     parser.add_argument(
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
     )
-    arguments = parser.parse_args()
+    return _reported(start, parser.parse_args())
+
+
+Given = TypeVar('Given')
+
+
+def _reported(work: Callable[[Given], None], given: Given) -> int:
+    """The exit status of `work`, whose errors are said in a sentence."""
     try:
-        start(arguments)
+        work(given)
     except MemtrackError as error:
         print(error, file=sys.stderr)
         return 2
