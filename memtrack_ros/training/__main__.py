@@ -3,7 +3,7 @@
 python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out FOLDER
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 
-Cut objects to draw with out of photographs: python -m memtrack_ros.training cutouts --help
+Make what they stand on and learn from: python -m memtrack_ros.training distil|label|cutouts --help
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-
-from memtrack_ros.errors import ConfigurationError, MemtrackError
+from memtrack_ros.errors import MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
-from memtrack_ros.trackers import NAMES, find_device
-from memtrack_ros.training import cmedfl, cutouts, dmv, memtrack, samn, stmtrack
+from memtrack_ros.trackers import find_device
+from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
+from memtrack_ros.training.beginning import begin_with
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
-from memtrack_ros.weights.files import load_weights, shipped_file
 
 RECIPES = {
     'stmtrack': stmtrack.RECIPE,
@@ -38,7 +33,7 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-TOOLS = {'cutouts': cutouts.main}
+TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
 # Of the imagery that the folder is expected to hold, and the trunk's.
 ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
@@ -61,7 +56,7 @@ def main() -> int:
         'without it each begins with its own',
     )
     parser.add_argument(
-        '--trunk', type=Path, help='weight file with another trunk, which `training distil` makes'
+        '--trunk', help='weight file with another trunk, which `training distil` makes'
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument(
@@ -103,10 +98,8 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    trunk = read_tensors(arguments.trunk) if arguments.trunk else {}
-    beginning = {
-        name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers
-    }
+    trunk = begin_with(arguments.trunk) if arguments.trunk else {}
+    beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
     real = [RealClips(folder) for folder in arguments.data]
     validation = {'drawn': scenes}
     if arguments.validation:
@@ -129,31 +122,6 @@ def start(arguments: argparse.Namespace) -> None:
         workers=workers,
     )
     workers.leave()
-
-
-def begin_with(source: str) -> dict[str, Tensor]:
-    """Parameters of the weights shipped with tracker `source`, or in the weight file `source`.
-
-    Raises ConfigurationError where it is neither.
-    """
-    if source in NAMES:
-        return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
-    return read_tensors(Path(source))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file of whatever network, in single precision.
-
-    Raises ConfigurationError where it is none.
-    """
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as reason:
-        raise ConfigurationError(
-            f'{path} is no weight file ({reason}); name a .safetensors file, or one of: '
-            f'{", ".join(NAMES)}.'
-        ) from reason
-    return {name: x.float() if x.is_floating_point() else x for name, x in tensors.items()}
 
 
 if __name__ == '__main__':

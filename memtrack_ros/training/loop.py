@@ -35,7 +35,7 @@ LEAST_RATE = 1 / 200  # of the peak
 WARM_UP = 50  # steps
 AVERAGING = 0.99  # of the exported weights, over steps
 CHECKPOINT_EVERY = 60.0  # seconds
-VALIDATE_EVERY = 600.0
+VALIDATE_EVERY = 1200.0
 # Crops grow once the networks know what to look for: share of the training, crop side, clips per
 # step.
 STAGES = ((0.6, 128, 8), (1.0, 192, 6))
@@ -260,9 +260,7 @@ def train(
 
 
 @torch.inference_mode()
-def validate(
-    run: Run, sources: Mapping[str, ClipSource], device: torch.device
-) -> dict[str, float]:
+def validate(run: Run, sources: Mapping[str, ClipSource], device: torch.device) -> dict[str, float]:
     """Scores of all trackers on clips no training drew, by tracker, source and what is scored.
 
     Mean IoU of the best cell's box and of the mask where the target is present; how often a

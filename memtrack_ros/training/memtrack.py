@@ -59,7 +59,8 @@ def template_at(cells: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
 def where(used: Tensor, new: Memory, old: Memory) -> Memory:
     """The `new` memory where a frame is `used` (B,), the `old` one elsewhere."""
     parts = (
-        torch.where(used.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, old, strict=True)
+        torch.where(used.view(-1, *[1] * (a.dim() - 1)), a, b)
+        for a, b in zip(new, old, strict=True)
     )
     return Memory(*parts)
 
