@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory, Query, at_cells, distances, moved
+from memtrack_ros.nets.cells import at_cells, distances, moved
+from memtrack_ros.nets.cmedfl import CMEDFLQuery, CompactCMEDFL, First, Memory
 from memtrack_ros.nets.compact import STRIDE, Features
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, label_maps, peaks
@@ -46,7 +47,7 @@ def ask(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Tensor:
     shift = peak - repeated((corners[:, :2] + corners[:, 2:]) / 2)
     expected = at_cells(moved(repeated(labels[:, 0]), shift), cells)
     levels = (frames_of(level, length)[:, MEMORY:].flatten(0, 1) for level in seen.features[:3])
-    query = Query(frames[:, MEMORY:].flatten(0, 1), Features(*levels))
+    query = CMEDFLQuery(frames[:, MEMORY:].flatten(0, 1), Features(*levels))
     return net.answer(
         Memory(repeated(keys), repeated(values), repeated(valid.flatten(1))),
         First(repeated(frames[:, 0]), expected),

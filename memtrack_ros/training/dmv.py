@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.nets.compact import Features
-from memtrack_ros.nets.dmv import Answer, CompactDMV, Query
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVQuery
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size
 from memtrack_ros.training.losses import anchor_loss, mask_loss
@@ -36,7 +36,7 @@ def ask(net: CompactDMV, clips: Clips, generator: torch.Generator) -> list[Answe
     for number in range(1, length):
         levels = Features(*(frames_of(level, length)[:, number] for level in seen.levels))
         valid = torch.ones(len(key), number, dtype=torch.bool, device=key.device)
-        query = Query(key[:, number], levels)
+        query = DMVQuery(key[:, number], levels)
         answer = net.answer(key[:, :number], torch.stack(values, 1), valid, query)
         answers.append(answer)
         values.append(net.found_value(key[:, number], answer))

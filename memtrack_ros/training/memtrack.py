@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.memory.template_slots import written
-from memtrack_ros.nets.compact import BOX_LABEL, STRIDE, Features
+from memtrack_ros.nets.compact import BOX_LABEL, CROP, STRIDE, Features
 from memtrack_ros.nets.heads import Answer, BoxMaps
-from memtrack_ros.nets.memtrack import CROP, TEMPLATE_CROP, CompactMemTrack, Query
+from memtrack_ros.nets.memtrack import TEMPLATE_CROP, CompactMemTrack, MemTrackQuery, written
 from memtrack_ros.trackers.memtrack import SLOTS
 from memtrack_ros.training.clips import Clips, label_maps
 from memtrack_ros.training.losses import box_and_mask_loss
@@ -35,7 +34,7 @@ def ask(net: CompactMemTrack, clips: Clips, generator: torch.Generator) -> Answe
     for step in range(QUERIES):
         memory = written(memory, signals, templates[:, step])
         levels = Features(*(frames_of(level, QUERIES)[:, step] for level in query.levels))
-        seen = Query(frames_of(query.cells, QUERIES)[:, step], levels)
+        seen = MemTrackQuery(frames_of(query.cells, QUERIES)[:, step], levels)
         (maps, mask), signals = net.answer(memory, seen)
         assert mask is not None
         answers.append((*maps, mask))

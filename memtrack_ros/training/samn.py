@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL, STRIDE
 from memtrack_ros.nets.samn import CompactSAMN
 from memtrack_ros.scenes.textures import chance
