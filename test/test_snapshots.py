@@ -139,7 +139,7 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
         (given('course.box', torch.zeros(4, 1).double()), 'course.box has 2 dimensions, not 1'),
         (given('tracker.bank._features', torch.zeros(3)), r'_features has shape \(3,\), not'),
         (given('searched', torch.tensor(0.5)), 'searched has type'),
-        (given('presence.belief', torch.tensor(9)), '9 is not a valid State'),
+        (given('belief.verdict', torch.tensor(9)), '9 is not a valid State'),
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_earlier_target_kept(
