@@ -13,6 +13,7 @@ from memtrack_ros.nets.efficientnet import STAGES, EfficientNetLite0, Levels
 STRIDE = 8
 # Channels at strides 2, 4 and 8.
 WIDTHS = (16, 24, 128)
+CROP = 192  # side of the crops in use, pixels; any multiple of 8 will do for training
 # What SAMN and MemTrack are told of a pixel in a box not yet segmented: it may be background.
 BOX_LABEL = 0.5
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
 
-CROP = 192  # side in use, pixels; any multiple of 8 will do for training
 KEY = 96
 ANSWER = 128
 HEAD = 96

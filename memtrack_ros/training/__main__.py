@@ -20,6 +20,7 @@ from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import find_device
 from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
 from memtrack_ros.training.beginning import begin_with
+from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
@@ -101,7 +102,7 @@ def start(arguments: argparse.Namespace) -> None:
     trunk = begin_with(arguments.trunk) if arguments.trunk else {}
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
     real = [RealClips(folder) for folder in arguments.data]
-    validation = {'drawn': scenes}
+    validation: dict[str, ClipSource] = {'drawn': scenes}
     if arguments.validation:
         validation['real'] = RealClips(arguments.validation)
     workers = Workers.join(device)

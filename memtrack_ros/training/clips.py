@@ -48,11 +48,11 @@ class ClipSource(Protocol):
         length: int,
         strength: float,
     ) -> Clips:
-        """Draw `count` clips of `length` crops of `side` x `side` pixels, on the generator's device.
+        """Draw `count` clips of `length` crops of `side` x `side` pixels.
 
-        The first shows the target near its middle, the others less well centred; one of these in
-        eight is taken from elsewhere, where there is no target. `strength` 0..1 says how difficult
-        they are made.
+        On the generator's device. The first shows the target near its middle, the others less
+        well centred; one of these in eight is taken from elsewhere, where there is no target.
+        `strength` 0..1 says how difficult they are made.
         """
         ...
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory, at_cells, distances, moved
+from memtrack_ros.nets.cells import at_cells, distances, moved
+from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory
 from memtrack_ros.nets.compact import STRIDE
 from memtrack_ros.training.clips import Clips, label_maps, label_of, peaks
 from memtrack_ros.training.losses import query_mask_loss

@@ -10,8 +10,9 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.progress import track
@@ -111,6 +112,11 @@ class Distillation:
         self.steps += 1
         return {name: value.item() for name, value in parts.items()}
 
+    @property
+    def averaged(self) -> DistilledTrunk:
+        """The network with averaged weights."""
+        return cast(DistilledTrunk, self.average.module)
+
     def save(self, out: Path) -> None:
         """Write checkpoint.pt, and the averaged trunk in half precision: trunk.safetensors."""
         state = {
@@ -125,7 +131,7 @@ class Distillation:
         partial.replace(self.checkpoint)
         halves = {
             name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in self.average.module.state_dict().items()
+            for name, tensor in self.averaged.state_dict().items()
         }
         save_file(halves, out / 'trunk.safetensors')
 
@@ -182,10 +188,10 @@ def main(words: Sequence[str]) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     run = Distillation(given.out, begin_with(given.begin), device)
     if given.probe:
-        print(f'before: {probe(run.net.eval(), given.probe)}')
+        print(f'before: {probe(run.net.eval().trunk, given.probe)}')
     _distil(run, Pool(teacher), views, scenes, given.minutes * 60, SEEDS + given.seed, given.out)
     if given.probe:
-        print(f'after: {probe(run.average.module.eval(), given.probe)}')
+        print(f'after: {probe(run.averaged.eval().trunk, given.probe)}')
 
 
 def _distil(
@@ -202,13 +208,12 @@ def _distil(
     generator = torch.Generator(device)
     saved = run.seconds
 
-    def steps() -> object:
+    def steps() -> Iterator[float]:
         while run.seconds < seconds:
             yield run.seconds
 
     with (out / 'log.jsonl').open('a') as log:
-        shown = track(steps(), 'distilling', total=None)  # type: ignore[arg-type]
-        for _ in shown:
+        for _ in track(steps(), 'distilling', total=None):
             started = time.monotonic()
             generator.manual_seed(seed + run.steps)
             fresh = FRESH if len(pool) else PAIRS

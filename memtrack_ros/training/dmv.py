@@ -29,8 +29,10 @@ def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -
     answers: list[Answer] = []
     for number in range(1, length):
         keys = [query.key for query in queries[:number]]
-        read = (torch.stack(latest(held), 1) for held in (keys, values, valid))
-        answer = net.answer(*read, queries[number])
+        read_keys, read_values, in_use = (
+            torch.stack(latest(held), 1) for held in (keys, values, valid)
+        )
+        answer = net.answer(read_keys, read_values, in_use, queries[number])
         answers.append(answer)
         values.append(net.found_value(queries[number].key, answer))
         valid.append(kept(answer.maps.score.flatten(1).amax(1)))

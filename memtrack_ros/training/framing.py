@@ -21,8 +21,8 @@ STRANGE = 1 / 8  # share of the later frames that show another clip, without the
 class Framing(NamedTuple):
     """How T crops of a clip, or of each of B clips, show the target.
 
-    size (B, T): pixels that its sqrt(w h) takes; reach (B, T): how far from the middle it may be, as
-    a share of the crop's side; direction (B, T, 2): how far it is, x and y in -1..1 of that.
+    size (B, T): pixels that its sqrt(w h) takes; reach (B, T): how far from the middle it may be,
+    as a share of the crop's side; direction (B, T, 2): how far it is, x and y in -1..1 of that.
     """
 
     size: Tensor
@@ -61,7 +61,7 @@ def framing(generator: torch.Generator, count: int, length: int) -> Framing:
 
 
 def strange(generator: torch.Generator, count: int, length: int) -> Tensor:
-    """Frames (count, length) that are to show the clip before: one in eight, but never the first."""
+    """Frames (count, length) that are to show the clip before: one in eight, never the first."""
     later = torch.arange(length, device=generator.device) > 0
     return chance(generator, STRANGE, count, length) & later & (count > 1)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -26,11 +26,11 @@ from torch import Tensor
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import laid_along_edges
 from memtrack_ros.nets.compact import CompactTrunk
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import NAMES, Prompt, Tracker, create
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.trackers import NAMES, Tracker, create
 from memtrack_ros.training.beginning import begin_with
 from memtrack_ros.training.teacher import PATCH, Teacher, load_teacher
 
@@ -84,7 +84,7 @@ class Labelled:
 
 
 class Segmenter:
-    """Masks of one object by the features of CELLS x CELLS cells, the teacher's or its student's."""
+    """Masks of one object by the features of cells, the teacher's or its student's."""
 
     def __init__(self, features: Features, frame: Pixels, mask: Pixels) -> None:
         """Begin with the object's `mask` (H, W) 0/255 in `frame`."""
@@ -115,7 +115,8 @@ class Segmenter:
 
     def _features(self, frame: Pixels, window: Window) -> Tensor:
         maps = self._see(frame, window)
-        return F.normalize(maps[0].flatten(1).T, dim=1)
+        cells: Tensor = F.normalize(maps[0].flatten(1).T, dim=1)
+        return cells
 
 
 def teacher_features(teacher: Teacher) -> Features:
@@ -123,7 +124,8 @@ def teacher_features(teacher: Teacher) -> Features:
 
     def see(frame: Pixels, window: Window) -> Tensor:
         larger = window.in_cells(CELLS * PATCH)
-        return teacher(picture(frame, larger)).float()
+        tokens: Tensor = teacher(picture(frame, larger))
+        return tokens.float()
 
     return see
 
@@ -136,8 +138,9 @@ def trunk_features(trunk: CompactTrunk) -> Features:
         first = (SIDE // CELLS - 1) / 2
         x, y = window.to_frame([(window.side - 1) / 2 + first] * 2)
         crop = picture(frame, Window(x, y, window.pitch, window.side))
-        features: Tensor = trunk(crop, torch.zeros_like(crop[:, :1])).eighth.float()
-        return features - features.mean((2, 3), keepdim=True)
+        features: Tensor = trunk(crop).eighth.float()
+        centred: Tensor = features - features.mean((2, 3), keepdim=True)
+        return centred
 
     return see
 
@@ -162,7 +165,9 @@ def largest_part(mask: Pixels) -> Pixels:
     return np.asarray((labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()) * 255, np.uint8)
 
 
-def followed(tracker: Tracker, frames: Iterable[Pixels], prompt: Prompt) -> Iterator[Floats]:
+def followed(
+    tracker: Tracker[Any, Any], frames: Iterable[Pixels], prompt: Prompt
+) -> Iterator[Floats]:
     """The boxes (4,) of what `prompt` points at in the first of `frames`, in all of them."""
     session = Session(tracker)
     for number, frame in enumerate(frames):
@@ -173,7 +178,10 @@ def followed(tracker: Tracker, frames: Iterable[Pixels], prompt: Prompt) -> Iter
 
 
 def label(
-    frames: list[Pixels], box: Floats, trackers: tuple[Tracker, Tracker], features: Features
+    frames: list[Pixels],
+    box: Floats,
+    trackers: tuple[Tracker[Any, Any], Tracker[Any, Any]],
+    features: Features,
 ) -> Labelled:
     """The frames, the first of which has this `box`, in which trackers and teacher agree."""
     pointed = Prompt('box', box)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memtrack_ros.nets.cmedfl import adjustment
+from memtrack_ros.nets.cells import adjustment
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.textures import chance, uniform
@@ -104,11 +104,13 @@ def losses(
         """The chosen cells (B, 2 TOKENS, C) of maps (2 B, C, h, w)."""
         cells = maps.float().flatten(2).mT.unflatten(0, (count, 2))
         places = chosen[..., None].expand(-1, -1, -1, cells.shape[-1])
-        return cells.gather(2, places).flatten(1, 2)
+        found: Tensor = cells.gather(2, places).flatten(1, 2)
+        return found
 
     def coarse(maps: Tensor) -> Tensor:
         """All cells (B, 2 h w, C) of maps (2 B, C, h, w)."""
-        return maps.float().flatten(2).mT.unflatten(0, (count, 2)).flatten(1, 2)
+        cells: Tensor = maps.float().flatten(2).mT.unflatten(0, (count, 2)).flatten(1, 2)
+        return cells
 
     taught = unit(at(tokens), centred=True)
     return {

@@ -12,13 +12,14 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, cast
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.trackers import create
 from memtrack_ros.training import record
 from memtrack_ros.training.calibrate import calibrate
@@ -118,7 +119,7 @@ class Run:
             group['lr'] = self.rate * max(rate, LEAST_RATE)
         self.nets.train()
         for net in self.nets.values():
-            net.trunk.eval()
+            trunk_of(net).eval()
         self.optimiser.zero_grad()
         said = {}
         with torch.autocast(generator.device.type, torch.bfloat16):
@@ -156,6 +157,11 @@ class Run:
         for name in self.recipes:
             self.export(name, Calibration(1.0, 0.0), attribution)
 
+    @property
+    def averaged(self) -> nn.ModuleDict:
+        """The networks with averaged weights."""
+        return cast(nn.ModuleDict, self.average.module)
+
     def weights(self, tracker: str) -> Path:
         """Where the averaged weights of a tracker are written."""
         return self.out / f'{tracker}-compact.safetensors'
@@ -164,7 +170,7 @@ class Run:
         """Write the averaged weights of a tracker, in half precision."""
         halves = {
             name: tensor.half() if tensor.is_floating_point() else tensor
-            for name, tensor in self.average.module[tracker].state_dict().items()
+            for name, tensor in self.averaged[tracker].state_dict().items()
         }
         save_weights(self.weights(tracker), tracker, 'compact', halves, calibration, attribution)
 
@@ -178,10 +184,15 @@ def shared(net: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def trunk_of(net: nn.Module) -> CompactTrunk:
+    """The trunk that a compact network stands on."""
+    return cast(CompactTrunk, net.trunk)
+
+
 @torch.no_grad()
 def see(nets: nn.ModuleDict, clips: Clips) -> Seen:
     """What the trunk that all `nets` have makes of clips."""
-    return Seen.by(next(iter(nets.values())).trunk, clips.crops)
+    return Seen.by(trunk_of(next(iter(nets.values()))), clips.crops)
 
 
 def train(
@@ -266,7 +277,7 @@ def validate(run: Run, sources: Mapping[str, ClipSource], device: torch.device) 
     Mean IoU of the best cell's box and of the mask where the target is present; how often a
     present target scores above an absent one.
     """
-    nets = run.average.module
+    nets = run.averaged
     nets.eval()
     generator = torch.Generator(device)
     scores: dict[str, list[dict[str, Tensor]]] = {}

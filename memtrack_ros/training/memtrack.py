@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.memory.template_slots import written
 from memtrack_ros.nets.compact import BOX_LABEL, STRIDE
 from memtrack_ros.nets.heads import Answer
-from memtrack_ros.nets.memtrack import SIDE, CompactMemTrack, Memory, target_share
+from memtrack_ros.nets.memtrack import SIDE, CompactMemTrack, Memory, target_share, written
 from memtrack_ros.trackers.memtrack import SLOTS
 from memtrack_ros.training.clips import Clips, label_maps, label_of
 from memtrack_ros.training.losses import box_and_mask_loss

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.compact import STRIDE, CompactTrunk
 
 SIZE = 432, 240  # pixels of the frames that are compared, width and height
 LIKE = 7  # cells that say what a cell is
@@ -38,8 +38,8 @@ class Propagated(NamedTuple):
 
 
 @torch.inference_mode()
-def probe(net: nn.Module, folder: Path) -> Propagated:
-    """What the trunk of `net` propagates in the sequences with masks in `folder`."""
+def probe(trunk: CompactTrunk, folder: Path) -> Propagated:
+    """What the `trunk` propagates in the sequences with masks in `folder`."""
     overlaps: dict[str, list[float]] = {name: [] for name in APART}
     for sequence in read_sequences(folder):
         if sequence.masks is None:
@@ -48,7 +48,7 @@ def probe(net: nn.Module, folder: Path) -> Propagated:
             last = len(sequence) - 1 - apart
             for number in np.unique(np.linspace(0, max(last, 0), PAIRS).round().astype(int)):
                 later = min(number + apart, len(sequence) - 1)
-                first, second = (_cells(net, sequence.frame(n)) for n in (number, later))
+                first, second = (_cells(trunk, sequence.frame(n)) for n in (number, later))
                 found = propagated(first, sequence.mask(number), second)
                 overlaps[name].append(_overlap(found, sequence.mask(later)))
     return Propagated(**{name: float(np.mean(values)) for name, values in overlaps.items()})
@@ -67,11 +67,11 @@ def propagated(first: Tensor, mask: Pixels, second: Tensor) -> Pixels:
     return np.asarray((soft > 0.5) * 255, np.uint8)
 
 
-def _cells(net: nn.Module, frame: Pixels) -> Tensor:
+def _cells(trunk: CompactTrunk, frame: Pixels) -> Tensor:
     """The trunk's centred cells of one length (C, h, w) of a frame at SIZE."""
     small = cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)
     crop = torch.from_numpy(small[..., ::-1].copy()).permute(2, 0, 1)[None].float()
-    cells = net.trunk(crop).eighth[0]
+    cells = trunk(crop).eighth[0]
     return F.normalize(cells - cells.mean((1, 2), keepdim=True), dim=0)
 
 

@@ -34,7 +34,8 @@ class Seen(NamedTuple):
         count, length = crops.shape[:2]
 
         def clips(level: Tensor) -> Tensor:
-            return level.unflatten(0, (count, length))
+            together: Tensor = level.unflatten(0, (count, length))
+            return together
 
         return cls(Levels(*map(clips, levels)), Features(*map(clips, features)))
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL, STRIDE
-from memtrack_ros.nets.samn import CompactSAMN, Query
+from memtrack_ros.nets.samn import CompactSAMN, SAMNQuery
 from memtrack_ros.training.clips import Clips, label_maps, label_of, peaks
 from memtrack_ros.training.losses import query_mask_loss
 from memtrack_ros.training.recipe import Recipe, Seen, joined, kept, latest, mask_boxes
@@ -36,7 +36,7 @@ def ask(net: CompactSAMN, clips: Clips, seen: Seen, generator: torch.Generator) 
             torch.cat(latest(keys), 2),
             torch.cat(latest(values), 2),
             torch.cat(latest(valid), 1),
-            Query(clips.crops[:, number], features, features.eighth),
+            SAMNQuery(clips.crops[:, number], features, features.eighth),
             distances(peak[:, number], side // STRIDE, STRIDE),
         )
         answers.append(answer)
