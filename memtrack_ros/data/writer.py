@@ -1,4 +1,4 @@
-"""Writes a sequence with masks in this project's own layout (`layouts.`)."""
+"""Writes a sequence with masks in this project's own layout (`layouts.plain`)."""
 
 from __future__ import annotations
 
