@@ -44,8 +44,13 @@ Faces_0087 Motorbikes_0144 barrel_0022 barrel_0024 brain_0041 brontosaurus_0003 
 chair_0005 chair_0017 chair_0027 chandelier_0003 chandelier_0054 cougar_face_0010 crab_0002
 crab_0024 crayfish_0021 crayfish_0030 crocodile_head_0006 cup_0009 dolphin_0029 dragonfly_0029
 electric_guitar_0020 electric_guitar_0033 electric_guitar_0035 ewer_0026 ferry_0049 flamingo_0024
-flamingo_0030 gerenuk_0007 hedgehog_0012 hedgehog_0034 helicopter_0010 kangaroo_0022 lamp_0009
-mandolin_0008
+flamingo_0030 flamingo_head_0044 gerenuk_0007 gerenuk_0032 gerenuk_0033 hawksbill_0092
+headphone_0034 hedgehog_0012 hedgehog_0034 helicopter_0010 helicopter_0040 ibis_0067
+inline_skate_0021 joshua_tree_0042 kangaroo_0022 lamp_0009 lotus_0039 mandolin_0008 mandolin_0016
+menorah_0029 menorah_0064 metronome_0023 minaret_0009 minaret_0028 minaret_0052 nautilus_0016
+okapi_0015 okapi_0021 pagoda_0019 pagoda_0028 panda_0022 pigeon_0018 pigeon_0028 platypus_0007
+saxophone_0002 sea_horse_0040 snoopy_0003 stop_sign_0051 water_lilly_0012 wheelchair_0027
+wild_cat_0009 wild_cat_0019 windsor_chair_0016
 """
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or with alpha
