@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from memtrack_ros import trackers
-from memtrack_ros.session import Session
+from memtrack_ros.session import Prompt, Session
 
 video, *box = sys.argv[1:6]
 name = sys.argv[6] if len(sys.argv) > 6 else 'stmtrack'
@@ -17,7 +17,7 @@ name = sys.argv[6] if len(sys.argv) > 6 else 'stmtrack'
 frames = cv2.VideoCapture(video)
 session = Session(trackers.create(name))
 there, frame = frames.read()
-estimate = session.prompt(frame, trackers.Prompt('box', np.array(box, float)))
+estimate = session.prompt(frame, Prompt('box', np.array(box, float)))
 while there:
     # estimate.mask is what is seen of the target, estimate.box its oriented box.
     print(estimate.state.name, f'{estimate.confidence:.2f}', *estimate.roi.round().astype(int))

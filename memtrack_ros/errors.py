@@ -20,6 +20,10 @@ class ImageError(MemtrackError):
     """An image that cannot be processed."""
 
 
+class TrackingError(MemtrackError):
+    """A tracker that answers nonsense."""
+
+
 class SnapshotError(MemtrackError):
     """A snapshot of a target that cannot be taken, saved or loaded."""
 

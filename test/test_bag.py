@@ -21,7 +21,7 @@ from stage import ACTIVATE, CONFIGURE, staged
 
 from memtrack_ros.evaluation import __main__ as command_line
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.trackers import State
+from memtrack_ros.session import State
 from memtrack_ros.wire.images import image_to_mask
 
 WIDTH, HEIGHT = 320, 240

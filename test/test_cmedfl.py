@@ -8,24 +8,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tracking import REFERENCE, Maker, Video, needs_reference
+from tracking import REFERENCE, Maker, Video, boxed, needs_reference
 
 from memtrack_ros.evaluation.parity.cmedfl import checks
 from memtrack_ros.evaluation.parity.reference import Reference
-from memtrack_ros.nets.cmedfl import (
-    Deformation,
-    First,
-    Memory,
-    PaperCMEDFL,
-    Query,
-    at_cells,
-    distances,
-    moved,
-)
+from memtrack_ros.nets.cells import at_cells, distances, moved
+from memtrack_ros.nets.cmedfl import CMEDFLQuery, Deformation, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.readers import GROUPS, best_read
 from memtrack_ros.nets.resnet import ResNet
-from memtrack_ros.trackers import VARIANTS, Target
+from memtrack_ros.trackers import VARIANTS
 from memtrack_ros.trackers.cmedfl import CompactMemory
 from memtrack_ros.trackers.filter_tracker import FilterTracker
 from memtrack_ros.weights.__main__ import main as convert
@@ -124,12 +116,14 @@ def test_the_network_is_told_the_peak_and_the_first_mask_there(
 ) -> None:
     tracker = make('cmedfl', variant)
     assert isinstance(tracker, FilterTracker)
-    tracker.initialise(video.frames[0], Target(video.box, None))
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     memory = tracker.appearance
     assert isinstance(memory, CompactMemory)
     net, told = memory.net, []
 
-    def answer(memory: Memory, first: First, query: Query, distance: torch.Tensor) -> torch.Tensor:
+    def answer(
+        memory: Memory, first: First, query: CMEDFLQuery, distance: torch.Tensor
+    ) -> torch.Tensor:
         told.append((first.mask, distance))
         return distance
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memtrack_ros.geometry.colour import agreed_with_colours
+from memtrack_ros.masks.colour import agreed_with_colours
 
 
 def test_a_part_that_the_map_missed_is_found_by_its_colour_and_its_rim_is_left_out() -> None:

@@ -31,7 +31,7 @@ from memtrack_ros.nets.correlation_filter import (
 from memtrack_ros.trackers.target_filter import (
     COMPACT_FILTER,
     HARD_RATE,
-    PUBLISHED,
+    PAPER_FILTER,
     Peak,
     TargetFilter,
     augmented,
@@ -263,7 +263,7 @@ def test_online_learning_takes_the_filter_to_a_lower_loss() -> None:
 def test_the_published_augmentation_makes_27_samples() -> None:
     crop = np.zeros((512, 512, 3), np.uint8)
     crop[250:262, 250:262] = 255  # the target, in the middle
-    crops, offsets = augmented(crop, PUBLISHED.augmentation)
+    crops, offsets = augmented(crop, PAPER_FILTER.augmentation)
     assert len(crops) == len(offsets) == 27
     assert all(image.shape == (256, 256, 3) for image in crops)
 

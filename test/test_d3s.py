@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from memtrack_ros.geometry import boxes
-from memtrack_ros.trackers.d3s import CROP, Square, TargetSize, fitted_box, outline, patch
+from memtrack_ros.trackers.d3s import D3S_CROP, Square, TargetSize, fitted_box, outline, patch
 
 FRAME = (480, 640, 3)
 
 
 def filled(box: tuple[int, int, int, int]) -> np.ndarray:
     """Probabilities of 1 in the box."""
-    return boxes.box_mask(np.array(box, float), CROP, CROP).astype(np.float32) / 255
+    return boxes.box_mask(np.array(box, float), D3S_CROP, D3S_CROP).astype(np.float32) / 255
 
 
 def test_the_square_lies_on_whole_pixels_around_the_target() -> None:
@@ -27,7 +27,7 @@ def test_the_square_lies_on_whole_pixels_around_the_target() -> None:
     assert square == (-18, -12, 80)
     # Columns -18 .. 61: their middle is 21.5, a crop pixel is 80 / 384 of the frame's.
     assert square.window.center_x == 21.5
-    assert square.window.pitch == 80 / CROP
+    assert square.window.pitch == 80 / D3S_CROP
 
 
 def test_the_crop_repeats_the_frames_edge_and_masks_end_there() -> None:
@@ -35,12 +35,12 @@ def test_the_crop_repeats_the_frames_edge_and_masks_end_there() -> None:
     frame[:, :10] = 200
     square = Square(-40, 10, 80)
     shown = square.show(frame)
-    assert (shown[:, : CROP // 2 + 40] == 200).all()
-    assert (shown[:, CROP // 2 + 60 :] == 0).all()
+    assert (shown[:, : D3S_CROP // 2 + 40] == 200).all()
+    assert (shown[:, D3S_CROP // 2 + 60 :] == 0).all()
     mask = np.full((100, 100), 255, np.uint8)
     half = square.show_mask(mask)
-    assert half[:, : CROP // 2 - 5].max() == 0
-    assert half[:, CROP // 2 + 5 :].min() == 1
+    assert half[:, : D3S_CROP // 2 - 5].max() == 0
+    assert half[:, D3S_CROP // 2 + 5 :].min() == 1
 
 
 def test_a_square_that_reaches_the_last_column_leaves_it_out() -> None:
@@ -88,7 +88,7 @@ def test_the_fitted_box_leaves_out_what_hardly_counts() -> None:
 
 
 def test_the_fitted_box_turns_with_the_target() -> None:
-    picture = np.zeros((CROP, CROP), np.uint8)
+    picture = np.zeros((D3S_CROP, D3S_CROP), np.uint8)
     corners = cv2.boxPoints(((190.0, 200.0), (120.0, 50.0), 30.0))
     cv2.fillConvexPoly(picture, corners.astype(np.int32), 1)
     found = outline(picture.astype(np.float32))

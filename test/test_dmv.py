@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from tracking import Maker, Video, follow, remember
+from tracking import Maker, Video, boxed, follow, remember
 
 from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.dmv import CompactDMV, PaperDMV
 from memtrack_ros.nets.resnet import ResNet
-from memtrack_ros.trackers import Prior, Target
-from memtrack_ros.trackers.dmv import DMV, Found
+from memtrack_ros.trackers import Prior
+from memtrack_ros.trackers.dmv import DMVObservation, DMVTracker
 from memtrack_ros.weights.__main__ import main as convert
 from memtrack_ros.weights.files import load_weights
 
 
 def test_frames_are_remembered_when_the_bank_is_due(make: Maker, video: Video) -> None:
     tracker = make('dmv')
-    tracker.initialise(video.frames[0], Target(video.box, None))
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     *_, found = follow(tracker, video.frames[1:INTERVAL], video.box)
     assert tracker.bank.entries == 1
     # What was searched widely shows the parts smaller than they will be asked for.
@@ -35,10 +35,10 @@ def test_frames_are_remembered_when_the_bank_is_due(make: Maker, video: Video) -
 
 def test_what_is_stored_is_the_search_crop_as_it_was_answered(make: Maker, video: Video) -> None:
     tracker = make('dmv')
-    assert isinstance(tracker, DMV)
-    tracker.initialise(video.frames[0], Target(video.box, None))
+    assert isinstance(tracker, DMVTracker)
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     *_, found = follow(tracker, video.frames[1 : INTERVAL + 1], video.box)
-    assert isinstance(found, Found)
+    assert isinstance(found, DMVObservation)
     keys, values, used = tracker.bank.read()
     assert used.sum() == 2
     assert torch.equal(keys[:, 1], found.key)
@@ -51,7 +51,7 @@ def test_what_is_stored_is_the_search_crop_as_it_was_answered(make: Maker, video
 
 def test_the_paper_window_has_siamfcs_context(make: Maker, video: Video) -> None:
     tracker = make('dmv', 'paper')
-    assert isinstance(tracker, DMV)
+    assert isinstance(tracker, DMVTracker)
     # 50 x 40: p = 45, sqrt(95 x 85) = 89.861; twice that in 256 pixels.
     window = tracker.window(video.frames[0], np.array([120.0, 90.0, 50.0, 40.0]), 1.0)
     assert window.pitch == pytest.approx(2 * 89.861 / 256, rel=1e-4)

@@ -23,10 +23,10 @@ from memtrack_ros.evaluation.compare import Entrant, compare
 from memtrack_ros.evaluation.failures import telling_frames
 from memtrack_ros.evaluation.metrics import METRICS
 from memtrack_ros.evaluation.passes import Pass, load
-from memtrack_ros.evaluation.runner import Follower, Found, SessionFollower, one_pass, scores
+from memtrack_ros.evaluation.runner import Follower, Prediction, SessionFollower, one_pass, scores
 from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.session import Session
-from memtrack_ros.trackers import Target
 
 NAN = [np.nan] * 4
 
@@ -56,14 +56,16 @@ class BrightFollower:
 
     segments = True
 
-    def start(self, frame: NDArray[np.uint8], target: Target) -> None:
-        self.prompt = target
+    def start(
+        self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None
+    ) -> None:
+        self.box, self.mask = box, mask
 
-    def follow(self, frame: NDArray[np.uint8]) -> Found:
+    def follow(self, frame: NDArray[np.uint8]) -> Prediction:
         bright = np.where(frame[..., 0] > 128, 255, 0).astype(np.uint8)
         if not bright.any():
-            return Found(None, 0.25)
-        return Found(np.array(cv2.boundingRect(bright), float), 0.75, bright)
+            return Prediction(None, 0.25)
+        return Prediction(np.array(cv2.boundingRect(bright), float), 0.75, bright)
 
 
 class AbsentFollower(BrightFollower):
@@ -71,9 +73,9 @@ class AbsentFollower(BrightFollower):
 
     segments = False
 
-    def follow(self, frame: NDArray[np.uint8]) -> Found:
+    def follow(self, frame: NDArray[np.uint8]) -> Prediction:
         box = super().follow(frame).box
-        return Found(np.array(NAN) if box is None else box)
+        return Prediction(np.array(NAN) if box is None else box)
 
 
 def passed(follower: Follower, sequence: Sequence, by_mask: bool = False) -> Pass:
@@ -85,8 +87,8 @@ def test_a_pass_answers_every_frame_from_the_prompt_on(tmp_path: Path) -> None:
     follower, turns = BrightFollower(), []
     answers = one_pass(follower, sequence, False, lambda: turns.append(1))
     np.testing.assert_array_equal(answers.boxes, sequence.truth)
-    np.testing.assert_array_equal(follower.prompt.box, [1, 20, 10, 8])
-    assert follower.prompt.mask is None
+    np.testing.assert_array_equal(follower.box, [1, 20, 10, 8])
+    assert follower.mask is None
     assert len(turns) == 8
     assert np.isnan(answers.seconds).tolist() == [True] + [False] * 7
     assert (answers.seconds[1:] > 0).all()
@@ -112,7 +114,7 @@ def test_a_pass_starts_at_the_first_truth(tmp_path: Path) -> None:
     follower = BrightFollower()
     answers = passed(follower, sequence)
     assert np.isnan(answers.boxes[:2]).all()
-    np.testing.assert_array_equal(follower.prompt.box, sequence.truth[2])
+    np.testing.assert_array_equal(follower.box, sequence.truth[2])
     assert np.isnan(answers.seconds).sum() == 3
     assert scores(answers, sequence)['success_auc'] == pytest.approx(20 / 21)
 
@@ -154,7 +156,7 @@ def test_a_tracker_without_masks_has_none_scored(masked: Sequence) -> None:
 def test_a_mask_prompt_points_with_the_true_mask(masked: Sequence) -> None:
     follower = BrightFollower()
     passed(follower, masked, by_mask=True)
-    np.testing.assert_array_equal(follower.prompt.mask, masked.mask(0))
+    np.testing.assert_array_equal(follower.mask, masked.mask(0))
 
 
 def test_a_pass_that_is_kept_comes_back_as_it_was(tmp_path: Path, masked: Sequence) -> None:
@@ -180,7 +182,7 @@ class Counting(BrightFollower):
     def __init__(self, allowed: int) -> None:
         self.asked, self.allowed = 0, allowed
 
-    def follow(self, frame: NDArray[np.uint8]) -> Found:
+    def follow(self, frame: NDArray[np.uint8]) -> Prediction:
         if self.asked == self.allowed:
             raise Interrupted
         self.asked += 1

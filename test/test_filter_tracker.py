@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tracking import follow, remember
+from tracking import boxed, follow, remember
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -19,20 +20,24 @@ from memtrack_ros.memory import Cells
 from memtrack_ros.trackers import Prior, Target
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
+    CompactFilterTracker,
     FilterTracker,
-    Outlined,
-    PublishedFilterTracker,
+    OutlinedObservation,
+    PaperFilterTracker,
+    agreement,
     laid,
     marked,
     near_part,
-    presence,
 )
-from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Calibration
 
 CPU = torch.device('cpu')
 HEIGHT, WIDTH, FRAMES = 180, 240, 20
-KINDS = {'compact': (FilterTracker, COMPACT_FILTER), 'paper': (PublishedFilterTracker, PUBLISHED)}
+KINDS = {
+    'compact': (CompactFilterTracker, COMPACT_FILTER),
+    'paper': (PaperFilterTracker, PAPER_FILTER),
+}
 
 
 class Red(Appearance[torch.Tensor]):
@@ -75,7 +80,7 @@ def scene(number: int) -> tuple[Pixels, Pixels, OrientedBox]:
     return frame, mask, OrientedBox(*centre, *sides, math.radians(degrees))
 
 
-def tracker_of(variant: str) -> FilterTracker[torch.Tensor]:
+def tracker_of(variant: str) -> FilterTracker[torch.Tensor, Any, Any]:
     kind, settings = KINDS[variant]
     settings = settings._replace(channels=3)
     return kind('red', Red(settings.cells), settings, Calibration(1.0, 0.0), CPU, 2**30)
@@ -93,7 +98,7 @@ def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -
     assert isinstance(appearance, Red)
     frame, mask, _ = scene(0)
     box = np.array(cv2.boundingRect(mask), float)
-    first = tracker.initialise(frame, Target(box, mask if prompt == 'mask' else None))
+    first = tracker.initialise(frame, Target(box, mask) if prompt == 'mask' else boxed(frame, box))
     assert overlap(first.mask, mask) > 0.9
     assert len(appearance.labels) == (2 if prompt == 'box' else 1)
     extent = np.sqrt(float(appearance.labels[-1].sum()) / np.count_nonzero(mask))
@@ -107,7 +112,7 @@ def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -
         assert found.score > 0.5
         assert overlap(found.mask, mask) > 0.8
         assert boxes.iou(box, np.array(cv2.boundingRect(mask), float)) > 0.7
-        if isinstance(found, Outlined):
+        if isinstance(found, OutlinedObservation):
             assert found.oriented is not None
             assert boxes.iou(found.oriented.bounds(), truth.bounds()) > 0.8
             along = found.oriented.theta
@@ -122,9 +127,9 @@ def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented() -> 
     tracker = tracker_of('compact')
     appearance = tracker.appearance
     assert isinstance(appearance, Red)
-    appearance.box_label = 0.5
+    appearance.rough_label = 0.5
     frame, mask, _ = scene(0)
-    tracker.initialise(frame, Target(np.array(cv2.boundingRect(mask), float), None))
+    tracker.initialise(frame, boxed(frame, np.array(cv2.boundingRect(mask), float)))
     assert [float(label.max()) for label in appearance.labels] == [0.5, 1.0]
 
 
@@ -132,7 +137,7 @@ def test_what_is_gone_has_no_score() -> None:
     tracker = tracker_of('compact')
     frame, mask, _ = scene(0)
     box = np.array(cv2.boundingRect(mask), float)
-    tracker.initialise(frame, Target(box, None))
+    tracker.initialise(frame, boxed(frame, box))
     found = tracker.locate(np.full_like(frame, 100), Prior(box))
     assert found.score == 0
     assert not found.mask.any()
@@ -155,12 +160,12 @@ def test_an_unsure_frame_gets_its_mask_but_is_not_remembered(
     assert (tracker.appearance.written, tracker.bank.status().refused) == (0, 1)
 
 
-def test_presence_is_the_mean_of_what_filter_and_mask_say() -> None:
+def test_a_score_is_the_mean_of_what_filter_and_mask_say() -> None:
     probability = np.array([[0.9, 0.7], [0.5, 0.1]], np.float32)
     # The foreground's mean probability is .8.
-    assert presence(0.2, probability) == pytest.approx(0.4)
-    assert presence(-0.1, probability) == 0.0
-    assert presence(1.0, probability[1:]) == 0.0  # nothing is foreground
+    assert agreement(0.2, probability) == pytest.approx(0.4)
+    assert agreement(-0.1, probability) == 0.0
+    assert agreement(1.0, probability[1:]) == 0.0  # nothing is foreground
 
 
 def test_the_part_near_the_peak_is_taken_with_its_rim() -> None:

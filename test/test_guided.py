@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Window, paste
+from memtrack_ros.masks.guided import laid_along_edges
 
 WINDOW = Window.around([99.5, 79.5], 2.0, 64)  # 128 pixels of the frame across
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tracking import Maker, Video
+from tracking import Maker, Video, boxed
 
-from memtrack_ros.memory.template_slots import written
 from memtrack_ros.nets.memtrack import (
     Attention,
     CompactMemTrack,
@@ -18,10 +17,10 @@ from memtrack_ros.nets.memtrack import (
     PaperMemTrack,
     correlation,
     read_weights,
+    written,
 )
-from memtrack_ros.trackers import Target
 from memtrack_ros.trackers.memtrack import (
-    CompactTracker,
+    CompactMemTracker,
     best_place,
     finer,
     square_crops,
@@ -246,7 +245,7 @@ def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented(
     make: Maker, video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker = make('memtrack')
-    assert isinstance(tracker, CompactTracker)
+    assert isinstance(tracker, CompactMemTracker)
     template, highest = tracker.net.template, list[float]()
 
     def noted(crops: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -254,5 +253,5 @@ def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented(
         return template(crops, labels)
 
     monkeypatch.setattr(tracker.net, 'template', noted)
-    tracker.initialise(video.frames[0], Target(video.box, None))
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     assert highest == pytest.approx([0.5, 1.0], abs=0.01)

@@ -19,7 +19,7 @@ from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.memory import BankStatus
 from memtrack_ros.nodes import messages
-from memtrack_ros.trackers import Estimate, State
+from memtrack_ros.session import Estimate, State
 from memtrack_ros.wire import images, targets
 
 RNG = np.random.default_rng(7)

@@ -80,6 +80,7 @@ def test_the_shipped_configuration_names_every_parameter_with_its_default() -> N
         ('frames.ring', 0, 'frames.ring'),
         ('frames.ring', 2.5, 'type'),
         ('memory.max_bytes', 1000, 'memory.max_bytes'),
+        ('presence.remembered', -2.0, 'presence.remembered'),
         ('presence.seen', 1.5, 'presence.seen'),
         ('presence.seen', 0.1, 'presence.unseen 0.15 is above presence.seen 0.1'),
         ('presence.unseen', 0.7, 'presence.unseen 0.7 is above presence.seen 0.5'),

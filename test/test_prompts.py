@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, nan, pi
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from memtrack_ros import msg
 from memtrack_ros.errors import PromptError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import messages, prompts
-from memtrack_ros.trackers import Prompt
+from memtrack_ros.session import Prompt
 
 BOX, MASK, POINT = InitTarget.Request.BOX, InitTarget.Request.MASK, InitTarget.Request.POINT
 WIDTH, HEIGHT = 64, 48
@@ -38,28 +38,11 @@ def test_an_upright_box() -> None:
     assert np.allclose(made.value, [0, 0, WIDTH, HEIGHT])
 
 
-def test_a_turned_box_becomes_its_mask() -> None:
-    made = prompt(BOX, box=box(19.5, 14.5, 10, 20, pi / 2))
-    assert made.kind == 'mask'
-    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[10:20, 10:30] = 255
-    assert np.array_equal(made.value, expected)
+def test_a_turned_box_stays_turned() -> None:
     turned = OrientedBox(30.2, 22.7, 24, 9, 0.5)
-    found = OrientedBox.from_mask(prompt(BOX, box=messages.box_to_message(turned)).value)
-    assert found is not None
-    assert (found.center_x, found.center_y) == pytest.approx((30.2, 22.7), abs=0.7)
-    assert (found.size_x, found.size_y) == pytest.approx((24, 9), abs=2)
-    assert found.theta == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_turned_box_as_large_as_anything_is_cut_to_the_image() -> None:
-    assert (prompt(BOX, box=box(32, 24, 1e12, 1e12, 0.3)).value == 255).all()
-
-
-@pytest.mark.parametrize('centre', [(-40, 10), (1e15, 10), (20, 200)])
-def test_a_turned_box_outside_the_image_is_refused(centre: tuple[float, float]) -> None:
-    with pytest.raises(PromptError, match='covers no pixel of the 64x48 image'):
-        prompt(BOX, box=box(*centre, 20, 10, 0.3))
+    assert prompt(BOX, box=messages.box_to_message(turned)) == Prompt('box', turned)
+    made = prompt(BOX, True, box=box(0.5, 0.5, 0.25, 0.5, 0.5))
+    assert made == Prompt('box', OrientedBox(31.5, 23.5, 16, 24, 0.5))
 
 
 @pytest.mark.parametrize('number', [nan, inf, -inf])

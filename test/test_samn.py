@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import Features
-from memtrack_ros.nets.samn import Decoder, Query, aggregated
+from memtrack_ros.nets.samn import Decoder, SAMNQuery, aggregated
 from memtrack_ros.trackers.samn import PAPER
 from memtrack_ros.weights.__main__ import main as convert
 from memtrack_ros.weights.convert.samn import translate
@@ -34,7 +34,7 @@ def test_the_distance_is_added_to_all_channels_in_sides_of_the_crop() -> None:
     decoder.eighth.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
     crops = torch.zeros(1, 3, 64, 64)
     levels = (torch.zeros(1, width, side, side) for width, side in ((64, 32), (256, 16), (512, 8)))
-    query = Query(crops, Features(*levels), torch.zeros(1, 1024, 4, 4))
+    query = SAMNQuery(crops, Features(*levels), torch.zeros(1, 1024, 4, 4))
     r = torch.randn(1, 4, 4, 4)
     decoder(r, query, torch.zeros(1, 1, 4, 4))
     decoder(r, query, distances(torch.tensor([[16.0, 16.0]]), 4, 16))

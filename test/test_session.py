@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import pi
+
 import numpy as np
 import pytest
+import torch
 
 from memtrack_ros import trackers
-from memtrack_ros.errors import PromptError
+from memtrack_ros.errors import PromptError, TrackingError
 from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
-from memtrack_ros.session import Presence, Session
-from memtrack_ros.session.presence import PresenceFilter
+from memtrack_ros.session import Presence, Prompt, Session, State
+from memtrack_ros.session.course import Course, search_box
+from memtrack_ros.session.presence import Belief
 from memtrack_ros.session.prompts import resolve
-from memtrack_ros.session.session import Course, search_box
-from memtrack_ros.trackers import Prompt, State
+from memtrack_ros.weights.files import Calibration
 
 SIZE = (320, 240)
 SEED = 11  # a target without look-alikes
@@ -96,6 +104,131 @@ def test_a_box_over_the_edge_is_clipped(scene: DrawnScene) -> None:
     assert target.box.tolist() == [0, 230, 20, 10]
 
 
+TURNED = OrientedBox(160, 120, 60, 30, 0.5)
+
+
+def test_a_turned_box_is_a_rough_outline() -> None:
+    frame = np.zeros((240, 320, 3), np.uint8)
+    target = resolve(frame, Prompt('box', TURNED))
+    assert not target.exact
+    assert np.count_nonzero(target.mask) == pytest.approx(60 * 30, rel=0.02)
+    assert boxes.iou(target.box, TURNED.bounds()) > 0.99
+    assert OrientedBox.from_mask(target.mask).theta == pytest.approx(0.5, abs=0.05)
+    # A quarter turn is an upright box, and one of any size ends at the image.
+    upright = resolve(frame, Prompt('box', OrientedBox(19.5, 14.5, 10, 20, pi / 2))).mask
+    assert np.array_equal(upright, boxes.box_mask([10, 10, 20, 10], 240, 320))
+    assert resolve(frame, Prompt('box', OrientedBox(32, 24, 1e12, 1e12, 0.3))).mask.all()
+
+
+@pytest.mark.parametrize('centre', [(-40, 10), (1e15, 10), (20, 300)])
+def test_a_turned_box_outside_the_image_is_refused(centre: tuple[float, float]) -> None:
+    frame = np.zeros((240, 320, 3), np.uint8)
+    with pytest.raises(PromptError, match='inside the 320 x 240 image; draw it around the target'):
+        resolve(frame, Prompt('box', OrientedBox(*centre, 20, 10, 0.3)))
+    with pytest.raises(PromptError, match='covers less than 9 pixels'):
+        resolve(frame, Prompt('box', OrientedBox(100, 100, 40, 0.1, 0.8)))
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+@pytest.mark.parametrize('theta', [1e-4, -1e-4, 0.02])
+def test_a_slightly_turned_box_is_segmented_as_an_upright_one(
+    name: str, theta: float, scene: DrawnScene
+) -> None:
+    first = scene.render(0)
+    session = Session(trackers.create(name, device='cpu'))
+    upright = session.prompt(first.image, Prompt('box', first.box)).mask
+    centre, size = boxes.centre(first.box), first.box[2:]
+    turned = session.prompt(first.image, Prompt('box', OrientedBox(*centre, *size, theta))).mask
+    assert np.count_nonzero(upright & turned) / np.count_nonzero(upright | turned) > 0.9
+
+
+def test_what_is_no_number_is_refused_and_changes_nothing(
+    session: Session, scene: DrawnScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scene.render(0), scene.render(1)
+    session.prompt(first.image, Prompt('box', first.box))
+    before, locate = session.snapshot(), session.tracker.locate
+    for spoilt in ({'score': np.nan}, {'box': np.array([1, 2, np.inf, 4])}):
+        monkeypatch.setattr(
+            session.tracker, 'locate', lambda *given, s=spoilt: replace(locate(*given), **s)
+        )
+        with pytest.raises(TrackingError, match='no finite numbers'):
+            session.step(second.image)
+        session.remember()
+        after = session.snapshot()
+        assert all(torch.equal(after[name], before[name]) for name in before)
+    monkeypatch.setattr(session.tracker, 'locate', locate)
+    assert session.step(second.image).state is State.TRACKING
+
+
+def test_a_prompt_on_which_the_tracker_fails_leaves_no_half_target(
+    session: Session, scene: DrawnScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, locate = scene.render(0), session.tracker.locate
+    monkeypatch.setattr(
+        session.tracker, 'locate', lambda *given: replace(locate(*given), score=np.nan)
+    )
+    with pytest.raises(TrackingError, match='no finite numbers'):
+        session.prompt(first.image, Prompt('box', first.box))
+    assert session.state is State.IDLE
+    assert session.memory.entries == 0
+
+
+def test_a_pause_freezes_the_memory_and_makes_the_search_wide(
+    session: Session, scene: DrawnScene
+) -> None:
+    first = scene.render(0)
+    session.prompt(first.image, Prompt('box', first.box))
+    session.pause()
+    session.step(scene.render(1).image)
+    session.remember()
+    assert (session.memory.frozen, session.memory.writes) == (True, 1)
+    session.resume()
+    assert (session.memory.frozen, session.state) == (False, State.LOST)
+    session.resume()  # of what was not paused: nothing
+    session.prompt(first.image, Prompt('box', first.box))
+    session.resume()
+    assert session.state is State.TRACKING
+
+
+class Unsure(trackers.Tracker[trackers.Observation, None]):
+    """Finds the same box everywhere, and is never sure of it."""
+
+    name, variant, segments, gated = 'unsure', 'paper', False, False
+    device = torch.device('cpu')
+
+    def __init__(self) -> None:
+        super().__init__(Calibration(1.0, 0.0), torch.device('cpu'))
+        self.bank = Cells(2, 1, max_bytes=1000, device=self.device)
+        self.priors: list[trackers.Prior] = []
+        self.remembers = 0
+
+    def view(self, frame: Pixels, box: Floats) -> None:
+        pass
+
+    def begin(self, view: None, target: trackers.Target) -> None:
+        self.box = target.box
+
+    def locate(self, frame: Pixels, prior: trackers.Prior) -> trackers.Observation:
+        self.priors.append(prior)
+        return trackers.Observation(1e-9, self.box, np.zeros(frame.shape[:2], np.uint8))
+
+    def remember(self, frame: Pixels, found: trackers.Observation) -> None:
+        self.remembers += 1
+
+
+def test_a_published_tracker_is_not_gated() -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    tracker = Unsure()
+    session = Session(tracker, Presence(remembered=0.9))
+    session.prompt(frame, Prompt('box', np.array([10.0, 10, 40, 30])))
+    for number in range(1, 101):
+        assert session.step(frame).state is State.TRACKING
+        session.remember()
+        assert (tracker.remembers, session.memory.refused) == (number, 0)
+    assert all(prior.usual for prior in tracker.priors)
+
+
 def test_a_point_selects_the_thing_around_it() -> None:
     image = np.full((240, 320, 3), (90, 160, 60), np.uint8)
     image[100:140, 150:200] = (30, 30, 200)
@@ -128,18 +261,18 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     session.prompt(first.image, Prompt('box', first.box))
     confidence = session.step(second.image).confidence
     session.remember()
-    assert confidence > session.presence.remembered
+    assert confidence > session.tracker.remembered
     assert session.tracker.bank.status().writes == 2
     session.presence = Presence(remembered=1.0)
     assert session.step(second.image).state is State.TRACKING
     session.remember()
     assert session.tracker.bank.status().writes == 2
     assert session.tracker.bank.status().refused == 1
-    # A tracker may ask for more than the user does.
-    session.presence, session.tracker.sure = Presence(remembered=0.0), 1.0
-    session.step(second.image)
+    # Nobody asks for more than the user does.
+    session.presence = Presence(remembered=0.0, seen=0.0, unseen=0.0)
+    assert session.step(np.full_like(first.image, 90)).confidence < session.tracker.remembered
     session.remember()
-    assert session.tracker.bank.status().refused == 2
+    assert session.memory.writes == 3
 
 
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
@@ -169,7 +302,7 @@ def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
 
 def test_presence_by_hand() -> None:
     settings = Presence(seen=0.5, unseen=0.3, unseen_frames=2, lost_frames=4, seen_frames=2)
-    presence = PresenceFilter()
+    presence = Belief()
     track, hidden, lost = State.TRACKING, State.OCCLUDED, State.LOST
     story = [
         (0.9, track),
@@ -186,7 +319,7 @@ def test_presence_by_hand() -> None:
     for confidence, state in story:
         assert presence.update(confidence, settings) is state
     presence.search_for(settings)
-    assert presence.belief is lost
+    assert presence.verdict is lost
 
 
 def test_an_unseen_target_coasts_slows_down_and_stays_inside() -> None:

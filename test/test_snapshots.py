@@ -14,10 +14,9 @@ from safetensors.torch import save_file
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import SnapshotError
-from memtrack_ros.memory import Kept
+from memtrack_ros.memory import Stateful
 from memtrack_ros.scenes import SceneFrame, drawn_scene
-from memtrack_ros.session import Presence, Session, Snapshot, snapshot_file
-from memtrack_ros.trackers import Estimate, Prompt, State
+from memtrack_ros.session import Estimate, Presence, Prompt, Session, Snapshot, State, snapshot_file
 from memtrack_ros.weights.files import shipped_file
 
 SIZE = (320, 240)
@@ -140,7 +139,7 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
         (given('course.box', torch.zeros(4, 1).double()), 'course.box has 2 dimensions, not 1'),
         (given('tracker.bank._features', torch.zeros(3)), r'_features has shape \(3,\), not'),
         (given('searched', torch.tensor(0.5)), 'searched has type'),
-        (given('presence.belief', torch.tensor(9)), '9 is not a valid State'),
+        (given('belief.verdict', torch.tensor(9)), '9 is not a valid State'),
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_earlier_target_kept(
@@ -256,11 +255,11 @@ def test_links_lead_nowhere_else(saved: Path, snapshot: Snapshot, tmp_path: Path
 
 
 def test_of_what_is_kept_types_are_kept() -> None:
-    class Inner(Kept):
+    class Inner(Stateful):
         kept = ('count',)
         count = 3
 
-    class Thing(Kept):
+    class Thing(Stateful):
         kept = ('inner', 'flag', 'ratio', 'numbers', 'cells', 'nothing')
 
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The house rules: style, types, and imports that only go down."""
+"""The rules of the code: style, types, and imports that only go down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
     'command',
     ['ruff check --output-format concise', 'mypy', 'lint-imports --config setup.cfg --no-cache'],
 )
-def test_house_rules(command: str) -> None:
+def test_rules(command: str) -> None:
     tool, *arguments = command.split()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     executable = shutil.which(tool, path=path)

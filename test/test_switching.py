@@ -28,7 +28,7 @@ from tracking import live_tensors, save_initial
 
 from memtrack_ros import trackers
 from memtrack_ros.nets.memtrack import CompactMemTrack
-from memtrack_ros.trackers import State
+from memtrack_ros.session import State
 from memtrack_ros.weights.files import Calibration, save_weights, shipped_file
 
 pytestmark = pytest.mark.usefixtures('ros')

@@ -7,8 +7,7 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.memory import TemplateSlots
-from memtrack_ros.memory.template_slots import addresses, allocation, written
-from memtrack_ros.nets.memtrack import Memory, Signals
+from memtrack_ros.nets.memtrack import Memory, Signals, addresses, allocation, written
 
 HIDDEN = 2
 NOTHING, REFRESH, ALLOCATE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]

@@ -26,8 +26,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Estimate, Prompt, State
+from memtrack_ros.session import Estimate, Prompt, Session, State
 
 NEEDS = 'needs the toolkits: pip install "memtrack_ros[toolkits]"'
 trax = pytest.importorskip('trax', reason=NEEDS)

@@ -42,7 +42,7 @@ from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.processes import NodeProcess
-from memtrack_ros.trackers import State
+from memtrack_ros.session import State
 from memtrack_ros.weights.files import shipped_file
 from memtrack_ros.wire import images
 

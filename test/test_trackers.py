@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tracking import Maker, Video, all_same, changed, follow, live_tensors, remember, same
+from tracking import Maker, Video, all_same, boxed, changed, follow, live_tensors, remember, same
 
 from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import ConfigurationError
@@ -59,7 +59,7 @@ def run(request: pytest.FixtureRequest, make: Maker, video: Video) -> Run:
     tracker = make(name, variant)
     middle = 1 + BEFORE[name, variant]
     statuses = [tracker.bank.status()]
-    found = [tracker.initialise(video.frames[0], Target(video.box, None))]
+    found = [tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))]
     statuses.append(tracker.bank.status())
     for answer in follow(tracker, video.frames[1 : middle + AFTER[variant]], video.box):
         found.append(answer)
@@ -155,7 +155,7 @@ def test_another_of_its_kind_does_not_disturb_it(
 
 def test_a_new_target_owes_nothing_to_the_last(tracker: Tracker, run: Run, video: Video) -> None:
     count = min(run.middle, 5)
-    first = tracker.initialise(video.frames[0], Target(video.box, None))
+    first = tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     found = [first, *follow(tracker, video.frames[1:count], video.box)]
     assert all_same(found, run.found[:count])
     assert tracker.bank.status() == run.statuses[count]
@@ -205,10 +205,10 @@ def test_the_compact_ones_side_by_side_do_not_disturb_each_other(make: Maker, vi
     made, later = [make(name) for name in NAMES], video.frames[1:5]
     alone = []
     for tracker in made:
-        tracker.initialise(video.frames[0], Target(video.box, None))
+        tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
         alone.append(list(follow(tracker, later, video.box)))
     for tracker in made:
-        tracker.initialise(video.frames[0], Target(video.box, None))
+        tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     together = zip(*(follow(tracker, later, video.box) for tracker in made), strict=True)
     for found, expected in zip(together, zip(*alone, strict=True), strict=True):
         assert all_same(found, expected)
@@ -233,7 +233,7 @@ def test_the_compact_ones_run_on_real_video(
     tracker = make(name)
     size = tracker.bank.bytes
     for frames, box in real_videos:
-        first = tracker.initialise(frames[0], Target(box, None))
+        first = tracker.initialise(frames[0], boxed(frames[0], box))
         assert np.array_equal(first.box, box)
         for found in (first, *follow(tracker, frames[1:], box)):
             check(found, frames[0])
@@ -243,7 +243,7 @@ def test_the_compact_ones_run_on_real_video(
 
 def live(tracker: Tracker, video: Video) -> None:
     """Some frames of a tracker's life."""
-    tracker.initialise(video.frames[0], Target(video.box, None))
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     for _ in follow(tracker, video.frames[1:4], video.box):
         pass
 

@@ -14,16 +14,17 @@ import pytest
 import torch
 
 from memtrack_ros import trackers
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.trackers import Observation, Prior, Tracker, cmedfl, samn
-from memtrack_ros.trackers.target_filter import PUBLISHED, Augmentation
+from memtrack_ros.trackers import AnyTracker, Observation, Prior, Target, cmedfl, samn
+from memtrack_ros.trackers.target_filter import PAPER_FILTER, Augmentation
 from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.weights.convert import CONVERTERS
 from memtrack_ros.weights.files import Calibration, save_weights, shipped_file
 
 SURE = 0.9  # score
-TWO_SAMPLES = PUBLISHED._replace(augmentation=Augmentation((), (), ()))
+TWO_SAMPLES = PAPER_FILTER._replace(augmentation=Augmentation((), (), ()))
 REFERENCE = Path(os.environ.get('MEMTRACK_REFERENCE', 'none'))
 needs_reference = pytest.mark.skipif(
     not (REFERENCE / 'fill.py').is_file(),
@@ -73,21 +74,26 @@ class Maker:
         *,
         device: str = 'cpu',
         max_bytes: int = 2**31,
-    ) -> Tracker:
+    ) -> AnyTracker:
         """A tracker; a published filter begins with two samples, which a CPU has soon."""
         with pytest.MonkeyPatch.context() as patch:
             for module in (samn, cmedfl):
-                patch.setattr(module, 'PUBLISHED', TWO_SAMPLES)
+                patch.setattr(module, 'PAPER_FILTER', TWO_SAMPLES)
             weights = self.weights(tracker, variant)
             return trackers.create(tracker, variant, weights, device, max_bytes)
 
 
-def remember(tracker: Tracker, frame: Pixels, found: Observation) -> None:
+def boxed(frame: Pixels, box: Floats) -> Target:
+    """A target of which a box is known."""
+    return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False)
+
+
+def remember(tracker: AnyTracker, frame: Pixels, found: Observation) -> None:
     """Makes it remember what it found as if it had been sure."""
     tracker.remember(frame, replace(found, score=SURE))
 
 
-def follow(tracker: Tracker, frames: Iterable[Pixels], box: Floats) -> Iterator[Observation]:
+def follow(tracker: AnyTracker, frames: Iterable[Pixels], box: Floats) -> Iterator[Observation]:
     """What is found in every frame, from `box` on; all is remembered."""
     for frame in frames:
         found = tracker.locate(frame, Prior(box))

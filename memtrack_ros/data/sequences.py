@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from memtrack_ros.data.files import naming
-from memtrack_ros.data.layouts import LAYOUTS, NAMES, Found
+from memtrack_ros.data.layouts import LAYOUTS, NAMES, Video
 from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
 
-__all__ = ['Found', 'Sequence', 'find_videos', 'read_sequence', 'read_sequences', 'read_video']
+__all__ = ['Sequence', 'Video', 'find_videos', 'read_sequence', 'read_sequences', 'read_video']
 
 # A folder of benchmarks, one of them, a class of it, a sequence.
 _DEPTH = 3
@@ -49,7 +49,7 @@ def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> l
     return [sequences[name] for name in sorted(sequences)]
 
 
-def find_videos(folder: Path) -> list[Found]:
+def find_videos(folder: Path) -> list[Video]:
     """What videos a folder as `read_sequences` takes it holds: none of them is read yet.
 
     SequenceError when it holds none.
@@ -60,7 +60,7 @@ def find_videos(folder: Path) -> list[Found]:
     return found
 
 
-def read_video(video: Found) -> list[Sequence]:
+def read_video(video: Video) -> list[Sequence]:
     """The sequences of a video that was found, one a target.
 
     SequenceError names it and what is wrong.
@@ -72,7 +72,7 @@ def read_video(video: Found) -> list[Sequence]:
     return sequences
 
 
-def _find(folder: Path, depth: int) -> Iterator[Found]:
+def _find(folder: Path, depth: int) -> Iterator[Video]:
     """What the first layout that knows the folder finds in it, or else in the folders in it."""
     for layout in LAYOUTS:
         if found := layout(folder):

@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
 
-def chosen(arguments: argparse.Namespace) -> dict[str, trackers.Tracker]:
+def chosen(arguments: argparse.Namespace) -> dict[str, trackers.AnyTracker]:
     """The trackers asked for, by name."""
     return {
         name: trackers.create(

@@ -23,10 +23,9 @@ from memtrack_ros.errors import BagError, ImageError
 from memtrack_ros.evaluation.bag_reader import ImageTopic, Shot
 from memtrack_ros.evaluation.bag_writer import output_bag
 from memtrack_ros.evaluation.film import Film
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import UNPROCESSED, Estimate, Prompt, State
+from memtrack_ros.overlay import draw
+from memtrack_ros.session import UNPROCESSED, Estimate, Prompt, Session, State
 from memtrack_ros.wire.images import Frame, image_size
-from memtrack_ros.wire.overlay import draw
 from memtrack_ros.wire.targets import box_fields, target_fields
 
 RESULTS, VIDEO, BAG = 'results.csv', 'overlay.mp4', 'outputs'
@@ -134,11 +133,11 @@ def _written(
                 target_id=1,
                 tracker=tracker.name,
                 calibration=calibration,
-                memory=tracker.bank.status(),
+                memory=session.memory,
+                processing_time=answer.seconds,
+                image_age=nan,  # the image is none of now
             )
-            bag.write_target(
-                time, image.header, fields, last_seen=answer.last_seen, seconds=answer.seconds
-            )
+            bag.write_target(time, image.header, fields, last_seen=answer.last_seen)
             if estimate.mask is not None:
                 bag.write_mask(time, image.header, estimate.mask)
             yield answer

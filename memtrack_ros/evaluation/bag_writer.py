@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +36,12 @@ class OutputBag:
         self._mask = self._add('/memtrack/mask', MASK)
 
     def write_target(
-        self, time: int, header: Any, fields: dict[str, Any], *, last_seen: Any, seconds: float
+        self, time: int, header: Any, fields: dict[str, Any], *, last_seen: Any
     ) -> None:
-        """Adds a TrackedTarget at `time` in nanoseconds.
-
-        header: of the image. fields: of wire.targets. seconds: its processing_time. There is no
-        image_age, for the image is none of now, and nothing was dropped.
-        """
+        """Adds a TrackedTarget at `time` in nanoseconds; header of the image, fields of wire."""
         types = self._types.types
         parts = {name: types[kind](**fields[name]) for name, kind in PARTS.items()}
-        message = types[TARGET](
-            header=header,
-            **fields | parts,
-            last_seen=last_seen,
-            processing_time=seconds,
-            image_age=nan,
-            frames_dropped=0,
-        )
+        message = types[TARGET](header=header, **fields | parts, last_seen=last_seen)
         self._writer.write(self._target, time, self._types.serialize_cdr(message, TARGET))
 
     def write_mask(self, time: int, header: Any, mask: Frame) -> None:

@@ -14,8 +14,8 @@ from rich.progress import Progress
 
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Presence, Session
-from memtrack_ros.trackers import Prompt, Tracker
+from memtrack_ros.session import Presence, Prompt, Session
+from memtrack_ros.trackers import AnyTracker
 
 WIDTH, HEIGHT, SEED = 640, 480, 4
 DISTINCT = 60  # frames that are drawn; they are shown to and fro
@@ -57,7 +57,7 @@ def to_and_fro(frames: list[Pixels]) -> Iterator[Pixels]:
     return cycle(frames + frames[-2:0:-1])
 
 
-def benchmark(trackers: Mapping[str, Tracker], frames: int, console: Console) -> None:
+def benchmark(trackers: Mapping[str, AnyTracker], frames: int, console: Console) -> None:
     """Time all trackers in turns on one drawn scene, and print a table in Markdown."""
     with Progress(console=console, transient=True) as progress:
         drawing = progress.add_task('drawing', total=DISTINCT)

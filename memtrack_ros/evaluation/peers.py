@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.evaluation.runner import Found
+from memtrack_ros.evaluation.runner import Prediction
+from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.trackers import Target
 
 
 class Peer(NamedTuple):
@@ -54,15 +54,15 @@ class PeerFollower:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
 
-    def start(self, frame: Pixels, target: Target) -> None:
+    def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
         """Take the target by its box, rounded."""
         self._tracker = self._make()
-        self._tracker.init(frame, tuple(int(value) for value in np.rint(target.box)))
+        self._tracker.init(frame, tuple(int(value) for value in np.rint(box)))
 
-    def follow(self, frame: Pixels) -> Found:
+    def follow(self, frame: Pixels) -> Prediction:
         """Its box, if it says that it has one."""
         found, box = self._tracker.update(frame)
-        return Found(np.asarray(box, float) if found else None)
+        return Prediction(np.asarray(box, float) if found else None)
 
 
 def create(name: str, models: Path | None) -> PeerFollower:

@@ -22,23 +22,24 @@ from memtrack_ros.evaluation.pictures import Heat, Link, Map, Panel, Reading, dr
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.memory import template_slots
-from memtrack_ros.nets.cmedfl import BEST, CHANNELS
-from memtrack_ros.nets.compact import STRIDE
-from memtrack_ros.nets.memtrack import SIDE, TEMPLATE_CROP, patch_means
+from memtrack_ros.nets.cells import CHANNELS
+from memtrack_ros.nets.cmedfl import BEST
+from memtrack_ros.nets.compact import CROP, STRIDE
+from memtrack_ros.nets.memtrack import SIDE, TEMPLATE_CROP, addresses, patch_means
+from memtrack_ros.nets.memtrack import written as after_write
 from memtrack_ros.nets.readers import best_read, soft_weights
-from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack
+from memtrack_ros.nets.stmtrack import CompactSTMTrack
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Observation, Prior, Prompt, Target, Tracker
-from memtrack_ros.trackers import memtrack as slots
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.trackers import AnyTracker, Observation, Prior, Target, Tracker
 from memtrack_ros.trackers.cmedfl import CompactMemory
-from memtrack_ros.trackers.dmv import DMV
-from memtrack_ros.trackers.filter_tracker import FilterTracker, Found
+from memtrack_ros.trackers.dmv import CompactDMVTracker
+from memtrack_ros.trackers.filter_tracker import CompactFilterTracker, FilterObservation
+from memtrack_ros.trackers.memtrack import CompactMemTracker, MemTrackObservation
 from memtrack_ros.trackers.samn import AppearanceNetwork
-from memtrack_ros.trackers.search import border_colour, search_window, to_device
-from memtrack_ros.trackers.stmtrack import STMTrack
+from memtrack_ros.trackers.search import search_window, to_device
+from memtrack_ros.trackers.stmtrack import CompactSTMTracker
 
 SEED, WIDTH, HEIGHT, FRAMES = 2, 640, 480, 70  # of the scene
 GRID = CROP // STRIDE  # cells along the side of a crop
@@ -93,39 +94,48 @@ class Moment(NamedTuple):
         return Panel(self.crop(window), caption, cut(self.found.mask, window, 0), heat, SHOWN)
 
 
-class Watched(Tracker):
+class Watched(Tracker[Observation, Any]):
     """A tracker, what it sees now, and what it saw in the frames that it wrote into its memory."""
 
     now: Moment
     written: list[Moment]
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: AnyTracker) -> None:
+        super().__init__(tracker.calibration, tracker.device)
         self.tracker, self.bank = tracker, tracker.bank
-        self.calibration, self.segments = tracker.calibration, tracker.segments
-        self.sure = tracker.sure
+        self.segments, self.gated = tracker.segments, tracker.gated
+        self.remembered = tracker.remembered
 
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """As the tracker does."""
         found = self.tracker.initialise(frame, target)
-        self.now = Moment(0, frame, border_colour(frame), Prior(target.box), found)
+        self.now = Moment(0, frame, self.tracker.border, Prior(target.box), found)
         self.written = [self.now]
         return found
 
+    def view(self, frame: Pixels, box: Floats) -> Any:
+        """As the tracker does."""
+        return self.tracker.view(frame, box)
+
+    def begin(self, view: Any, target: Target) -> None:
+        """As the tracker does."""
+        self.tracker.begin(view, target)
+
     def locate(self, frame: Pixels, prior: Prior) -> Observation:
         """As the tracker does."""
-        found = self.tracker.locate(frame, prior)
+        found: Observation = self.tracker.locate(frame, prior)
         self.now = Moment(self.now.number + 1, frame, self.now.border, prior, found)
         return found
 
-    def remember(self, frame: Pixels, observation: Observation) -> None:
+    def remember(self, frame: Pixels, found: Observation) -> None:
         """As the tracker does."""
         writes = self.bank.writes
-        self.tracker.remember(frame, observation)
+        self.tracker.remember(frame, found)
         if self.bank.writes > writes:
             self.written.append(self.now)
 
 
-def watch(tracker: Tracker, frames: int) -> Watched:
+def watch(tracker: AnyTracker, frames: int) -> Watched:
     """The tracker after it followed the scene's target; the last frame is not remembered yet."""
     scene, watched = drawn_scene(SEED, WIDTH, HEIGHT, frames), Watched(tracker)
     session = Session(watched)
@@ -137,7 +147,7 @@ def watch(tracker: Tracker, frames: int) -> Watched:
     return watched
 
 
-def stmtrack(tracker: STMTrack, written: list[Moment], now: Moment) -> Reading:
+def stmtrack(tracker: CompactSTMTracker, written: list[Moment], now: Moment) -> Reading:
     """The weights with which the target's cells read those of the frames that are read."""
     assert isinstance(tracker.net, CompactSTMTrack)
     memory, used = tracker.bank.read()
@@ -161,7 +171,7 @@ def stmtrack(tracker: STMTrack, written: list[Moment], now: Moment) -> Reading:
     )
 
 
-def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) -> Reading:
+def memtrack(tracker: CompactMemTracker, written: list[Moment], now: Moment) -> Reading:
     """Where the controller looks, and how it reads and writes the slots."""
     memory = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
@@ -169,7 +179,7 @@ def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) 
     alpha = array(tracker.net.controller.attention.weights(patches, memory.hidden)[0, 0])
     middle = (SIDE - 1) / 2 * STRIDE  # of the first patch
     found, signals = tracker.net.answer(memory, query)
-    read, (write, usage) = signals.read[0], template_slots.addresses(memory.usage, signals)
+    read, (write, usage) = signals.read[0], addresses(memory.usage, signals)
     nothing, again, fresh = signals.gates[0].tolist()
     pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().numpy()
     return Reading(
@@ -202,20 +212,20 @@ def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) 
     )
 
 
-def slot_pictures(tracker: slots.CompactTracker, written: list[Moment]) -> Tensor:
+def slot_pictures(tracker: CompactMemTracker, written: list[Moment]) -> Tensor:
     """What the slots would hold (N, 3, S, S) if crops were written instead of their templates."""
     count = tracker.bank.capacity
     memory, signals = tracker.net.controller.start(tracker.bank.read().initial, count)
     memory = memory._replace(templates=torch.zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP))
     for moment in written:
-        if isinstance(moment.found, slots.Found):
+        if isinstance(moment.found, MemTrackObservation):
             signals = moment.found.signals
         crop = torch.from_numpy(moment.crop(moment.template)).permute(2, 0, 1)[None]
-        memory = template_slots.written(memory, signals, crop)
+        memory = after_write(memory, signals, crop)
     return memory.templates[0]
 
 
-def dmv(tracker: DMV, written: list[Moment], now: Moment) -> Reading:
+def dmv(tracker: CompactDMVTracker, written: list[Moment], now: Moment) -> Reading:
     """Which cells of the frames stored are the candidates of the target's cells."""
     keys, values, valid = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
@@ -237,11 +247,11 @@ def dmv(tracker: DMV, written: list[Moment], now: Moment) -> Reading:
     )
 
 
-def samn(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+def samn(tracker: CompactFilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
     """The filter's response, and the weights with which the target's cells read those stored."""
     appearance, found = tracker.appearance, now.found
     assert isinstance(appearance, AppearanceNetwork)
-    assert isinstance(found, Found)
+    assert isinstance(found, FilterObservation)
     keys, _, used = appearance.bank.read()
     weights = soft_weights(keys, appearance.net.cells_q(found.seen.deep).key, used)
     # While it is not full, the frames stand in the order in which they were written.
@@ -261,11 +271,11 @@ def samn(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> Rea
     )
 
 
-def cmedfl(tracker: FilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+def cmedfl(tracker: CompactFilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
     """How like target and background all cells are, and what the target's gather of the first."""
     appearance, found = tracker.appearance, now.found
     assert isinstance(appearance, CompactMemory)
-    assert isinstance(found, Found)
+    assert isinstance(found, FilterObservation)
     crops = [moment.crop(moment.searched) for moment in written]
     seen = [appearance.see(to_device(crop, tracker.device)).cells for crop in crops]
     cells, (keys, values, used) = found.seen.cells, appearance.bank.read()
@@ -397,9 +407,9 @@ def likeness(now: Moment, caption: str, similarity: Map, between: tuple[float, f
     return now.panel(now.searched, caption, Heat(similarity, between, STRIDE))
 
 
-def response(tracker: FilterTracker[Any], now: Moment) -> Panel:
+def response(tracker: CompactFilterTracker[Any], now: Moment) -> Panel:
     """What the correlation filter says of every pixel."""
-    assert isinstance(now.found, Found)
+    assert isinstance(now.found, FilterObservation)
     values = tracker.filter.scores(now.found.peak.sample)
     heat = Heat(values, (0.0, values.max()), 1.0)
     return now.panel(now.searched, f'filter: response, up to {values.max():.2f}', heat)
@@ -420,7 +430,7 @@ READINGS: dict[str, Callable[[Any, list[Moment], Moment], Reading]] = {
 
 
 @torch.inference_mode()
-def pictures(trackers: Mapping[str, Tracker], folder: Path) -> list[Path]:
+def pictures(trackers: Mapping[str, AnyTracker], folder: Path) -> list[Path]:
     """Draw the read of every tracker, named as in READINGS, into the folder; the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []

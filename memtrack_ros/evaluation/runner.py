@@ -18,12 +18,11 @@ from memtrack_ros.evaluation.passes import Pass
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Prompt, Target
+from memtrack_ros.session import Prompt, Session
 
 
 @dataclass(frozen=True)
-class Found:
+class Prediction:
     """What a follower says of a frame; None or nan for what it does not say.
 
     box float64 (4,) x, y, w, h in pixels, confidence in 0..1, mask uint8 (height, width) 0/255.
@@ -43,10 +42,10 @@ class Follower(Protocol):
     segments: bool
     """Whether it answers with masks."""
 
-    def start(self, frame: Pixels, target: Target) -> None:
+    def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
         """Take the target by its mask or, where that is None, its box; forget any before."""
 
-    def follow(self, frame: Pixels) -> Found:
+    def follow(self, frame: Pixels) -> Prediction:
         """Where the target is in the next frame."""
 
 
@@ -67,18 +66,17 @@ class SessionFollower:
         """Of the tracker `name`: see `trackers.create`."""
         return cls(Session(trackers.create(name, variant, weights, device)), remembers=remembers)
 
-    def start(self, frame: Pixels, target: Target) -> None:
+    def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
         """Prompt the session. PromptError when the target is not in the frame."""
-        by_box = Prompt('box', target.box)
-        prompt = by_box if target.mask is None else Prompt('mask', target.mask)
+        prompt = Prompt('box', box) if mask is None else Prompt('mask', mask)
         self.session.prompt(frame, prompt)
 
-    def follow(self, frame: Pixels) -> Found:
+    def follow(self, frame: Pixels) -> Prediction:
         """The estimate: its axis-aligned bounds, its confidence, its mask."""
         estimate = self.session.step(frame)
         if self.remembers:
             self.session.remember()
-        return Found(estimate.roi, estimate.confidence, estimate.mask)
+        return Prediction(estimate.roi, estimate.confidence, estimate.mask)
 
 
 def one_pass(
@@ -98,7 +96,7 @@ def one_pass(
         frame = sequence.frame(index)
         if index == first:
             mask = sequence.mask(index) if by_mask and masked else None
-            follower.start(frame, Target(box, mask))
+            follower.start(frame, box, mask)
         elif index > first:
             before = perf_counter()
             found = follower.follow(frame)

@@ -105,6 +105,17 @@ class OrientedBox:
         """
         return (self.corners() + 0.5).reshape(8)
 
+    def mask(self, height: int, width: int) -> NDArray[np.uint8]:
+        """It filled: uint8 (height, width), 255 on the pixels whose centre it covers, else 0."""
+        if self.theta == 0:
+            return boxes.box_mask(self.bounds(), height, width)
+        x = np.arange(width) - self.center_x
+        y = np.arange(height)[:, None] - self.center_y
+        along = x * cos(self.theta) + y * sin(self.theta)
+        across = y * cos(self.theta) - x * sin(self.theta)
+        inside = (abs(along) <= self.size_x / 2) & (abs(across) <= self.size_y / 2)
+        return np.asarray(np.where(inside, 255, 0), np.uint8)
+
     def bounds(self) -> Floats:
         """The axis-aligned box (4,) x, y, w, h around it; the box itself at theta 0."""
         if self.theta == 0:

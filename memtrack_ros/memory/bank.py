@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.memory.snapshot import Kept
+from memtrack_ros.memory.snapshot import Stateful
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class BankStatus:
     frozen: bool
 
 
-class Bank(Kept, ABC):
+class Bank(Stateful, ABC):
     """A memory of fixed capacity. A frozen bank refuses writes; refusals are counted."""
 
     kept: ClassVar[tuple[str, ...]] = ('writes', 'refused')

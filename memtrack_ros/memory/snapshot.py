@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Kept:
+class Stateful:
     """An object whose whole changing state is the attributes that `kept` names.
 
-    They may be tensors (None while there is nothing to hold), NumPy arrays, numbers, bools, or Kept
-    themselves. A tensor keeps its shape, numbers and bools their type.
+    They may be tensors (None while there is nothing to hold), NumPy arrays, numbers, bools, or
+    Stateful themselves. A tensor keeps its shape, numbers and bools their type.
     """
 
     kept: ClassVar[tuple[str, ...]] = ()
     device = torch.device('cpu')  # where tensors go that were None before
 
     def state(self) -> dict[str, Tensor]:
-        """Copies on the CPU by name; what a Kept attribute holds is named 'attribute.name'."""
+        """Copies on the CPU by name; what a Stateful attribute holds is named 'attribute.name'."""
         state: dict[str, Tensor] = {}
         for name in self.kept:
             value = getattr(self, name)
-            if isinstance(value, Kept):
+            if isinstance(value, Stateful):
                 state |= {f'{name}.{inner}': tensor for inner, tensor in value.state().items()}
             elif value is not None:
                 state[name] = _tensor(value).detach().cpu().clone().contiguous()
@@ -42,7 +42,7 @@ class Kept:
             raise ValueError(fault)
         for name in self.kept:
             own = getattr(self, name)
-            if isinstance(own, Kept):
+            if isinstance(own, Stateful):
                 own.restore(_within(state, name))
             elif isinstance(own, Tensor):
                 own.copy_(state[name])
@@ -58,7 +58,7 @@ class Kept:
         unknown = set(state)
         for name in self.kept:
             own = getattr(self, name)
-            if isinstance(own, Kept):
+            if isinstance(own, Stateful):
                 within = _within(state, name)
                 unknown -= {f'{name}.{inner}' for inner in within}
                 if fault := own.mismatch(within):

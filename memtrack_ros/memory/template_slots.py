@@ -3,52 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
-from memtrack_ros.nets.memtrack import Memory, Signals
-
-USAGE_DECAY = 0.99  # lambda
-
-
-class Addresses(NamedTuple):
-    """Where one step writes: w^w (B, N), and the usage w^u (B, N) after it."""
-
-    write: Tensor
-    usage: Tensor
-
-
-def allocation(usage: Tensor) -> Tensor:
-    """Eq. 13: w^a (B, N), 1 for the least used slot, the first of several, and 0 elsewhere.
-
-    The authors look for the largest of 1 - w^u, to which very small usages are alike.
-    """
-    return F.one_hot((1 - usage).argmax(-1), usage.shape[-1]).to(usage.dtype)
-
-
-def addresses(usage: Tensor, signals: Signals) -> Addresses:
-    """Eq. 11 and 14, from the usage w^u_{t-1} (B, N) before this step."""
-    _, g_r, g_a = signals.gates[..., None].unbind(1)
-    write = g_r * signals.read + g_a * allocation(usage)
-    return Addresses(write, USAGE_DECAY * usage + signals.read + write)
-
-
-def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
-    """The memory of the next step, after `template` T^new (B, C, n, n) was written: eq. 11 to 16.
-
-    The authors write it at the beginning of the next step, with the signals of this one. That is
-    the same, as nothing reads in between.
-    """
-    write, usage = addresses(memory.usage, signals)
-    _, g_r, g_a = signals.gates[..., None].unbind(1)
-    erase = signals.decay * g_r + g_a  # e^w, eq. 16
-    share = (write * erase)[..., None, None, None]
-    templates = memory.templates * (1 - share) + share * template[:, None]  # eq. 15
-    return Memory(memory.initial, templates, usage, signals.hidden, signals.cell)
+from memtrack_ros.nets.memtrack import Memory, Signals, written
 
 
 class TemplateSlots(Bank):

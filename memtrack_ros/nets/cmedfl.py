@@ -15,18 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memtrack_ros.nets import compact
+from memtrack_ros.nets.cells import CHANNELS, adjustment, normed, stage
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk, Features
-from memtrack_ros.nets.heads import cell_centres
 from memtrack_ros.nets.readers import best_read
 from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
 
-CHANNELS = 64  # of a cell
 DEFORMED = 32  # channels of the deformable feature
 BEST = 3  # K of the paper: cells that a read takes the mean of
 TARGET = 4  # the crop's side over the target's size
 
 
-class Query(NamedTuple):
+class CMEDFLQuery(NamedTuple):
     """A crop of side S as the networks see it.
 
     `cells` (B, 64, h, w) ask the memory and are what it stores; `features` are the backbone's, at
@@ -132,7 +131,7 @@ class Segmenter(nn.Module):
         self.upscaling = Upscaling(features, widths, outputs)
 
     def forward(
-        self, memory: Memory, first: First, query: Query, distance: Tensor, side: int
+        self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor, side: int
     ) -> Tensor:
         """Logits (B, outputs, side, side), told the `distance` (B, 1, h, w) of every cell."""
         # s_f and s_b of eq. 4 and 5
@@ -156,22 +155,22 @@ class PaperCMEDFL(nn.Module):
         self.adjust = adjustment(sixteenth)
         self.segmenter = Segmenter((64, quarter, eighth), (4, 16, 32, 64), 2)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> CMEDFLQuery:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
         features: ResNetFeatures = self.backbone(normalised(crops))
-        return Query(self.keys(features), features)
+        return CMEDFLQuery(self.keys(features), features)
 
     def keys(self, features: ResNetFeatures) -> Tensor:
         """Cells (B, 64, S/16, S/16)."""
         cells: Tensor = self.adjust(features.layer3)
         return cells
 
-    def filter_features(self, query: Query) -> Tensor:
+    def filter_features(self, query: CMEDFLQuery) -> Tensor:
         """What the correlation filter sees, (B, 1024, S/16, S/16)."""
         assert isinstance(query.features, ResNetFeatures)
         return query.features.layer3
 
-    def logits(self, memory: Memory, first: First, query: Query, distance: Tensor) -> Tensor:
+    def logits(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """Logits (B, 2, S, S) of target and background.
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.
@@ -180,7 +179,7 @@ class PaperCMEDFL(nn.Module):
         logits: Tensor = self.segmenter(memory, first, query, distance, side)
         return logits
 
-    def answer(self, memory: Memory, first: First, query: Query, distance: Tensor) -> Tensor:
+    def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """The mask's logit (B, 1, S, S): its sigmoid is the softmax over target and background."""
         logits = self.logits(memory, first, query, distance)
         return logits[:, :1] - logits[:, 1:]
@@ -201,21 +200,24 @@ class CompactCMEDFL(nn.Module):
         self.adjust = adjustment(compact.WIDTHS[-1])
         self.segmenter = Segmenter(compact.WIDTHS, (12, 24, 48, 64), 1)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> CMEDFLQuery:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
-        features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return Query(self.keys(features), features)
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, features: Features) -> CMEDFLQuery:
+        """The same, of the trunk's features."""
+        return CMEDFLQuery(self.keys(features), features)
 
     def keys(self, features: Features) -> Tensor:
         """Cells (B, 64, S/8, S/8)."""
         cells: Tensor = self.adjust(features.eighth)
         return cells
 
-    def filter_features(self, query: Query) -> Tensor:
+    def filter_features(self, query: CMEDFLQuery) -> Tensor:
         """What the correlation filter sees, (B, 128, S/8, S/8)."""
         return query.features[2]
 
-    def answer(self, memory: Memory, first: First, query: Query, distance: Tensor) -> Tensor:
+    def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """Mask logits (B, 1, S/2, S/2).
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.
@@ -226,45 +228,6 @@ class CompactCMEDFL(nn.Module):
         return logits
 
 
-def normed(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution with bias and batch normalisation."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.BatchNorm2d(outputs)
-    )
-
-
-def stage(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution with bias, batch normalisation and ReLU."""
-    return normed(inputs, outputs, kernel).append(nn.ReLU())
-
-
-def adjustment(inputs: int) -> nn.Sequential:
-    """From a backbone's last features to cells, which may point in all directions."""
-    return nn.Sequential(stage(inputs, CHANNELS, kernel=1), normed(CHANNELS, CHANNELS))
-
-
 def repeated(x: Tensor, side: int) -> Tensor:
     """Maps (B, C, h, w) as (B, C, side, side), every value repeated."""
     return F.interpolate(x, size=(side, side), mode='nearest')
-
-
-def at_cells(maps: Tensor, cells: int) -> Tensor:
-    """Maps (B, C, S, S) of a crop where its cells stand: (B, C, cells, cells)."""
-    return F.interpolate(maps, size=(cells, cells), mode='nearest')
-
-
-def distances(peak: Tensor, cells: int, stride: int) -> Tensor:
-    """Distance (B, 1, cells, cells) of every cell from `peak` (B, 2: x, y), in crop pixels."""
-    places = cell_centres(cells, cells, stride, 0.0, peak.device)
-    distance: Tensor = torch.linalg.vector_norm(places - peak[..., None, None], dim=1, keepdim=True)
-    return distance
-
-
-def moved(mask: Tensor, shift: Tensor) -> Tensor:
-    """Maps (B, C, S, S) moved by `shift` (B, 2: x, y), in pixels, 0 where nothing comes from."""
-    side = mask.shape[-1]
-    turn = torch.eye(2, device=mask.device).expand(len(shift), 2, 2)
-    grid = F.affine_grid(
-        torch.cat([turn, -2 / side * shift[..., None]], 2), list(mask.shape), align_corners=False
-    )
-    return F.grid_sample(mask, grid, mode='nearest', align_corners=False)

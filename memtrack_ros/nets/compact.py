@@ -13,6 +13,7 @@ from memtrack_ros.nets.efficientnet import STAGES, EfficientNetLite0, Levels
 STRIDE = 8
 # Channels at strides 2, 4 and 8.
 WIDTHS = (16, 24, 128)
+CROP = 192  # side of the crops in use, pixels; any multiple of 8 will do for training
 # What SAMN and MemTrack are told of a pixel in a box not yet segmented: it may be background.
 BOX_LABEL = 0.5
 
@@ -81,15 +82,20 @@ class CompactTrunk(nn.Module):
         self.label = nn.Conv2d(1, width, STRIDE + 1, STRIDE, STRIDE // 2, bias=False)
         self.merged = Residual(width, width)
 
-    def forward(self, crops: Tensor, labels: Tensor) -> Features:
+    def forward(self, crops: Tensor, labels: Tensor | None = None) -> Features:
         """Features of crops (N, 3, S, S), RGB 0..255, S a multiple of 16.
 
-        Label maps are (N, 1, S, S) in 0..1, all 0 for a query.
+        Label maps are (N, 1, S, S) in 0..1; None for a query.
         """
-        levels: Levels = self.body(crops)
+        return self.merge(self.body(crops), labels)
+
+    def merge(self, levels: Levels, labels: Tensor | None = None) -> Features:
+        """Features of what the body made of crops, labelled or not, as `forward` has them."""
         deep = doubled(self.from_sixteenth(levels.sixteenth))
-        x = torch.relu(self.from_eighth(levels.eighth) + deep + self.label(labels))
-        return Features(levels.half, levels.quarter, self.merged(x))
+        x = self.from_eighth(levels.eighth) + deep
+        if labels is not None:
+            x = x + self.label(labels)
+        return Features(levels.half, levels.quarter, self.merged(torch.relu(x)))
 
 
 def doubled(x: Tensor) -> Tensor:

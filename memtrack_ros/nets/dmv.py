@@ -19,13 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
-from memtrack_ros.nets.cmedfl import CHANNELS, adjustment
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.cells import CHANNELS, adjustment
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.resnet import ResNet, normalised
 from memtrack_ros.nets.voting import VotedRead
 
-CROP = 192  # side in use of the compact one, pixels; any multiple of 8 will do for training
 LENGTH = 2.0  # of a compact key: of cells quite alike <query, key> is 4
 ANSWER = 128
 HEAD = 96
@@ -37,7 +36,7 @@ PAPER_ANCHORS = Anchors(stride=16, size=64.0, ratios=(1 / 3, 1 / 2, 1.0, 2.0, 3.
 COMPACT_ANCHORS = Anchors(stride=STRIDE, size=48.0, ratios=(1 / 2, 1.0, 2.0))
 
 
-class Query(NamedTuple):
+class DMVQuery(NamedTuple):
     """A frame's features: `key` (B, C, H, W) and, for the mask decoder, the trunk's if any."""
 
     key: Tensor
@@ -76,11 +75,11 @@ class DMVNet(nn.Module, ABC):
         self.reader = VotedRead(channels)
 
     @abstractmethod
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> DMVQuery:
         """Features of crops (B, 3, S, S), RGB 0..255."""
 
     @abstractmethod
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """Read the memory, of which the frames `valid` (B, T) are in use, and say what is found."""
 
     def forward(self, keys: Tensor, values: Tensor, valid: Tensor, crops: Tensor) -> Answer:
@@ -119,7 +118,7 @@ class DMVNet(nn.Module, ABC):
         told = None if mask is None else torch.tanh(mask.detach() / 2)
         return self.value(key, maps.score.detach(), maps.displacements.detach(), told)
 
-    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Tensor:
+    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Tensor:
         """concat(q, read), (B, 2 C, H, W)."""
         return torch.cat([query.key, self.reader(keys, values, query.key, valid)], 1)
 
@@ -145,13 +144,13 @@ class PaperDMV(DMVNet):
         )
         self.head = AnchorHead(2 * self.channels, 256, PAPER_ANCHORS)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> DMVQuery:
         """q (B, 512, S/16, S/16) of crops (B, 3, S, S), RGB 0..255; S a multiple of 32."""
         features = self.trunk(normalised(crops))
         key = torch.cat([self.bottleneck3(features.layer3), self.bottleneck4(features.layer4)], 1)
-        return Query(key, None)
+        return DMVQuery(key, None)
 
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """The box maps alone."""
         return Answer(self.head(self.join(keys, values, valid, query)), None)
 
@@ -174,10 +173,13 @@ class CompactDMV(DMVNet):
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> DMVQuery:
         """q (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
-        levels = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return Query(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, levels: Features) -> DMVQuery:
+        """The same, of the trunk's features."""
+        return DMVQuery(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def value(
         self, key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None
@@ -186,7 +188,7 @@ class CompactDMV(DMVNet):
         assert mask is not None
         return super().value(key + self.label(mask), score, displacements, None)
 
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """Box maps and mask from the same joined features."""
         assert query.levels is not None
         y = torch.relu(self.merge(self.join(keys, values, valid, query)))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import WIDTHS, ConvNorm, Features
+from memtrack_ros.nets.compact import WIDTHS, ConvNorm, Features, doubled
 
 
 class MaskDecoder(nn.Module):
@@ -24,13 +23,10 @@ class MaskDecoder(nn.Module):
 
     def forward(self, answer: Tensor, query: Features) -> Tensor:
         """Mask logits (B, 1, S/2, S/2) from `answer` (B, C, S/8, S/8) and the query's features."""
-        x = _double(self.deep(answer)) + self.skip_quarter(query.quarter)
+        x = doubled(self.deep(answer)) + self.skip_quarter(query.quarter)
         x = torch.relu(self.merge_quarter(torch.relu(x)))
-        x = _double(x) + self.skip_half(query.half)
+        x = doubled(x) + self.skip_half(query.half)
         x = torch.relu(self.merge_half(torch.relu(x)))
         logits: Tensor = self.answer(x)
         return logits
 
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)

@@ -7,7 +7,7 @@ scales; the compact one correlates channel by channel and part by part, and has 
 mask decoder on that.
 
 What is remembered and what the controller says are tuples of tensors, batch first; no function here
-changes them. How they are written is `memory.template_slots`.
+changes them. How they are written is `written`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memtrack_ros.nets import cmedfl
-from memtrack_ros.nets.alexnet import CHANNELS, AlexNetTrunk
+from memtrack_ros.nets import alexnet
+from memtrack_ros.nets.alexnet import AlexNetTrunk
+from memtrack_ros.nets.cells import CHANNELS, adjustment
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.mask_decoder import MaskDecoder
@@ -27,9 +28,9 @@ from memtrack_ros.nets.mask_decoder import MaskDecoder
 SIDE = 6  # n: cells along a template's side
 DROPPED = 0.2  # share of the LSTM's candidates that are dropped in training
 NORM_EPS = 1e-12  # of layer normalisation
+USAGE_DECAY = 0.99  # lambda
 COSINE_EPS = 1e-6  # keeps the cosine of an empty slot at 0
 
-CROP = 192  # side of the compact variant's search crop in use, pixels
 TEMPLATE_CROP = 96  # side of its template crop, at the same pitch
 HIDDEN = 256
 ANSWER = 128
@@ -59,7 +60,7 @@ class Signals(NamedTuple):
     decay: Tensor  # d^r: (B, 1)
 
 
-class Query(NamedTuple):
+class MemTrackQuery(NamedTuple):
     """What the compact network sees of a crop: its `cells`, and the trunk's features below them."""
 
     cells: Tensor
@@ -162,6 +163,14 @@ class Controller(nn.Module):
         return final, Signals(hidden, cell, read, gates, decay)
 
 
+def target_share(labels: Tensor) -> Tensor:
+    """How much of what lies around a cell's centre, pixel 8 i, is target: (N, 1, S/8, S/8).
+
+    Of label maps (N, 1, S, S).
+    """
+    return F.avg_pool2d(labels, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+
+
 def patch_means(features: Tensor) -> Tensor:
     """f* of eq. 1: the means of all n x n patches, (B, C, h - n + 1, w - n + 1)."""
     return F.avg_pool2d(features, SIDE, 1)
@@ -191,14 +200,50 @@ def correlation(features: Tensor, template: Tensor) -> Tensor:
     return correlated
 
 
+class Addresses(NamedTuple):
+    """Where one step writes: w^w (B, N), and the usage w^u (B, N) after it."""
+
+    write: Tensor
+    usage: Tensor
+
+
+def allocation(usage: Tensor) -> Tensor:
+    """Eq. 13: w^a (B, N), 1 for the least used slot, the first of several, and 0 elsewhere.
+
+    The authors look for the largest of 1 - w^u, to which very small usages are alike.
+    """
+    return F.one_hot((1 - usage).argmax(-1), usage.shape[-1]).to(usage.dtype)
+
+
+def addresses(usage: Tensor, signals: Signals) -> Addresses:
+    """Eq. 11 and 14, from the usage w^u_{t-1} (B, N) before this step."""
+    _, g_r, g_a = signals.gates[..., None].unbind(1)
+    write = g_r * signals.read + g_a * allocation(usage)
+    return Addresses(write, USAGE_DECAY * usage + signals.read + write)
+
+
+def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
+    """The memory of the next step, after `template` T^new (B, C, n, n) was written: eq. 11 to 16.
+
+    The authors write it at the beginning of the next step, with the signals of this one. That is
+    the same, as nothing reads in between.
+    """
+    write, usage = addresses(memory.usage, signals)
+    _, g_r, g_a = signals.gates[..., None].unbind(1)
+    erase = signals.decay * g_r + g_a  # e^w, eq. 16
+    share = (write * erase)[..., None, None, None]
+    templates = memory.templates * (1 - share) + share * template[:, None]  # eq. 15
+    return Memory(memory.initial, templates, usage, signals.hidden, signals.cell)
+
+
 class PaperMemTrack(nn.Module):
     """The published network: AlexNet features, a controller of 512 units, one response a crop."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.template_shape, self.hidden = (CHANNELS, SIDE, SIDE), 512
+        self.template_shape, self.hidden = (alexnet.CHANNELS, SIDE, SIDE), 512
         self.trunk = AlexNetTrunk()
-        self.controller = Controller(CHANNELS, self.hidden)
+        self.controller = Controller(alexnet.CHANNELS, self.hidden)
         self.response = nn.BatchNorm2d(1, eps=1e-3)
 
     def template(self, crops: Tensor) -> Tensor:
@@ -226,34 +271,35 @@ class CompactMemTrack(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.template_shape, self.hidden = (cmedfl.CHANNELS, SIDE, SIDE), HIDDEN
+        self.template_shape, self.hidden = (CHANNELS, SIDE, SIDE), HIDDEN
         self.trunk = CompactTrunk()
-        self.adjust = cmedfl.adjustment(WIDTHS[-1])
-        self.controller = Controller(cmedfl.CHANNELS, HIDDEN)
-        self.response = nn.BatchNorm2d(cmedfl.CHANNELS + SIDE**2)
-        self.join = ConvNorm(2 * cmedfl.CHANNELS + SIDE**2, ANSWER)
+        self.adjust = adjustment(WIDTHS[-1])
+        self.controller = Controller(CHANNELS, HIDDEN)
+        self.response = nn.BatchNorm2d(CHANNELS + SIDE**2)
+        self.join = ConvNorm(2 * CHANNELS + SIDE**2, ANSWER)
         # A stride-8 cell of stride-2 convolutions padded by one is centred at pixel 8 i.
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> MemTrackQuery:
         """Cells (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
-        levels: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return Query(F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        return self.query_of(self.trunk(crops))
+
+    def query_of(self, levels: Features) -> MemTrackQuery:
+        """The same, of the trunk's features."""
+        return MemTrackQuery(F.normalize(self.adjust(levels.eighth), dim=1), levels)
 
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Templates (N, 64, 6, 6) of crops (N, 3, S, S) labelled (N, 1, S, S), S a multiple of 16.
 
         They are the middle cells; cell 3 of them stands at the crop's middle.
         """
-        # How much of what lies around a cell's centre, pixel 8 i, is target.
-        share = F.avg_pool2d(labels, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
-        cells = self.query(crops).cells * share
+        cells = self.query(crops).cells * target_share(labels)
         first = cells.shape[-1] // 2 - SIDE // 2
         middle = slice(first, first + SIDE)
         return cells[..., middle, middle]
 
-    def answer(self, memory: Memory, query: Query) -> tuple[Answer, Signals]:
+    def answer(self, memory: Memory, query: MemTrackQuery) -> tuple[Answer, Signals]:
         """The box head's maps and mask logits for every cell of the query, and the signals."""
         cells = query.cells
         final, signals = self.controller(memory, cells)

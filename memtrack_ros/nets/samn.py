@@ -31,7 +31,7 @@ class Cells(NamedTuple):
     value: Tensor
 
 
-class Query(NamedTuple):
+class SAMNQuery(NamedTuple):
     """Crops (N, 3, S, S) as the networks see them: features at strides 2, 4, 8, and the last ones.
 
     The latter, `deep`, are what is remembered, asked and filtered.
@@ -112,7 +112,7 @@ class Decoder(nn.Module):
         self.quarter = Refinement(256, width)
         self.answer = nn.Conv2d(width, 2, 3, padding=1)
 
-    def forward(self, r: Tensor, query: Query, distance: Tensor) -> Tensor:
+    def forward(self, r: Tensor, query: SAMNQuery, distance: Tensor) -> Tensor:
         """R (B, inputs, h, w) -> (B, 2, S, S), told the `distance` (B, 1, h, w) in crop pixels."""
         side = query.crops.shape[-1]
         known = self.joined(self.adjust(r)) + distance / side
@@ -146,18 +146,18 @@ class PaperSAMN(nn.Module):
         """Cells of a side that are stored of a crop of `side` pixels: all."""
         return side // self.stride
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> SAMNQuery:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
         stem, layer1, layer2, layer3, _ = self.encoder_q(normalised(crops))
-        return Query(crops, Features(stem, layer1, layer2), layer3)
+        return SAMNQuery(crops, Features(stem, layer1, layer2), layer3)
 
-    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: Query) -> Tensor:
+    def join(self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery) -> Tensor:
         """R (B, 1024, S/16, S/16); memory as in `answer`."""
         asked = self.cells_q(query.deep)
         return torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
 
     def answer(
-        self, keys: Tensor, values: Tensor, valid: Tensor, query: Query, distance: Tensor
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery, distance: Tensor
     ) -> Tensor:
         """The mask's logit (B, 1, S, S), read from cells (B, K, M) and (B, V, M).
 
@@ -191,7 +191,11 @@ class CompactSAMN(nn.Module):
         Their masks are (N, 1, S, S) in 0..1. The target's surroundings are what it may be mistaken
         for: what lies further out would more than double the time of a read.
         """
-        key, value = self.cells_m(self.trunk(crops, masks).eighth)
+        return self.cells_of(self.trunk(crops, masks))
+
+    def cells_of(self, features: Features) -> Cells:
+        """The same, of the trunk's features of crops with their masks."""
+        key, value = self.cells_m(features.eighth)
         size = key.shape[-1]
         inner = slice(size // MARGIN, size - size // MARGIN)
         return Cells(key[..., inner, inner], value[..., inner, inner])
@@ -201,13 +205,13 @@ class CompactSAMN(nn.Module):
         cells = side // self.stride
         return cells - 2 * (cells // MARGIN)
 
-    def query(self, crops: Tensor) -> Query:
+    def query(self, crops: Tensor) -> SAMNQuery:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
-        features: Features = self.trunk(crops, torch.zeros_like(crops[:, :1]))
-        return Query(crops, features, features.eighth)
+        features: Features = self.trunk(crops)
+        return SAMNQuery(crops, features, features.eighth)
 
     def answer(
-        self, keys: Tensor, values: Tensor, valid: Tensor, query: Query, distance: Tensor
+        self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery, distance: Tensor
     ) -> Tensor:
         """Mask logits (B, 1, S/2, S/2), read from cells (B, K, M) and (B, V, M).
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
 
-CROP = 192  # side in use, pixels; any multiple of 8 will do for training
 KEY = 96
 ANSWER = 128
 HEAD = 96
@@ -81,14 +80,16 @@ class CompactSTMTrack(nn.Module):
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
-    def trunk_features(self, crops: Tensor, labels: Tensor) -> Features:
-        """Trunk features of crops (N, 3, S, S), RGB 0..255, with labels (N, 1, S, S)."""
-        features: Features = self.trunk(crops, labels)
-        return features
-
     def memorise(self, crops: Tensor, labels: Tensor) -> Tensor:
-        """Memory cells f_m (N, KEY, S/8, S/8) of labelled crops; they are key and value at once."""
-        cells: Tensor = self.neck_m(self.trunk_features(crops, labels).eighth)
+        """Memory cells f_m (N, KEY, S/8, S/8), key and value at once.
+
+        Of crops (N, 3, S, S), RGB 0..255, with labels (N, 1, S, S) in 0..1.
+        """
+        return self.cells_of(self.trunk(crops, labels))
+
+    def cells_of(self, features: Features) -> Tensor:
+        """The same, of the trunk's features of labelled crops."""
+        cells: Tensor = self.neck_m(features.eighth)
         return cells
 
     def forward(self, memory: Tensor, valid: Tensor, crops: Tensor) -> Answer:
@@ -97,7 +98,8 @@ class CompactSTMTrack(nn.Module):
 
     def query(self, crops: Tensor) -> Features:
         """Trunk features of crops in which the target is to be found."""
-        return self.trunk_features(crops, torch.zeros_like(crops[:, :1]))
+        features: Features = self.trunk(crops)
+        return features
 
     def answer(self, memory: Tensor, valid: Tensor, query: Features) -> Answer:
         """Read `memory` (B, KEY, M), of which the cells `valid` (B, M) are in use."""

@@ -41,7 +41,7 @@ from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.messages import Frame
 from memtrack_ros.nodes.processes import NodeProcess
-from memtrack_ros.trackers import State
+from memtrack_ros.session import State
 
 try:
     from rich.console import Console

@@ -23,7 +23,7 @@ from memtrack_ros.wire import images, targets
 
 if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.memory import BankStatus
-    from memtrack_ros.trackers import Estimate
+    from memtrack_ros.session import Estimate
 
 Frame = NDArray[np.uint8]
 
@@ -65,11 +65,13 @@ def estimate_to_target(
     calibration: CameraInfo | None = None,
     last_seen: Time | None = None,
     memory: BankStatus | None = None,
+    processing_time: float = 0.0,
+    image_age: float = 0.0,
+    frames_dropped: int = 0,
 ) -> msg.TrackedTarget:
     """What was estimated in an image of size (width, height), under that image's header.
 
-    What is not known is NaN or zero and its flag false. The times and counts of the node
-    (processing_time, image_age, frames_dropped) stay zero: they are set when the message leaves.
+    What is not known is NaN or zero and its flag false; times are in seconds.
     """
     fields = targets.target_fields(
         estimate,
@@ -78,6 +80,9 @@ def estimate_to_target(
         tracker=tracker,
         calibration=calibration,
         memory=memory,
+        processing_time=processing_time,
+        image_age=image_age,
+        frames_dropped=frames_dropped,
     )
     for name, kind in (
         ('box', msg.OrientedBox),

@@ -117,8 +117,9 @@ TABLE = (
     Parameter(
         'presence.remembered',
         Presence.remembered,
-        'From this confidence on what is seen is written into the memory.',
-        range=(0.0, 1.0),
+        'From this confidence on what is seen is written into the memory; '
+        "-1: from the tracker's own, .7 for stmtrack and dmv, else .6.",
+        range=(-1.0, 1.0),
     ),
     Parameter(
         'presence.seen',

@@ -16,12 +16,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
-from memtrack_ros.nodes import messages, parameters, prompts
+from memtrack_ros.nodes import messages, prompts
 from memtrack_ros.nodes.frames import AnyImage, Frames, Turn, nanoseconds
-from memtrack_ros.session import Session, Snapshot
+from memtrack_ros.overlay import draw
+from memtrack_ros.session import UNPROCESSED, Estimate, Presence, Session, Snapshot, State
 from memtrack_ros.srv import InitTarget
-from memtrack_ros.trackers import UNPROCESSED, Estimate, State
-from memtrack_ros.wire import images, overlay
+from memtrack_ros.wire import images
 
 _MOST_REASONS = 100
 
@@ -45,8 +45,12 @@ class Pipeline:
         overlay: LifecyclePublisher,
         next_id: Callable[[], int],
         make: Callable[[str, str], Session],
+        drop: Callable[[], None],
     ) -> None:
-        """`make` gives a session with the tracker of a name and a variant, warmed up."""
+        """`make` gives a session with the tracker of a name and a variant, warmed up.
+
+        `drop` frees what a session held that is no more.
+        """
         self.session = session
         self.frames: Frames | None = None
         """What came since started; None while stopped."""
@@ -58,15 +62,15 @@ class Pipeline:
         """Why this one could not be processed."""
         self._node = node
         self._target, self._mask, self._overlay = target, mask, overlay
-        self._next_id, self._make = next_id, make
+        self._next_id, self._make, self._drop = next_id, make, drop
         self._configured = session.tracker.name, session.tracker.variant
-        self._paused = self._closed = False
+        self._closed = False
         self._target_id = 0
         self._last_seen = Time()
         self.turn = Turn()
         self._thread: threading.Thread | None = None
         self._reasons: set[str] = set()
-        session.tracker.bank.frozen = True
+        session.pause()
 
     def start(self, frames: Frames) -> None:
         """Processes what comes into these frames, until stopped.
@@ -76,9 +80,7 @@ class Pipeline:
         self._reasons.clear()
         self.error = ''
         with self.turn():
-            if self._paused:
-                self.session.search()
-            self.session.tracker.bank.frozen = False
+            self.session.resume()
             self.frames = frames
         self._thread = threading.Thread(target=self._run, args=[frames], name='pipeline')
         self._thread.start()
@@ -90,8 +92,11 @@ class Pipeline:
             self._thread.join()
             with self.turn():
                 self.frames = self._thread = None
-                self.session.tracker.bank.frozen = True
-                self._paused = True
+                self.session.pause()
+
+    def judge(self, presence: Presence) -> None:
+        """From the next image on, what counts as seen is this."""
+        self.session.presence = presence
 
     def close(self) -> None:
         """Takes no target any more."""
@@ -133,8 +138,9 @@ class Pipeline:
         with self.turn():
             if self._closed:
                 raise SnapshotError('the node was cleaned up meanwhile: configure it, then load')
+            if self.frames is None:
+                session.pause()
             snapshot.restore(session)
-            self._paused = False
             return self._follow(session, Time())
 
     def reset(self) -> None:
@@ -151,8 +157,10 @@ class Pipeline:
 
     def _follow(self, session: Session, last_seen: Time) -> int:
         """Makes the target of a session the one that is followed, under a new id."""
-        session.tracker.bank.frozen = self.frames is None
-        self.session = session
+        if session is not self.session:
+            session.presence = self.session.presence
+            self.session = session
+            self._drop()
         self._target_id, self._last_seen = self._next_id(), last_seen
         return self._target_id
 
@@ -176,45 +184,45 @@ class Pipeline:
         self.error = ''
         try:
             frame = _decode(image)
-            self.session.presence = parameters.presence(self._node)
             estimate = self.session.step(frame)
         except Exception as error:  # whatever it is, the next image may be a good one
             estimate = UNPROCESSED
             self._report(error)
-        self._publish_target(estimate, image, frame, frames, began)
+        self._publish_target(estimate, image, images.image_size(image, frame), frames, began)
         if frame is not None:
             self._publish_pictures(estimate, frame, image.header)
-        if estimate.state != State.ERROR:
-            try:
-                self.session.remember()
-            except Exception as error:
-                self._report(error)
+        try:
+            self.session.remember()
+        except Exception as error:
+            self._report(error)
 
     def _publish_target(
         self,
         estimate: Estimate,
         image: AnyImage,
-        frame: NDArray[np.uint8] | None,
+        size: tuple[int, int],
         frames: Frames,
         began: float,
     ) -> None:
         if estimate.state == State.TRACKING:
             self._last_seen = image.header.stamp
         idle = self.session.state == State.IDLE
-        target = messages.estimate_to_target(
-            estimate,
-            image.header,
-            images.image_size(image, frame),
-            target_id=0 if idle else self._target_id,
-            tracker=self.session.tracker.name,
-            calibration=frames.calibration,
-            last_seen=None if idle else self._last_seen,
-            memory=self.session.tracker.bank.status(),
+        self.image_age = self._age(image.header)
+        self._target.publish(
+            messages.estimate_to_target(
+                estimate,
+                image.header,
+                size,
+                target_id=0 if idle else self._target_id,
+                tracker=self.session.tracker.name,
+                calibration=frames.calibration,
+                last_seen=None if idle else self._last_seen,
+                memory=self.session.memory,
+                processing_time=time.perf_counter() - began,
+                image_age=self.image_age,
+                frames_dropped=frames.newest.dropped,
+            )
         )
-        target.frames_dropped = frames.newest.dropped
-        target.image_age = self.image_age = self._age(image.header)
-        target.processing_time = time.perf_counter() - began
-        self._target.publish(target)
         self.processed += 1
 
     def _publish_pictures(
@@ -223,7 +231,7 @@ class Pipeline:
         if estimate.mask is not None and self._mask.get_subscription_count():
             self._mask.publish(messages.mask_to_image(estimate.mask, header))
         if self._overlay.get_subscription_count():
-            self._overlay.publish(messages.bgr_to_image(overlay.draw(frame, estimate), header))
+            self._overlay.publish(messages.bgr_to_image(draw(frame, estimate), header))
 
     def _age(self, header: Header) -> float:
         """Seconds since the image was taken; nan without a stamp, or with one of a time to come."""

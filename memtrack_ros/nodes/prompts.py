@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from math import cos, isfinite, sin
+from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memtrack_ros.errors import ImageError, PromptError
 from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.session import Prompt
 from memtrack_ros.srv import InitTarget
-from memtrack_ros.trackers import Prompt
 from memtrack_ros.wire import images
 
 
@@ -19,10 +18,9 @@ def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt
 
     A normalized coordinate runs from 0, the left or top edge of the image, to 1, the other edge;
     sizes are shares of the width (size_x) and the height (size_y), theta stays the angle in pixels.
-    A turned box becomes the mask of the pixels whose centre it covers.
 
     Raises PromptError: an unknown kind, numbers that are none, a mask that is not mono8. Whether
-    the target lies in the image is the session's to judge, but for a turned box.
+    the target lies in the image is the session's to judge.
     """
     if request.kind == InitTarget.Request.BOX:
         return _from_box(request, width, height)
@@ -50,15 +48,7 @@ def _from_box(request: InitTarget.Request, width: int, height: int) -> Prompt:
         x, y = _in_pixels('center', x, width), _in_pixels('center', y, height)
         size_x, size_y = size_x * width, size_y * height
     box = OrientedBox(x, y, size_x, size_y, given.theta)
-    if box.theta == 0:
-        return Prompt('box', box.bounds())
-    mask = _filled(box, width, height)
-    if not mask.any():
-        raise PromptError(
-            f'the box of {size_x:g}x{size_y:g} around ({x:g}, {y:g}) covers no pixel '
-            f'of the {width}x{height} image: give one that lies in it'
-        )
-    return Prompt('mask', mask)
+    return Prompt('box', box if box.theta else box.bounds())
 
 
 def _from_point(request: InitTarget.Request, width: int, height: int) -> Prompt:
@@ -84,13 +74,3 @@ def _require_numbers(**values: float) -> None:
     for name, value in values.items():
         if not isfinite(value):
             raise PromptError(f'{name} is {value}: give a finite number')
-
-
-def _filled(box: OrientedBox, width: int, height: int) -> NDArray[np.uint8]:
-    """The mask (height, width) of the pixels whose centre the box covers."""
-    x = np.arange(width) - box.center_x
-    y = np.arange(height)[:, None] - box.center_y
-    along = x * cos(box.theta) + y * sin(box.theta)
-    across = y * cos(box.theta) - x * sin(box.theta)
-    inside = (abs(along) <= box.size_x / 2) & (abs(across) <= box.size_y / 2)
-    return np.asarray(np.where(inside, 255, 0), np.uint8)

@@ -20,15 +20,15 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
+from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.nodes import processes
 from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.messages import Frame
 from memtrack_ros.nodes.processes import NodeProcess
-from memtrack_ros.trackers import Target
 
 try:
     from memtrack_ros.evaluation.compare import Entrant, compare
-    from memtrack_ros.evaluation.runner import Found
+    from memtrack_ros.evaluation.runner import Prediction
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -41,19 +41,19 @@ class NodeFollower:
     def __init__(self, client: TrackerClient) -> None:
         self._client = client
 
-    def start(self, frame: Frame, target: Target) -> None:
+    def start(self, frame: Frame, box: Floats, mask: Frame | None) -> None:
         """Prompts the node with the box. MemtrackError when it refuses."""
         self._client.reset()
         stamp = self._client.publish(frame)
         self._client.target(stamp)  # so it has the image
-        answer = self._client.init_target(box=target.box, stamp=stamp)
+        answer = self._client.init_target(box=box, stamp=stamp)
         if not answer.success:
             raise MemtrackError(answer.message)
 
-    def follow(self, frame: Frame) -> Found:
+    def follow(self, frame: Frame) -> Prediction:
         """The image's target; its box is nan when there is none."""
         target = self._client.target(self._client.publish(frame))
-        return Found(np.asarray(target.roi, float), target.confidence)
+        return Prediction(np.asarray(target.roi, float), target.confidence)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes.messages import Frame
 
 if TYPE_CHECKING:  # brings torch, which only a drawn scene needs
-    from memtrack_ros.trackers import Estimate
+    from memtrack_ros.session import Estimate
 
 DEFAULT_RATE = 30.0
 
@@ -141,7 +141,7 @@ def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop
     import torch
 
     from memtrack_ros.scenes import drawn_scene
-    from memtrack_ros.trackers import Estimate, State
+    from memtrack_ros.session import Estimate, State
 
     torch.set_num_threads(1)  # several images are drawn at a time instead
     drawer = threading.local()

@@ -51,7 +51,7 @@ from memtrack_ros.nodes import parameters
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
 from memtrack_ros.nodes.pipeline import Pipeline
-from memtrack_ros.session import Session, Snapshot, snapshot_file
+from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
 from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
 
 try:
@@ -75,7 +75,6 @@ class TrackerNode(LifecycleNode):
         """What undoes configure, and below, activate."""
         self._activated = ExitStack()
         self._next_id = partial(next, count(1))
-        self._trackers_made = 0
         self._fault = ''
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._judge_parameters)
@@ -168,6 +167,7 @@ class TrackerNode(LifecycleNode):
                 overlay=self._publish(Image, '~/overlay', 5, made),
                 next_id=self._next_id,
                 make=make,
+                drop=_free_memory,
             )
             made.callback(setattr, self, 'pipeline', None)
             made.callback(self.pipeline.close)
@@ -176,7 +176,6 @@ class TrackerNode(LifecycleNode):
 
     def _make_session(self, settings: parameters.Settings, tracker: str, variant: str) -> Session:
         """A session that is warmed up; another tracker than the configured one is as shipped."""
-        self._trackers_made += 1
         configured = (tracker, variant) == (settings.tracker, settings.variant)
         weights = settings.weights if configured else None
         made = trackers.create(tracker, variant, weights, settings.device, settings.max_bytes)
@@ -279,18 +278,17 @@ class TrackerNode(LifecycleNode):
         self, name: str, work: Callable[[Any, Any], str], request: Any, response: Any
     ) -> None:
         """Does what is requested; the response says what was done, or why it was not."""
-        before = self._trackers_made
         try:
             response.message = work(request, response)
             response.success = True
+            return
         except MemtrackError as error:
             response.message = str(error)
             self.get_logger().warning(f'{name} refused: {error}')
         except Exception as error:
             response.message = f'{name} failed: {error!r}; the log of the node says more'
             self.get_logger().error(traceback.format_exc())
-        if self._trackers_made > before:  # one of two is not needed any more
-            _free_memory()
+        _free_memory()  # only here: the error's traceback kept alive what was made
 
     def _prompt(self, request: InitTarget.Request, response: InitTarget.Response) -> str:
         response.target_id, response.stamp = self._running().prompt(request)
@@ -323,6 +321,8 @@ class TrackerNode(LifecycleNode):
 
     def _judge_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         reason = parameters.refusal(self, changes, configured=self.pipeline is not None)
+        if not reason and self.pipeline is not None:
+            self.pipeline.judge(parameters.presence(self, changes))
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _answer_impossible_transitions(self) -> None:
@@ -356,7 +356,7 @@ def _warm_up(session: Session) -> None:
     width, height = _WARM_UP_SIZE
     blank = np.zeros((height, width, 3), np.uint8)
     box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
-    session.prompt(blank, trackers.Prompt('box', box))
+    session.prompt(blank, Prompt('box', box))
     session.step(blank)
     session.remember()
     session.reset()

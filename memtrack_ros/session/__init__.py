@@ -1,7 +1,19 @@
 """One target over time."""
 
+from memtrack_ros.session.estimate import NOTHING, UNPROCESSED, Estimate, State
 from memtrack_ros.session.presence import Presence
+from memtrack_ros.session.prompts import Prompt
 from memtrack_ros.session.session import Session
 from memtrack_ros.session.snapshot import Snapshot, snapshot_file
 
-__all__ = ['Presence', 'Session', 'Snapshot', 'snapshot_file']
+__all__ = [
+    'NOTHING',
+    'UNPROCESSED',
+    'Estimate',
+    'Presence',
+    'Prompt',
+    'Session',
+    'Snapshot',
+    'State',
+    'snapshot_file',
+]

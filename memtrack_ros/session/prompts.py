@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.trackers.tracker import Prompt, Target
+from memtrack_ros.trackers import Target
 
 SMALLEST = 3  # pixels: the least side of a target inside the image
 LOOK = 160  # pixels: the side at which the surroundings of a point are segmented
 SEED = 4  # pixels of these: radius of what is surely the target
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a user points with, in pixels.
+
+    A box (4,) x, y, w, h, or a turned one; a mask (H, W), non-zero = target; or a point (2,) x, y.
+    """
+
+    kind: Literal['box', 'mask', 'point']
+    value: NDArray[np.generic] | OrientedBox
 
 
 def resolve(frame: Pixels, prompt: Prompt) -> Target:
@@ -21,14 +37,30 @@ def resolve(frame: Pixels, prompt: Prompt) -> Target:
 
     PromptError says what is wrong with it.
     """
+    if isinstance(prompt.value, OrientedBox):
+        return _outlined(frame, prompt.value)
     if prompt.kind == 'box':
-        return Target(_checked_box(frame, np.asarray(prompt.value, float)), None)
+        box = _checked_box(frame, np.asarray(prompt.value, float))
+        return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False)
     mask = (
         _checked_mask(frame, np.asarray(prompt.value))
         if prompt.kind == 'mask'
         else _segment_at(frame, np.asarray(prompt.value, float))
     )
     return Target(np.array(cv2.boundingRect(mask), float), mask)
+
+
+def _outlined(frame: Pixels, turned: OrientedBox) -> Target:
+    """The target in a turned box: its bounds, and itself as a rough mask."""
+    box = _checked_box(frame, turned.bounds())
+    outline = turned.mask(*frame.shape[:2])
+    if cv2.countNonZero(outline) < SMALLEST**2:
+        raise PromptError(
+            f'The box of {turned.size_x:g} x {turned.size_y:g} around '
+            f'({turned.center_x:g}, {turned.center_y:g}) covers less than {SMALLEST**2} pixels of '
+            f'the {frame.shape[1]} x {frame.shape[0]} image; draw it around the target.'
+        )
+    return Target(box, outline, exact=False)
 
 
 def _checked_box(frame: Pixels, box: Floats) -> Floats:

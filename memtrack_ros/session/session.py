@@ -9,58 +9,17 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from memtrack_ros.errors import SnapshotError
-from memtrack_ros.geometry import boxes
-from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.errors import SnapshotError, TrackingError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import Kept
-from memtrack_ros.session.presence import Presence, PresenceFilter
-from memtrack_ros.session.prompts import resolve
-from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, State, Tracker
+from memtrack_ros.memory import BankStatus, Stateful
+from memtrack_ros.session.course import Course, search_box
+from memtrack_ros.session.estimate import NOTHING, Estimate, State
+from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
+from memtrack_ros.session.prompts import Prompt, resolve
+from memtrack_ros.trackers import AnyTracker, Observation, Prior
 
-NOTHING = Estimate(State.IDLE, float('nan'), float('nan'), None, None, None, False, 0)
 WIDER = 1.5  # how much wider than usual an unseen target is searched for
-DRAG = 0.9  # share of its speed that an unseen target keeps from frame to frame
-SPEED_MEMORY = 0.7  # share of the old speed in the running mean
-
-
-@dataclass
-class Course(Kept):
-    """Where the target was last seen and how it moves.
-
-    Box in pixels of a frame of `width` x `height`; speed (2,) in pixels a frame.
-    """
-
-    kept: ClassVar[tuple[str, ...]] = ('box', 'width', 'height', 'speed')
-
-    box: Floats
-    width: int
-    height: int
-    speed: Floats
-
-    def seen(self, box: Floats) -> None:
-        """Take in a box that shows the target."""
-        moved = boxes.centre(box) - boxes.centre(self.box)
-        self.speed = SPEED_MEMORY * self.speed + (1 - SPEED_MEMORY) * moved
-        self.box = box
-
-    def coast(self) -> None:
-        """Predict one frame: straight on, slowing down, the centre staying inside the image."""
-        self.speed = DRAG * self.speed
-        centre = np.clip(boxes.centre(self.box) + self.speed, 0, [self.width - 1, self.height - 1])
-        self.box = boxes.from_centre(centre, self.box[2:])
-
-    def fit(self, frame: Pixels) -> None:
-        """Bring box and speed to the size of `frame`, should the resolution have changed."""
-        height, width = frame.shape[:2]
-        if (width, height) != (self.width, self.height):
-            scale = np.array([width / self.width, height / self.height])
-            self.box = boxes.from_centre(
-                (boxes.centre(self.box) + 0.5) * scale - 0.5, self.box[2:] * scale
-            )
-            self.speed = self.speed * scale
-            self.width, self.height = width, height
 
 
 @dataclass(frozen=True)
@@ -72,22 +31,22 @@ class Step:
     observation: Observation
 
 
-class Followed(Kept):
+class Followed(Stateful):
     """One target: where it is, whether it is there, and what the tracker remembers of it."""
 
     # The tracker last: restoring what is before it changes nothing but a new target.
     kept: ClassVar[tuple[str, ...]] = (
-        'presence',
+        'belief',
         'course',
         'searched',
         'frames_tracked',
         'tracker',
     )
 
-    def __init__(self, tracker: Tracker, course: Course) -> None:
+    def __init__(self, tracker: AnyTracker, course: Course) -> None:
         self.tracker = tracker
         self.course = course
-        self.presence = PresenceFilter()
+        self.belief = Belief()
         self.searched = 0
         """Frames in which it was LOST and searched for."""
         self.frames_tracked = 1
@@ -95,42 +54,63 @@ class Followed(Kept):
 
 
 class Session:
-    """Follows one target with one tracker. Not thread-safe: the caller serialises."""
+    """Follows one target with one tracker. Not thread-safe: the caller serialises.
 
-    def __init__(self, tracker: Tracker, presence: Presence | None = None) -> None:
-        """Start without a target; `presence` may be replaced at any time."""
+    A published tracker that is not `gated` sees and remembers the target in every frame, whatever
+    `presence` says.
+    """
+
+    def __init__(self, tracker: AnyTracker, presence: Presence | None = None) -> None:
+        """Start without a target."""
         self.tracker = tracker
         self.presence = presence or Presence()
+        """When the target counts as seen; may be replaced at any time."""
         self._followed: Followed | None = None
         self._last: Step | None = None
+        self._paused = False
 
     @property
     def state(self) -> State:
         """IDLE without a target, else TRACKING, OCCLUDED or LOST."""
         followed = self._followed
-        return State.IDLE if followed is None else followed.presence.belief
+        return State.IDLE if followed is None else followed.belief.verdict
+
+    @property
+    def memory(self) -> BankStatus:
+        """What the memory holds."""
+        return self.tracker.bank.status()
 
     def prompt(self, frame: Pixels, prompt: Prompt) -> Estimate:
         """Take a new target from `frame`, uint8 (H, W, 3) BGR.
 
-        PromptError leaves an earlier one as it was.
+        PromptError leaves an earlier one as it was. TrackingError when the tracker fails on it:
+        then there is none.
         """
         target = resolve(frame, prompt)
         self.reset()
-        observation = self.tracker.initialise(frame, target)
+        try:
+            observation = self.tracker.initialise(frame, target)
+            _require_numbers(observation)
+        except Exception:
+            self.reset()
+            raise
         course = Course(observation.box, frame.shape[1], frame.shape[0], np.zeros(2))
         self._followed = Followed(self.tracker, course)
         return self._estimate(self._followed, observation, observation.mask)
 
     def step(self, frame: Pixels) -> Estimate:
-        """Follow the target into `frame`, uint8 (H, W, 3) BGR, of any size."""
+        """Follow the target into `frame`, uint8 (H, W, 3) BGR, of any size.
+
+        TrackingError, with nothing changed, where the tracker's answer is no number.
+        """
         followed = self._followed
         if followed is None:
             return NOTHING
         followed.course.fit(frame)
         observation = self.tracker.locate(frame, _prior(followed))
-        state = followed.presence.update(self._confidence(observation), self.presence)
-        if state is State.TRACKING or followed.presence.candidate:
+        _require_numbers(observation)
+        state = followed.belief.update(self._confidence(observation), self._gate)
+        if state is State.TRACKING or followed.belief.candidate:
             followed.course.seen(observation.box)
         elif state is State.OCCLUDED:
             followed.course.coast()
@@ -148,16 +128,24 @@ class Session:
             return
         frame, estimate, observation = self._last.frame, self._last.estimate, self._last.observation
         self._last = None
-        sure = max(self.presence.remembered, self.tracker.sure)
+        sure = self._gate.remembered
+        if sure < 0:
+            sure = self.tracker.remembered
         if estimate.state is State.TRACKING and estimate.confidence >= sure:
             self.tracker.remember(frame, observation)
         else:
             self.tracker.bank.refuse()
 
-    def search(self) -> None:
-        """Search widely for a target kept from before, as after a pause."""
-        if self._followed is not None:
-            self._followed.presence.search_for(self.presence)
+    def pause(self) -> None:
+        """Keep the target, but write nothing of it, until resumed."""
+        self.tracker.bank.frozen = self._paused = True
+
+    def resume(self) -> None:
+        """Write again. A target kept from before the pause is searched for widely."""
+        self.tracker.bank.frozen = False
+        if self._paused and self._followed is not None:
+            self._followed.belief.search_for(self.presence)
+        self._paused = False
 
     def reset(self) -> None:
         """Forget the target and clear the memory."""
@@ -187,6 +175,11 @@ class Session:
                 'restore it where tracker, variant and version are those it was taken with.'
             ) from error
         self._followed, self._last = followed, None
+        self._paused = False
+
+    @property
+    def _gate(self) -> Presence:
+        return self.presence if self.tracker.gated else EVERYTHING
 
     def _confidence(self, observation: Observation) -> float:
         return self.tracker.calibration.confidence(observation.score)
@@ -197,7 +190,7 @@ class Session:
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         roi = followed.course.box
         return Estimate(
-            followed.presence.belief,
+            followed.belief.verdict,
             self._confidence(observation),
             observation.score,
             oriented or OrientedBox.from_box(roi),
@@ -208,27 +201,22 @@ class Session:
         )
 
 
+def _require_numbers(observation: Observation) -> None:
+    """TrackingError where score or box is not finite."""
+    if not np.isfinite([observation.score, *observation.box]).all():
+        raise TrackingError(
+            f'The tracker answers with the score {observation.score:g} and the box '
+            f'{observation.box.tolist()}, which are no finite numbers; see whether its weights are '
+            'damaged, and prompt again.'
+        )
+
+
 def _prior(followed: Followed) -> Prior:
     """Where to look for the target now; one that is LOST elsewhere each time."""
-    presence, course = followed.presence, followed.course
-    if presence.belief is State.TRACKING or presence.candidate:
+    belief, course = followed.belief, followed.course
+    if belief.verdict is State.TRACKING or belief.candidate:
         return Prior(course.box)
-    if presence.belief is State.OCCLUDED:
+    if belief.verdict is State.OCCLUDED:
         return Prior(course.box, WIDER)
     followed.searched += 1
     return Prior(search_box(course, followed.searched), WIDER)
-
-
-def search_box(course: Course, turn: int) -> Floats:
-    """Where to look for a lost target this `turn`.
-
-    Every other time where it was last, else at the next place of a grid: places two target sizes
-    apart, row by row, one a frame.
-    """
-    if turn % 2:
-        return course.box
-    spacing = 2 * boxes.scale(course.box)
-    columns, rows = (max(1, round(extent / spacing)) for extent in (course.width, course.height))
-    row, column = divmod(turn // 2 % (columns * rows), columns)
-    centre = (np.array([column, row]) + 0.5) / [columns, rows] * [course.width, course.height]
-    return boxes.from_centre(centre, course.box[2:])

@@ -1,26 +1,15 @@
 """The published trackers behind one switch."""
 
+from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.registry import NAMES, VARIANTS, create, find_device
-from memtrack_ros.trackers.tracker import (
-    UNPROCESSED,
-    Estimate,
-    Observation,
-    Prior,
-    Prompt,
-    State,
-    Target,
-    Tracker,
-)
+from memtrack_ros.trackers.tracker import AnyTracker, Tracker
 
 __all__ = [
     'NAMES',
-    'UNPROCESSED',
     'VARIANTS',
-    'Estimate',
+    'AnyTracker',
     'Observation',
     'Prior',
-    'Prompt',
-    'State',
     'Target',
     'Tracker',
     'create',

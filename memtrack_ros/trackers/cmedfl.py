@@ -10,25 +10,20 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import Cells
-from memtrack_ros.nets.cmedfl import (
-    CHANNELS,
-    CompactCMEDFL,
-    First,
-    Memory,
-    PaperCMEDFL,
-    Query,
-    at_cells,
-    distances,
-    moved,
-)
+from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
+from memtrack_ros.nets.cmedfl import CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.trackers.d3s import CROP
-from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
-from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.trackers.d3s import D3S_CROP
+from memtrack_ros.trackers.filter_tracker import (
+    Appearance,
+    CompactFilterTracker,
+    PaperFilterTracker,
+)
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
 
-class Settings(NamedTuple):
+class CMEDFLSettings(NamedTuple):
     """What the variants differ in."""
 
     side: int  # of the crop that is segmented, pixels
@@ -36,12 +31,12 @@ class Settings(NamedTuple):
     capacity: int  # cells in the bank
 
 
-COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
+COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
 # The authors count the pixels of the distance from 1 and the middle from 0.
-PAPER = Settings(CROP, CROP / 2 - 1, 16384)
+PAPER = CMEDFLSettings(D3S_CROP, D3S_CROP / 2 - 1, 16384)
 
 
-class CompactMemory(Appearance[Query]):
+class CompactMemory(Appearance[CMEDFLQuery]):
     """The compact memory embedding (section III-B), and the first frame (III-C).
 
     The mask of the first frame, which weighs the deformable feature, is laid around the filter's
@@ -53,7 +48,7 @@ class CompactMemory(Appearance[Query]):
     def __init__(
         self,
         net: CompactCMEDFL | PaperCMEDFL,
-        settings: Settings,
+        settings: CMEDFLSettings,
         device: torch.device,
         max_bytes: int,
     ) -> None:
@@ -65,21 +60,21 @@ class CompactMemory(Appearance[Query]):
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)
         self._mask = torch.zeros(1, 1, settings.side, settings.side, device=device)
 
-    def see(self, crops: Tensor) -> Query:
+    def see(self, crops: Tensor) -> CMEDFLQuery:
         """The network's cells and features of crops."""
         return self.net.query(crops)
 
-    def deep(self, seen: Query) -> Tensor:
+    def deep(self, seen: CMEDFLQuery) -> Tensor:
         """The backbone's last features."""
         return self.net.filter_features(seen)
 
-    def begin(self, seen: Query, label: Tensor) -> None:
+    def begin(self, seen: CMEDFLQuery, label: Tensor) -> None:
         """Store all cells of the first frame."""
         self.bank.clear()
         self._cells, self._mask = seen.cells, label
         self.write(seen, label)
 
-    def segment(self, seen: Query, offset: Floats) -> Tensor:
+    def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
         side = seen.cells.shape[-1]
         shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
@@ -87,7 +82,7 @@ class CompactMemory(Appearance[Query]):
         distance = distances(shift + self.settings.middle, side, self.net.stride)
         return self.net.answer(Memory(*self.bank.read()), first, seen, distance)
 
-    def write(self, seen: Query, probability: Tensor) -> None:
+    def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""
         foreground = at_cells(probability, seen.cells.shape[-1])
         self.bank.write(seen.cells[0].flatten(1), foreground.flatten())
@@ -95,14 +90,14 @@ class CompactMemory(Appearance[Query]):
 
 def create(
     variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
-) -> FilterTracker[Query]:
+) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
     """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
     load_into(net, weights, path)
     kind, settings, filtered = (
-        (FilterTracker, COMPACT, COMPACT_FILTER)
+        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
         if variant == 'compact'
-        else (PublishedFilterTracker, PAPER, PUBLISHED)
+        else (PaperFilterTracker, PAPER, PAPER_FILTER)
     )
     memory = CompactMemory(net, settings, device, max_bytes)
     return kind('cmedfl', memory, filtered, weights.calibration, device, max_bytes)

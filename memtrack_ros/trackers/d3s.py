@@ -15,9 +15,9 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
-from memtrack_ros.memory import Kept
+from memtrack_ros.memory import Stateful
 
-CROP = 384  # side of the crop that is segmented, pixels
+D3S_CROP = 384  # side of the crop that is segmented, pixels
 SEARCH = 4.0  # its side over sqrt(w h) of the target, in the frame
 TARGET = 0.5  # probability above which a pixel is the target's
 LEAST_AREA = 50.0  # of a contour in the crop's pixels, to be believed
@@ -49,9 +49,9 @@ class Square(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """It as CROP x CROP pixels."""
+        """It as D3S_CROP x D3S_CROP pixels."""
         middle = np.array([self.left, self.top]) + (self.extent - 1) / 2
-        return Window.around(middle, self.extent / CROP, CROP)
+        return Window.around(middle, self.extent / D3S_CROP, D3S_CROP)
 
     def in_frame(self, box: Floats) -> Floats:
         """A box (4,) of the crop in the frame."""
@@ -66,19 +66,19 @@ class Square(NamedTuple):
         return OrientedBox(float(x), float(y), size_x, size_y, box.theta)
 
     def show(self, frame: Pixels) -> Pixels:
-        """The crop (CROP, CROP, 3) of `frame`; the world beyond repeats the frame's edge."""
+        """The crop (S, S, 3) of `frame`, S = D3S_CROP; beyond it the frame's edge is repeated."""
         rows, columns = (np.clip(places, 0, last) for places, last in self._places(frame.shape[:2]))
-        return np.asarray(cv2.resize(frame[rows][:, columns], (CROP, CROP)), np.uint8)
+        return np.asarray(cv2.resize(frame[rows][:, columns], (D3S_CROP, D3S_CROP)), np.uint8)
 
     def show_mask(self, mask: Pixels) -> NDArray[np.float32]:
-        """The crop (CROP, CROP), 0..1, of a mask 0/255 of the frame; beyond it there is nothing."""
+        """The crop (S, S), 0..1, of a mask 0/255 of the frame; beyond it there is nothing."""
         part = np.zeros((self.extent, self.extent), np.float32)
         inside, places = [], []
         for along, last in self._places(mask.shape):
             inside.append((along >= 0) & (along <= last))
             places.append(along[inside[-1]])
         part[np.ix_(*inside)] = mask[np.ix_(*places)] / np.float32(255)
-        return np.asarray(cv2.resize(part, (CROP, CROP)), np.float32)
+        return np.asarray(cv2.resize(part, (D3S_CROP, D3S_CROP)), np.float32)
 
     def _places(self, shape: tuple[int, ...]) -> list[tuple[NDArray[np.int64], int]]:
         """Rows and columns, each with the last one that is taken from an image of `shape`.
@@ -117,8 +117,8 @@ def patch(frame: Pixels, centre: ArrayLike, pitch: float, side: int) -> Pixels:
 class Outline(NamedTuple):
     """The largest thing segmented in a crop, in the crop's pixels.
 
-    Its `mask` uint8 (CROP, CROP) 0/255, the `area` in its contour, the bounds (4,) of its mask and
-    the smallest rectangle around the contour's points.
+    Its `mask` uint8 (S, S) 0/255, S = D3S_CROP, the `area` in its contour, the bounds (4,) of its
+    mask and the smallest rectangle around the contour's points.
     """
 
     mask: Pixels
@@ -135,7 +135,7 @@ class Outline(NamedTuple):
 
 
 def outline(probability: NDArray[np.float32]) -> Outline | None:
-    """What is segmented where the `probability` (CROP, CROP) is high; None if hardly anything."""
+    """What is segmented where the `probability` (S, S) is high; None if hardly anything."""
     marked = (probability > TARGET).astype(np.uint8)
     contours, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = [cv2.contourArea(contour) for contour in contours]
@@ -163,11 +163,11 @@ def fitted_box(found: Outline) -> OrientedBox:
     contours, _ = cv2.findContours(found.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = max(contours, key=cv2.contourArea)
     centre, axes, angle = cv2.fitEllipse(contour)
-    if not max(axes) <= WIDE * CROP:  # nan where there is no ellipse
+    if not max(axes) <= WIDE * D3S_CROP:  # nan where there is no ellipse
         centre, _, angle = cv2.minAreaRect(contour)
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
     left, top, right, bottom = _tightened(
-        np.asarray(cv2.warpAffine(found.mask // 255, turn, (CROP, CROP)), np.uint8)
+        np.asarray(cv2.warpAffine(found.mask // 255, turn, (D3S_CROP, D3S_CROP)), np.uint8)
     )
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
     back = cv2.invertAffineTransform(turn)
@@ -178,7 +178,7 @@ def fitted_box(found: Outline) -> OrientedBox:
 
 
 def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
-    """First column and row, last column and row of the tightened bounds of `mask` (CROP, CROP) 0/1.
+    """First column and row, last column and row of the tightened bounds of `mask` (S, S) 0/1.
 
     Side by side moves inwards by a pixel while that is the best yet.
     """
@@ -210,7 +210,7 @@ def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
     return sides[0], sides[1], sides[2], sides[3]
 
 
-class TargetSize(Kept):
+class TargetSize(Stateful):
     """The target's size (2,) w, h in frame pixels: the first box's, scaled a little every frame."""
 
     kept = ('size', '_areas')

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,22 +15,24 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import PartRing
-from memtrack_ros.nets.dmv import CROP, Answer, CompactDMV, DMVNet, PaperDMV, Query
+from memtrack_ros.nets.compact import CROP
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     Chooser,
-    border_colour,
     label_map,
     mask_in_frame,
-    pseudo_mask,
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
+SURE = 0.7  # confidence from which a frame is stored: the paper's centre score (section 3.5)
 
-class Settings(NamedTuple):
+
+class DMVSettings(NamedTuple):
     """Inference of one variant."""
 
     side: int  # of the crop, pixels
@@ -38,13 +40,13 @@ class Settings(NamedTuple):
     capacity: int  # frames in the bank
 
 
-COMPACT = Settings(
+COMPACT = DMVSettings(
     side=CROP,
     chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     capacity=16,
 )
 # The paper says nothing of how one box is chosen of those predicted 'similar to' SiamRPN: as there.
-PAPER = Settings(
+PAPER = DMVSettings(
     side=256,
     chooser=Chooser(penalty_k=0.055, window_influence=0.42, test_lr=0.295, smallest=10.0),
     capacity=32,
@@ -52,7 +54,7 @@ PAPER = Settings(
 
 
 @dataclass(frozen=True)
-class Found(Observation):
+class DMVObservation(Observation):
     """An observation with what the memory would store of it: the search crop's key and answer."""
 
     key: Tensor
@@ -60,8 +62,15 @@ class Found(Observation):
     usual: bool  # searched in a window of the usual size
 
 
-class DMV(Tracker):
-    """The compact variant, and what both share.
+class First(NamedTuple):
+    """The window of a target's first frame, and the key of what it shows."""
+
+    window: Window
+    key: Tensor
+
+
+class DMVTracker(Tracker[DMVObservation, First]):
+    """What both variants share.
 
     The whole search crop is what is remembered of a frame, background included: its query is the
     key, so that a write needs no second pass of the backbone. A frame searched in a wider window is
@@ -69,62 +78,46 @@ class DMV(Tracker):
     """
 
     name = 'dmv'
-    variant = 'compact'
-    segments = True
-    sure = 0.7  # the paper's centre score (section 3.5), here calibrated
     bank: PartRing
-    kept = (*Tracker.kept, '_border')
 
     def __init__(
         self,
         net: DMVNet,
-        settings: Settings,
+        settings: DMVSettings,
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
-        self.settings, self.calibration, self.device = settings, calibration, device
+        super().__init__(calibration, device)
+        self.settings = settings
         self.bank = PartRing(
             settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
         )
         self.net = ready(net, device)
-        self._border: Floats = np.zeros(3)
+
+    def view(self, frame: Pixels, box: Floats) -> First:
+        """The search window around the box and its key."""
+        window = self.window(frame, box, 1.0)
+        return First(window, self._query(frame, window).key)
 
     @torch.inference_mode()
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Store the target's frame with its box and, where it segments, its mask.
-
-        A box alone is first segmented with the memory that it makes.
-        """
-        self._border = border_colour(frame)
-        box, mask = target.box, target.mask
-        window = self.window(frame, box, 1.0)
-        key = self._query(frame, window).key
-        filled = boxes.box_mask(box, *frame.shape[:2])
-        if not self.segments:
-            mask = filled
-        elif mask is None:
-            self._begin(key, window, box, None)
-            mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
-        self._begin(key, window, box, mask)
-        return Observation(self.locate(frame, Prior(box)).score, box, mask)
-
-    def _begin(self, key: Tensor, window: Window, box: Floats, mask: Pixels | None) -> None:
-        """Forget what was; store a frame's key, its target's box (4,) and mask (H, W), if known."""
+    def begin(self, view: First, target: Target) -> None:
+        """Forget what was; store the frame's key with the target's box and, if known, its mask."""
         self.bank.clear()
-        middle = window.to_crop(boxes.centre(box))
-        half = box[2:] / window.pitch / 2
+        window, key = view
+        middle = window.to_crop(boxes.centre(target.box))
+        half = target.box[2:] / window.pitch / 2
         corners = torch.tensor([*(middle - half), *(middle + half)], dtype=torch.float32)
         told = torch.zeros(1, 1, window.side // 2, window.side // 2)
-        if mask is not None:
-            label = torch.from_numpy(label_map(mask, window))[None, None]
+        if target.exact:
+            label = torch.from_numpy(label_map(target.mask, window))[None, None]
             told = 2 * F.avg_pool2d(label, 2) - 1
         value = self.net.first_value(key, corners[None].to(self.device), told.to(self.device))
         self.bank.write(key[0], value[0])
 
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Found:
+    def locate(self, frame: Pixels, prior: Prior) -> DMVObservation:
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
         window = self.window(frame, prior.box, prior.search)
         query = self._query(frame, window)
@@ -137,31 +130,41 @@ class DMV(Tracker):
             mask = boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
-        return Found(choice.score, choice.box, mask, query.key, answer, prior.search == 1.0)
+        return DMVObservation(choice.score, choice.box, mask, query.key, answer, prior.usual)
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, observation: Observation) -> None:
+    def remember(self, frame: Pixels, found: DMVObservation) -> None:
         """Store what `locate` saw and answered, if the bank is due for it."""
-        assert isinstance(observation, Found)
-        if observation.usual and self.bank.due:
-            key = observation.key
-            self.bank.write(key[0], self.net.found_value(key, observation.answer)[0])
+        if found.usual and self.bank.due:
+            self.bank.write(found.key[0], self.net.found_value(found.key, found.answer)[0])
         else:
             self.bank.refuse()
 
+    @abstractmethod
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """The search window around `box`, `search` times as wide as usual."""
+
+    def _query(self, frame: Pixels, window: Window) -> DMVQuery:
+        return self.net.query(to_device(cut(frame, window, self.border), self.device))
+
+
+class CompactDMVTracker(DMVTracker):
+    """The compact variant: it segments."""
+
+    variant = 'compact'
+    segments = gated = True
+    remembered = SURE
+
+    def window(self, frame: Pixels, box: Floats, search: float) -> Window:
+        """As all compact trackers search."""
         return search_window(frame, box, search, self.settings.side)
 
-    def _query(self, frame: Pixels, window: Window) -> Query:
-        return self.net.query(to_device(cut(frame, window, self._border), self.device))
 
-
-class PublishedDMV(DMV):
+class PaperDMVTracker(DMVTracker):
     """The paper variant: SiamFC's context in the crop, the box for a mask."""
 
     variant = 'paper'
-    segments = False
+    segments = gated = False
 
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """Twice as wide as SiamFC's exemplar: sqrt((w + p) (h + p)) with p = (w + h) / 2."""
@@ -169,10 +172,20 @@ class PublishedDMV(DMV):
         side = self.settings.side
         return Window.around(boxes.centre(box), 2 * search * exemplar / side, side)
 
+    def remember(self, frame: Pixels, found: DMVObservation) -> None:
+        """Only what it is sure of, as the paper has it."""
+        if self.calibration.confidence(found.score) >= SURE:
+            super().remember(frame, found)
+        else:
+            self.bank.refuse()
 
-def create(variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int) -> DMV:
+
+def create(
+    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+) -> DMVTracker:
     """DMV with the weights read from `path`; ConfigurationError when they do not fit."""
-    kind, settings = (DMV, COMPACT) if variant == 'compact' else (PublishedDMV, PAPER)
-    net = CompactDMV() if variant == 'compact' else PaperDMV()
+    compact = variant == 'compact'
+    net = CompactDMV() if compact else PaperDMV()
     load_into(net, weights, path)
+    kind, settings = (CompactDMVTracker, COMPACT) if compact else (PaperDMVTracker, PAPER)
     return kind(net, settings, weights.calibration, device, max_bytes)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
-from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Kept
+from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
 from memtrack_ros.trackers.d3s import (
     TARGET,
     Outline,
@@ -30,16 +30,16 @@ from memtrack_ros.trackers.d3s import (
     outline,
     patch,
 )
+from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     LEAST_FILL,
-    border_colour,
     label_map,
     pseudo_mask,
     search_window,
     to_device,
 )
 from memtrack_ros.trackers.target_filter import FilterSettings, Peak, TargetFilter, augmented
-from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration
 
 UNSEGMENTED = 10.0  # uncertainty from which nothing is learned from a segmentation
@@ -53,7 +53,7 @@ Seen = TypeVar('Seen')
 Maps = NDArray[np.float32]
 
 
-class Appearance(Kept, ABC, Generic[Seen]):
+class Appearance(Stateful, ABC, Generic[Seen]):
     """What a target looks like: segments it in a crop, and learns from what was segmented.
 
     Crops are (N, 3, S, S), RGB 0..255; `Seen` is what a network makes of them.
@@ -61,7 +61,7 @@ class Appearance(Kept, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
-    box_label: float = 1.0  # of a pixel in a box, not yet segmented, for the compact trackers
+    rough_label: float = 1.0  # of a pixel in a rough outline, for the compact trackers
 
     @abstractmethod
     def see(self, crops: Tensor) -> Seen:
@@ -88,7 +88,7 @@ class Appearance(Kept, ABC, Generic[Seen]):
 
 
 @dataclass(frozen=True)
-class Found(Observation, Generic[Seen]):
+class FilterObservation(Observation, Generic[Seen]):
     """An observation with what a write needs.
 
     The filter's peak in its window, and the segmented crop with the foreground's probability
@@ -101,13 +101,16 @@ class Found(Observation, Generic[Seen]):
     probability: Tensor
 
 
-class FilterTracker(Tracker, Generic[Seen]):
-    """The compact variants: the filter and the segmentation look at one crop, seen once."""
+Found = TypeVar('Found', bound=FilterObservation[Any])
+View = TypeVar('View')
 
-    variant = 'compact'
+
+class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
+    """What the variants share: a filter, an appearance, and what is learned from a frame."""
+
     segments = True
     bank: JoinedBanks
-    kept = (*Tracker.kept, 'appearance', 'filter', '_border')
+    kept = (*Tracker.kept, 'appearance', 'filter')
 
     def __init__(
         self,
@@ -119,8 +122,8 @@ class FilterTracker(Tracker, Generic[Seen]):
         max_bytes: int,
     ) -> None:
         """Allocate the filter's samples; ConfigurationError when the banks are over `max_bytes`."""
-        self.name, self.calibration, self.device = name, calibration, device
-        self.appearance = appearance
+        super().__init__(calibration, device)
+        self.name, self.appearance = name, appearance
         samples = FilterSamples(
             settings.capacity,
             settings.channels,
@@ -131,60 +134,10 @@ class FilterTracker(Tracker, Generic[Seen]):
         )
         self.bank = JoinedBanks(appearance.bank, samples, max_bytes)
         self.filter = TargetFilter(appearance.inputs, settings, samples)
-        self._border: Floats = np.zeros(3)
 
     @torch.inference_mode()
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Teach filter and appearance the target's frame.
-
-        A box alone is first segmented with the appearance that it makes.
-        """
-        self.bank.clear()
-        self._border = border_colour(frame)
-        window, crop = self._view(frame, target.box, 1.0)
-        wide = Window.around(boxes.centre(target.box), window.pitch, 2 * window.side)
-        self._begin_filter(cut(frame, wide, self._border), np.zeros(2))
-        seen = self._see([crop])
-        mask = target.mask
-        if mask is None:
-            filled = boxes.box_mask(target.box, *frame.shape[:2])
-            self.appearance.begin(
-                seen, self._label(self.appearance.box_label * label_map(filled, window))
-            )
-            mask = pseudo_mask(self.locate(frame, Prior(target.box)).mask, target.box, filled)
-        self.appearance.begin(seen, self._label(label_map(mask, window)))
-        return Observation(self.locate(frame, Prior(target.box)).score, target.box, mask)
-
-    @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Found[Seen]:
-        """The filter's peak and the mask around it; the box is that of the mask's largest part."""
-        window, crop = self._view(frame, prior.box, prior.search)
-        seen = self._see([crop])
-        size = prior.box[2:]
-        peak = self.filter.locate(
-            self.appearance.deep(seen), size / window.pitch, central=prior.search == 1.0
-        )
-        probability = self.appearance.segment(seen, peak.offset).float().sigmoid()
-        picture = probability[0, 0].cpu().numpy()
-        box = self._at_peak(frame, peak, window, size)
-        cells = window.in_cells(len(picture))
-        place = cells.to_crop(boxes.centre(box))
-        part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
-        score = presence(peak.value, part)
-        mask = laid_along_edges(part, window, frame)
-        if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
-            found = np.array(cv2.boundingRect(mask), float)
-            changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
-            # A mask that is hardly believed may have run into its surroundings.
-            changed = size + self.calibration.confidence(score) * (changed - size)
-            box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        return Found(score, box, mask, peak, window, seen, probability)
-
-    @torch.inference_mode()
-    def remember(self, frame: Pixels, observation: Observation) -> None:
+    def remember(self, frame: Pixels, found: Found) -> None:
         """Teach filter and appearance what was found, as far as the filter was sure."""
-        assert isinstance(observation, Found)
-        found: Found[Seen] = observation
         if self.filter.uncertainty(found.peak) < UNSEGMENTED:
             self.appearance.write(found.seen, found.probability)
         else:
@@ -192,11 +145,6 @@ class FilterTracker(Tracker, Generic[Seen]):
         middle = [found.window.center_x, found.window.center_y]
         offset = (boxes.centre(found.box) - middle) / found.window.pitch
         self.filter.remember(found.peak, np.asarray(offset))
-
-    def _view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
-        """The search window around `box` and what it shows."""
-        window = search_window(frame, box, search, self.filter.settings.side)
-        return window, cut(frame, window, self._border)
 
     def _see(self, crops: Sequence[Pixels]) -> Seen:
         return self.appearance.see(torch.cat([to_device(crop, self.device) for crop in crops]))
@@ -220,14 +168,88 @@ class FilterTracker(Tracker, Generic[Seen]):
 
 
 @dataclass(frozen=True)
-class Outlined(Found[Seen]):
-    """What a published tracker found, and what of it is believed: an outline in the `square`."""
+class CompactView(Generic[Seen]):
+    """The search window of a target's first frame, and what the network makes of its crop."""
+
+    window: Window
+    seen: Seen
+
+
+class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactView[Seen]]):
+    """The compact variants: the filter and the segmentation look at one crop, seen once."""
+
+    variant = 'compact'
+    gated = True
+
+    @torch.inference_mode()
+    def view(self, frame: Pixels, box: Floats) -> CompactView[Seen]:
+        """The search crop around the box; the filter is taught where the target is in it."""
+        self.bank.clear()
+        window, crop = self._crop(frame, box, 1.0)
+        wide = Window.around(boxes.centre(box), window.pitch, 2 * window.side)
+        self._begin_filter(cut(frame, wide, self.border), np.zeros(2))
+        return CompactView(window, self._see([crop]))
+
+    @torch.inference_mode()
+    def begin(self, view: CompactView[Seen], target: Target) -> None:
+        """Teach the appearance what the target looks like."""
+        label = label_map(target.mask, view.window)
+        if not target.exact:
+            label = self.appearance.rough_label * label
+        self.appearance.begin(view.seen, self._label(label))
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> FilterObservation[Seen]:
+        """The filter's peak and the mask around it; the box is that of the mask's largest part."""
+        window, crop = self._crop(frame, prior.box, prior.search)
+        seen = self._see([crop])
+        size = prior.box[2:]
+        peak = self.filter.locate(
+            self.appearance.deep(seen), size / window.pitch, central=prior.usual
+        )
+        probability = self.appearance.segment(seen, peak.offset).float().sigmoid()
+        picture = probability[0, 0].cpu().numpy()
+        box = self._at_peak(frame, peak, window, size)
+        cells = window.in_cells(len(picture))
+        place = cells.to_crop(boxes.centre(box))
+        part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
+        score = agreement(peak.value, part)
+        mask = laid_along_edges(part, window, frame)
+        if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
+            found = np.array(cv2.boundingRect(mask), float)
+            changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
+            # A mask that is hardly believed may have run into its surroundings.
+            changed = size + self.calibration.confidence(score) * (changed - size)
+            box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
+        return FilterObservation(score, box, mask, peak, window, seen, probability)
+
+    def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
+        """The search window around `box` and what it shows."""
+        window = search_window(frame, box, search, self.filter.settings.side)
+        return window, cut(frame, window, self.border)
+
+
+@dataclass(frozen=True)
+class OutlinedObservation(FilterObservation[Seen]):
+    """What a paper variant found, and what of it is believed: an outline in the `square`."""
 
     square: Square
     outline: Outline | None
 
 
-class PublishedFilterTracker(FilterTracker[Seen]):
+@dataclass(frozen=True)
+class PaperView(Generic[Seen]):
+    """The square around a target in its first frame, and what the network makes of it.
+
+    And the target's mask in it, uint8 (S, S) 0/255, where it was segmented there.
+    """
+
+    square: Square
+    seen: Seen
+    mask: Pixels | None = None
+
+
+class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperView[Seen]]):
     """The paper variants: the filter has a crop of its own, and the size changes slowly.
 
     The authors look where they themselves believe the target to be; here that is the centre of the
@@ -236,6 +258,7 @@ class PublishedFilterTracker(FilterTracker[Seen]):
     """
 
     variant = 'paper'
+    gated = False
     kept = (*FilterTracker.kept, 'size')
 
     def __init__(
@@ -252,34 +275,43 @@ class PublishedFilterTracker(FilterTracker[Seen]):
         self.size = TargetSize()
 
     @torch.inference_mode()
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Teach filter and appearance the target's frame.
-
-        A box alone is first segmented with the appearance that it makes.
-        """
+    def view(self, frame: Pixels, box: Floats) -> PaperView[Seen]:
+        """The square around the box; the filter is taught where the target is in its own crop."""
         self.bank.clear()
-        centre, size = boxes.centre(target.box), target.box[2:]
+        centre, size = boxes.centre(box), box[2:]
         self.size.begin(size)
         corner = np.rint(centre + 0.5) - 0.5  # of four pixels: where the authors take samples
         window, wide = self._sample(frame, corner, 1.0, 2)
         self._begin_filter(wide, (centre - corner) / window.pitch)
         square = Square.around(centre, size)
-        seen = self._see([square.show(frame)])
-        if target.mask is None:
-            filled = square.show_mask(boxes.box_mask(target.box, *frame.shape[:2]))
-            self.appearance.begin(seen, self._label(filled))
-            probability = self.appearance.segment(seen, np.zeros(2))[0, 0].float().sigmoid()
-            inside = boxes.from_centre(square.window.to_crop(centre), size / square.window.pitch)
-            label = pseudo_mask(marked(probability.cpu().numpy(), TARGET), inside, marked(filled))
-        else:
-            label = marked(square.show_mask(target.mask), MARKED)
-        self.appearance.begin(seen, self._label(np.asarray(label / 255, np.float32)))
-        self.size.expect(np.count_nonzero(label))
-        mask = laid(label, square.window, frame) if target.mask is None else target.mask
-        return Observation(self.locate(frame, Prior(target.box)).score, target.box, mask)
+        return PaperView(square, self._see([square.show(frame)]))
 
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Outlined[Seen]:
+    def begin(self, view: PaperView[Seen], target: Target) -> None:
+        """Teach the appearance what the target looks like."""
+        label = view.square.show_mask(target.mask)
+        if target.exact:
+            mask = marked(label, MARKED) if view.mask is None else view.mask
+            label = np.asarray(mask / 255, np.float32)
+            self.size.expect(np.count_nonzero(mask))
+        self.appearance.begin(view.seen, self._label(label))
+
+    @torch.inference_mode()
+    def refine(
+        self, frame: Pixels, view: PaperView[Seen], target: Target
+    ) -> tuple[PaperView[Seen], Target]:
+        """Segmented in the square."""
+        square = view.square
+        probability = self.appearance.segment(view.seen, np.zeros(2))[0, 0].float().sigmoid()
+        middle = square.window.to_crop(boxes.centre(target.box))
+        inside = boxes.from_centre(middle, target.box[2:] / square.window.pitch)
+        outline = marked(square.show_mask(target.mask))
+        mask = pseudo_mask(marked(probability.cpu().numpy(), TARGET), inside, outline)
+        refined = replace(target, mask=laid(mask, square.window, frame), exact=True)
+        return replace(view, mask=mask), refined
+
+    @torch.inference_mode()
+    def locate(self, frame: Pixels, prior: Prior) -> OutlinedObservation[Seen]:
         """The filter's peak, then the mask in the crop around it.
 
         The box is that of the outlined mask, if it is believed, else one of the last size.
@@ -287,9 +319,7 @@ class PublishedFilterTracker(FilterTracker[Seen]):
         size = self.size.size
         window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
         peak = self.filter.locate(
-            self.appearance.deep(self._see([sample])),
-            size / window.pitch,
-            central=prior.search == 1.0,
+            self.appearance.deep(self._see([sample])), size / window.pitch, central=prior.usual
         )
         expected = self._at_peak(frame, peak, window, size)
         square = Square.around(boxes.centre(expected), size)
@@ -298,24 +328,25 @@ class PublishedFilterTracker(FilterTracker[Seen]):
         picture = probability[0, 0].cpu().numpy()
         found = outline(picture)
         part = np.zeros_like(picture, np.uint8) if found is None else found.mask
-        score = presence(peak.value, picture[part > 0])
+        score = agreement(peak.value, picture[part > 0])
         mask = laid(part, square.window, frame)
         sure = self.filter.uncertainty(peak) < UNSEGMENTED
-        if found is None or not sure or not self.size.believes(found):
-            return Outlined(score, expected, mask, peak, window, seen, probability, square, None)
-        box, oriented = square.in_frame(found.box), square.turned_in_frame(fitted_box(found))
-        return Outlined(
+        box, oriented = expected, None
+        if found is not None and sure and self.size.believes(found):
+            box, oriented = square.in_frame(found.box), square.turned_in_frame(fitted_box(found))
+        else:
+            found = None
+        return OutlinedObservation(
             score, box, mask, peak, window, seen, probability, square, found, oriented=oriented
         )
 
     @torch.inference_mode()
-    def remember(self, frame: Pixels, observation: Observation) -> None:
+    def remember(self, frame: Pixels, found: OutlinedObservation[Seen]) -> None:
         """As the compact one; and the size follows the outline."""
-        assert isinstance(observation, Outlined)
-        unsure = self.filter.uncertainty(observation.peak) >= UNSCALED
-        super().remember(frame, observation)
-        if observation.outline is not None and not unsure:
-            self.size.follow(observation.outline, observation.square.window.pitch, frame.shape)
+        unsure = self.filter.uncertainty(found.peak) >= UNSCALED
+        super().remember(frame, found)
+        if found.outline is not None and not unsure:
+            self.size.follow(found.outline, found.square.window.pitch, frame.shape)
 
     def _sample(
         self, frame: Pixels, centre: Floats, search: float, times: int = 1
@@ -356,7 +387,7 @@ def near_part(probability: Maps, place: Floats, reach: float) -> Maps:
     return np.where(part & (largest | (foreground == 0)), probability, np.float32(0))
 
 
-def presence(peak: float, probability: Maps) -> float:
+def agreement(peak: float, probability: Maps) -> float:
     """Score 0 to 1 of there being a target: the geometric mean of two opinions.
 
     That of the filter, its peak, which learns to be 1 on the target, and that of the mask: the mean

@@ -16,26 +16,24 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
-from memtrack_ros.nets.compact import BOX_LABEL
+from memtrack_ros.nets.compact import BOX_LABEL, CROP
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.memtrack import (
-    CROP,
     TEMPLATE_CROP,
     CompactMemTrack,
     Memory,
     PaperMemTrack,
     Signals,
 )
+from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     Chooser,
-    border_colour,
     label_map,
     mask_in_frame,
-    pseudo_mask,
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SLOTS = 8  # N
@@ -52,13 +50,13 @@ FINER = 16  # times as many places as cells in the response that is searched
 
 
 @dataclass(frozen=True)
-class Found(Observation):
+class MemTrackObservation(Observation):
     """An observation with what the controller said in the step that made it."""
 
     signals: Signals
 
 
-class MemTrack(Tracker):
+class MemTracker(Tracker[MemTrackObservation, Pixels]):
     """What both variants share: a first template and a controller, written after every step.
 
     The authors write a frame's template when the next frame comes, with the signals of the frame
@@ -76,87 +74,74 @@ class MemTrack(Tracker):
         max_bytes: int,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
-        self.calibration, self.device = calibration, device
+        super().__init__(calibration, device)
         self.bank = TemplateSlots(
             SLOTS, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
         )
         self._controller = net.controller
 
-    @torch.inference_mode()
-    def remember(self, frame: Pixels, observation: Observation) -> None:
-        """Write the target's new template as the step's signals say, and keep its LSTM state."""
-        assert isinstance(observation, Found)
-        template = self.template(frame, observation.box, observation.mask)
-        self.bank.write(observation.signals, template)
+    def view(self, frame: Pixels, box: Floats) -> Pixels:
+        """The frame: a template is cut from it, its label with it."""
+        return frame
 
     @torch.inference_mode()
-    def begin(self, frame: Pixels, box: Floats, mask: Pixels) -> None:
+    def begin(self, view: Pixels, target: Target) -> None:
         """Forget what was; the target's template becomes T_0 and the first slot's."""
-        template = self.template(frame, box, mask)
+        template = self.template(view, target)
         memory, signals = self._controller.start(template, self.bank.capacity)
         self.bank.start(memory)
         self.bank.write(signals, template)
 
+    @torch.inference_mode()
+    def remember(self, frame: Pixels, found: MemTrackObservation) -> None:
+        """Write the target's new template as the step's signals say, and keep its LSTM state."""
+        self.bank.write(found.signals, self.template(frame, Target(found.box, found.mask)))
+
     @abstractmethod
-    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
-        """The target's template (1, C, 6, 6) from its box (4,) and mask (H, W) in `frame`."""
+    def template(self, frame: Pixels, target: Target) -> Tensor:
+        """The template (1, C, 6, 6) of a target in `frame`."""
 
 
-class CompactTracker(MemTrack):
+class CompactMemTracker(MemTracker):
     """The compact variant: one scale, a box head and a mask decoder."""
 
     variant = 'compact'
-    segments = True
-    kept = (*MemTrack.kept, '_border')
+    segments = gated = True
 
     def __init__(
         self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
     ) -> None:
         super().__init__(net, calibration, device, max_bytes)
         self.net = ready(net, device)
-        self._border: Floats = np.zeros(3)
-
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Begin with the target's template.
-
-        A box alone is first segmented with the memory that it makes.
-        """
-        self._border = border_colour(frame)
-        box, mask = target.box, target.mask
-        if mask is None:
-            filled = boxes.box_mask(box, *frame.shape[:2])
-            self.begin(frame, box, np.asarray(BOX_LABEL * filled, np.uint8))
-            mask = pseudo_mask(self.locate(frame, Prior(box)).mask, box, filled)
-        self.begin(frame, box, mask)
-        return Observation(self.locate(frame, Prior(box)).score, box, mask)
 
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Found:
+    def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window = search_window(frame, prior.box, prior.search, CROP)
-        crop = to_device(cut(frame, window, self._border), self.device)
+        crop = to_device(cut(frame, window, self.border), self.device)
         answer, signals = self.net.answer(self.bank.read(), self.net.query(crop))
         assert answer.mask is not None
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
         mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return Found(choice.score, choice.box, mask, signals)
+        return MemTrackObservation(choice.score, choice.box, mask, signals)
 
-    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
-        """The middle of what a search crop around `box` would show, labelled with the mask."""
-        pitch = search_window(frame, box, 1.0, CROP).pitch
-        window = Window.around(boxes.centre(box), pitch, TEMPLATE_CROP)
-        crop = to_device(cut(frame, window, self._border), self.device)
+    def template(self, frame: Pixels, target: Target) -> Tensor:
+        """The middle of what a search crop around it would show, labelled with the mask."""
+        pitch = search_window(frame, target.box, 1.0, CROP).pitch
+        window = Window.around(boxes.centre(target.box), pitch, TEMPLATE_CROP)
+        mask = target.mask if target.exact else np.asarray(BOX_LABEL * target.mask, np.uint8)
+        crop = to_device(cut(frame, window, self.border), self.device)
         label = torch.from_numpy(label_map(mask, window)).to(self.device)
         return self.net.template(crop, label[None, None])
 
 
-class PublishedTracker(MemTrack):
+class PaperMemTracker(MemTracker):
     """The paper variant: the response at three scales, the box for a mask."""
 
     variant = 'paper'
-    segments = False
+    segments = gated = False
 
     def __init__(
         self, net: PaperMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
@@ -164,14 +149,8 @@ class PublishedTracker(MemTrack):
         super().__init__(net, calibration, device, max_bytes)
         self.net = ready(net, device)
 
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Begin with the template of the target's box; a mask of it is not used."""
-        filled = boxes.box_mask(target.box, *frame.shape[:2])
-        self.begin(frame, target.box, filled)
-        return Observation(self.locate(frame, Prior(target.box)).score, target.box, filled)
-
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Found:
+    def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
         """One step at three scales; the best one's place, size and signals are taken.
 
         A wider search sees more cells at the same scales, without the preference for the middle.
@@ -184,7 +163,7 @@ class PublishedTracker(MemTrack):
         tiled = Memory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
         response, signals = self.net.answer(tiled, crops)
         fine = finer(response)[:, 0].double().cpu()
-        scale, place = best_place(fine.numpy(), INFLUENCE if prior.search == 1.0 else 0.0)
+        scale, place = best_place(fine.numpy(), INFLUENCE if prior.usual else 0.0)
         score = float(fine[scale][place].sigmoid())
         # The authors' middle, half the number of places, is half a place off the true one.
         shift = (np.array(place[::-1]) - fine.shape[-1] / 2) * STRIDE / FINER
@@ -192,14 +171,12 @@ class PublishedTracker(MemTrack):
         size = prior.box[2:] * (1 - DAMPING + DAMPING * SCALES[scale])
         box = CHOOSER.within(frame, centre, size)
         chosen = Signals(*(tensor[scale, None] for tensor in signals))
-        return Found(score, box, boxes.box_mask(box, *frame.shape[:2]), chosen)
+        return MemTrackObservation(score, box, boxes.box_mask(box, *frame.shape[:2]), chosen)
 
-    def template(self, frame: Pixels, box: Floats, mask: Pixels) -> Tensor:
+    def template(self, frame: Pixels, target: Target) -> Tensor:
         """Of the square with half the target's width and height in context around it."""
-        extent = np.array([template_extent(box)])
-        return self.net.template(
-            square_crops(frame, boxes.centre(box), extent, TEMPLATE_SIDE, self.device)
-        )
+        centre, extent = boxes.centre(target.box), np.array([template_extent(target.box)])
+        return self.net.template(square_crops(frame, centre, extent, TEMPLATE_SIDE, self.device))
 
 
 def template_extent(box: Floats) -> float:
@@ -257,12 +234,12 @@ def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int
 
 def create(
     variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
-) -> MemTrack:
+) -> MemTracker:
     """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
     if variant == 'compact':
         compact = CompactMemTrack()
         load_into(compact, weights, path)
-        return CompactTracker(compact, weights.calibration, device, max_bytes)
+        return CompactMemTracker(compact, weights.calibration, device, max_bytes)
     paper = PaperMemTrack()
     load_into(paper, weights, path)
-    return PublishedTracker(paper, weights.calibration, device, max_bytes)
+    return PaperMemTracker(paper, weights.calibration, device, max_bytes)

@@ -9,10 +9,10 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
-from memtrack_ros.trackers.tracker import Tracker
+from memtrack_ros.trackers.tracker import AnyTracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], Tracker]] = {
+CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], AnyTracker]] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
@@ -29,7 +29,7 @@ def create(
     weights: Path | None = None,
     device: str = 'auto',
     max_bytes: int = 2**30,
-) -> Tracker:
+) -> AnyTracker:
     """Make a tracker with verified weights, its memory allocated.
 
     `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,

@@ -16,17 +16,21 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import AppearanceMemory
-from memtrack_ros.nets.cmedfl import distances
+from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, Query
-from memtrack_ros.trackers.d3s import CROP
-from memtrack_ros.trackers.filter_tracker import Appearance, FilterTracker, PublishedFilterTracker
-from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PUBLISHED
+from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, SAMNQuery
+from memtrack_ros.trackers.d3s import D3S_CROP
+from memtrack_ros.trackers.filter_tracker import (
+    Appearance,
+    CompactFilterTracker,
+    PaperFilterTracker,
+)
+from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
 
-class Settings(NamedTuple):
+class SAMNSettings(NamedTuple):
     """One variant's."""
 
     side: int  # of the crop that is segmented, pixels
@@ -34,21 +38,21 @@ class Settings(NamedTuple):
     capacity: int  # frames in the appearance memory
 
 
-COMPACT = Settings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
+COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
 # The authors count the distance's pixels from 1 and the middle from 0.
-PAPER = Settings(CROP, CROP / 2 - 1, 32)
+PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32)
 
 
-class AppearanceNetwork(Appearance[Query]):
+class AppearanceNetwork(Appearance[SAMNQuery]):
     """Segments what the appearance memory holds."""
 
     bank: AppearanceMemory
-    box_label = BOX_LABEL
+    rough_label = BOX_LABEL
 
     def __init__(
         self,
         net: CompactSAMN | PaperSAMN,
-        settings: Settings,
+        settings: SAMNSettings,
         device: torch.device,
         max_bytes: int,
     ) -> None:
@@ -65,27 +69,27 @@ class AppearanceNetwork(Appearance[Query]):
         )
         self.net = ready(net, device)
 
-    def see(self, crops: Tensor) -> Query:
+    def see(self, crops: Tensor) -> SAMNQuery:
         """What the query encoder makes of crops."""
         return self.net.query(crops)
 
-    def deep(self, seen: Query) -> Tensor:
+    def deep(self, seen: SAMNQuery) -> Tensor:
         """Its last features."""
         return seen.deep
 
-    def begin(self, seen: Query, label: Tensor) -> None:
+    def begin(self, seen: SAMNQuery, label: Tensor) -> None:
         """Forget all, memorise a crop with its mask (1, 1, S, S)."""
         self.bank.clear()
         self._memorise(seen, label)
 
-    def segment(self, seen: Query, offset: Floats) -> Tensor:
+    def segment(self, seen: SAMNQuery, offset: Floats) -> Tensor:
         """Mask logits of a crop in which the filter found the target `offset` from the middle."""
         place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
         distance = distances(place, self.cells, self.net.stride)
         keys, values, valid = self.bank.read()
         return self.net.answer(keys, values, valid, seen, distance)
 
-    def write(self, seen: Query, probability: Tensor) -> None:
+    def write(self, seen: SAMNQuery, probability: Tensor) -> None:
         """Memorise a crop with the soft mask found in it, as every frame is until the next."""
         self._memorise(
             seen,
@@ -94,21 +98,21 @@ class AppearanceNetwork(Appearance[Query]):
             ),
         )
 
-    def _memorise(self, seen: Query, mask: Tensor) -> None:
+    def _memorise(self, seen: SAMNQuery, mask: Tensor) -> None:
         cells = self.net.memorise(seen.crops, mask)
         self.bank.write(cells.key[0], cells.value[0])
 
 
 def create(
     variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
-) -> FilterTracker[Query]:
+) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
     """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
     load_into(net, weights, path)
     kind, settings, filtered = (
-        (FilterTracker, COMPACT, COMPACT_FILTER)
+        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
         if variant == 'compact'
-        else (PublishedFilterTracker, PAPER, PUBLISHED)
+        else (PaperFilterTracker, PAPER, PAPER_FILTER)
     )
     appearance = AppearanceNetwork(net, settings, device, max_bytes)
     return kind('samn', appearance, filtered, weights.calibration, device, max_bytes)

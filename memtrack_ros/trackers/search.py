@@ -12,9 +12,9 @@ from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.trackers.tracker import Prior
+from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.trackers.observation import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
 WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
@@ -63,17 +63,18 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
 
 
-def pseudo_mask(mask: Pixels, box: Floats, filled: Pixels) -> Pixels:
-    """What was segmented within the box, dilated a little, as SAMN starts from a box.
+def pseudo_mask(mask: Pixels, box: Floats, outline: Pixels) -> Pixels:
+    """What was segmented within the outline, dilated a little, as SAMN starts from a box.
 
-    `filled`, the box itself, where that is too little to be the object.
+    `outline`, the filled box (4,) or what of it is known to be the target's, stays where that is
+    too little to be the object.
     """
     dilation = max(5, round(0.05 * float(box[2:].min()))) | 1
-    inside = cv2.bitwise_and(mask, cv2.dilate(filled, np.ones((dilation, dilation), np.uint8)))
+    inside = cv2.bitwise_and(mask, cv2.dilate(outline, np.ones((dilation, dilation), np.uint8)))
     return (
         np.asarray(inside, np.uint8)
-        if cv2.countNonZero(inside) >= LEAST_FILL * box[2:].prod()
-        else filled
+        if cv2.countNonZero(inside) >= LEAST_FILL * cv2.countNonZero(outline)
+        else outline
     )
 
 
@@ -118,7 +119,7 @@ class Chooser(NamedTuple):
         """
         size = corners[..., 2:] - corners[..., :2] + self.inclusive
         penalty = change_penalty(size, prior.box[2:] / window.pitch, self.penalty_k)
-        influence = self.window_influence if prior.search == 1.0 else 0.0
+        influence = self.window_influence if prior.usual else 0.0
         central = np.outer(np.hanning(score.shape[0]), np.hanning(score.shape[1]))
         central = central.reshape(*score.shape[:2], *[1] * (score.ndim - 2))
         preferred = penalty * score * (1 - influence) + central * influence

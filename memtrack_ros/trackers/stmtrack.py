@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,81 +15,82 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import SampledFrames
+from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.nets.stmtrack import CROP, CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
     Chooser,
-    border_colour,
     label_map,
     mask_in_frame,
-    pseudo_mask,
     search_window,
     to_device,
 )
-from memtrack_ros.trackers.tracker import Observation, Prior, Target, Tracker
+from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 Singles = NDArray[np.float32]
 
 
-class Settings(NamedTuple):
+class STMTrackSettings(NamedTuple):
     """Inference of one variant, in the names of the authors' configuration."""
 
     side: int  # of the crop, pixels
     chooser: Chooser
     confident: float  # preferred score above which the last frame is read
-    sure: float  # confidence from which a frame is memorised; the paper memorises all
     capacity: int  # frames in the bank
 
 
-COMPACT = Settings(
+COMPACT = STMTrackSettings(
     side=CROP,
     chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     confident=0.6,
-    sure=0.7,
     capacity=128,
 )
 # The authors' configuration for GOT-10k, LaSOT and TrackingNet.
-PAPER = Settings(
+PAPER = STMTrackSettings(
     side=289,
     chooser=Chooser(
         penalty_k=0.04, window_influence=0.21, test_lr=0.95, smallest=10.0, inclusive=1
     ),
     confident=0.6,
-    sure=0.0,
     capacity=256,
 )
 
 
 @dataclass(frozen=True)
-class Found(Observation):
+class STMTrackObservation(Observation):
     """An observation with all cells' scores; the chosen one's decides what the bank reads."""
 
     choice: Choice
 
 
-class STMTrack(Tracker):
-    """The compact variant, and what both share: the network answers, this chooses and remembers."""
+class Crop(NamedTuple):
+    """What a window of a frame shows, (S, S, 3) BGR."""
+
+    window: Window
+    pixels: Pixels
+
+
+class STMTracker(Tracker[STMTrackObservation, Crop]):
+    """What both variants share: the network answers, this chooses and remembers."""
 
     name = 'stmtrack'
-    variant = 'compact'
-    segments = True
     bank: SampledFrames
-    kept = (*Tracker.kept, '_border')
 
     def __init__(
         self,
         net: CompactSTMTrack | PaperSTMTrack,
-        settings: Settings,
+        settings: STMTrackSettings,
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
-        self.settings, self.calibration, self.device = settings, calibration, device
-        self.sure = settings.sure
+        super().__init__(calibration, device)
+        self.settings = settings
         self.bank = SampledFrames(
             settings.capacity,
             net.channels,
@@ -98,31 +100,20 @@ class STMTrack(Tracker):
             device=device,
         )
         self.net = ready(net, device)
-        self._border: Floats = np.zeros(3)
 
-    def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Memorise the target's frame.
+    def view(self, frame: Pixels, box: Floats) -> Crop:
+        """The search crop around the box."""
+        return self.crop(frame, box)
 
-        A box alone is first segmented with the memory that it makes.
-        """
+    def begin(self, view: Crop, target: Target) -> None:
+        """Forget what was; memorise the target's frame."""
         self.bank.clear()
-        self._border = border_colour(frame)
-        filled = boxes.box_mask(target.box, *frame.shape[:2])
-        if not self.segments:
-            target = Target(target.box, filled)
-        elif target.mask is None:
-            self._memorise(frame, target.box, filled, 1.0)
-            segmented = self.locate(frame, Prior(target.box)).mask
-            target = Target(target.box, pseudo_mask(segmented, target.box, filled))
-            self.bank.clear()
-        assert target.mask is not None
-        self._memorise(frame, target.box, target.mask, 1.0)
-        return Observation(self.locate(frame, Prior(target.box)).score, target.box, target.mask)
+        self._memorise(view, target, 1.0)
 
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> Found:
+    def locate(self, frame: Pixels, prior: Prior) -> STMTrackObservation:
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
-        window, crop = self.view(frame, prior.box, prior.search)
+        window, crop = self.crop(frame, prior.box, prior.search)
         memory, used = self.bank.read()
         answer = self.net(memory, used, to_device(crop, self.device))
         score = answer.maps.score[0, 0].double().cpu().numpy()
@@ -132,36 +123,51 @@ class STMTrack(Tracker):
             mask = boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return Found(choice.score, choice.box, mask, choice)
+        return STMTrackObservation(choice.score, choice.box, mask, choice)
 
-    def remember(self, frame: Pixels, observation: Observation) -> None:
+    def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
-        assert isinstance(observation, Found)
-        self._memorise(frame, observation.box, observation.mask, observation.choice.best)
+        crop = self.crop(frame, found.box)
+        self._memorise(crop, Target(found.box, found.mask), found.choice.best)
 
     @torch.inference_mode()
-    def _memorise(self, frame: Pixels, box: Floats, mask: Pixels, score: float) -> None:
-        window, crop = self.view(frame, box, 1.0)
-        label = torch.from_numpy(self._label(window, box, mask)).to(self.device)[None, None]
-        self.bank.write(self.net.memorise(to_device(crop, self.device), label)[0], score)
+    def _memorise(self, crop: Crop, target: Target, score: float) -> None:
+        label = torch.from_numpy(self.label(crop.window, target)).to(self.device)[None, None]
+        self.bank.write(self.net.memorise(to_device(crop.pixels, self.device), label)[0], score)
 
-    def view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
-        """The search window around `box` and what it shows."""
+    @abstractmethod
+    def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
+        """The search window around `box`, `search` times as wide as usual, and what it shows."""
+
+    @abstractmethod
+    def label(self, window: Window, target: Target) -> Singles:
+        """The label map (S, S) in 0..1 of a memory frame."""
+
+
+class CompactSTMTracker(STMTracker):
+    """The compact variant: it segments, and a frame's mask is its label."""
+
+    variant = 'compact'
+    segments = gated = True
+    remembered = 0.7
+
+    def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
+        """As all compact trackers search."""
         window = search_window(frame, box, search, self.settings.side)
-        return window, cut(frame, window, self._border)
+        return Crop(window, cut(frame, window, self.border))
 
-    def _label(self, window: Window, box: Floats, mask: Pixels) -> Singles:
-        """The label map (S, S) in 0..1 of a memory frame: here its mask."""
-        return label_map(mask, window)
+    def label(self, window: Window, target: Target) -> Singles:
+        """The mask."""
+        return label_map(target.mask, window)
 
 
-class PublishedSTMTrack(STMTrack):
+class PaperSTMTracker(STMTracker):
     """The paper variant: crops and labels rounded as the authors round them, the box for a mask."""
 
     variant = 'paper'
-    segments = False
+    segments = gated = False
 
-    def view(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
+    def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
         """The authors' crop: around whole pixels, decimated first when the target is large.
 
         The window returned has the exact centre and the pitch that the authors compute with
@@ -176,13 +182,13 @@ class PublishedSTMTrack(STMTrack):
         image = frame[offset[1] :: step, offset[0] :: step]
         extent = round(pitch * side / step)
         first = (position - offset) // step - (extent - 1) // 2
-        crop = interpolated(image, first, extent / (side - 1), side, self._border)
-        return Window.around(centre, (extent + 1) * step / side, side), crop
+        crop = interpolated(image, first, extent / (side - 1), side, self.border)
+        return Crop(Window.around(centre, (extent + 1) * step / side, side), crop)
 
-    def _label(self, window: Window, box: Floats, mask: Pixels) -> Singles:
+    def label(self, window: Window, target: Target) -> Singles:
         """The box, filled, in the middle of the crop."""
         label = np.zeros((self.settings.side, self.settings.side), np.float32)
-        left, top, right, bottom = label_corners(box, window)
+        left, top, right, bottom = label_corners(target.box, window)
         label[top : bottom + 1, left : right + 1] = 1
         return label
 
@@ -237,9 +243,10 @@ def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
 
 def create(
     variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
-) -> STMTrack:
+) -> STMTracker:
     """STMTrack with the weights read from `path`; ConfigurationError when they do not fit."""
-    kind, settings = (STMTrack, COMPACT) if variant == 'compact' else (PublishedSTMTrack, PAPER)
-    net = CompactSTMTrack() if variant == 'compact' else PaperSTMTrack()
+    compact = variant == 'compact'
+    net = CompactSTMTrack() if compact else PaperSTMTrack()
     load_into(net, weights, path)
+    kind, settings = (CompactSTMTracker, COMPACT) if compact else (PaperSTMTracker, PAPER)
     return kind(net, settings, weights.calibration, device, max_bytes)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import FilterSamples, Kept
+from memtrack_ros.memory import FilterSamples, Stateful
 from memtrack_ros.nets.correlation_filter import (
     Regularisation,
     fit_filter,
@@ -69,7 +69,7 @@ class FilterSettings(NamedTuple):
 
 
 # The 27 samples and the iterations that D3S, SAMN and CMEDFL were run with.
-PUBLISHED = FilterSettings(
+PAPER_FILTER = FilterSettings(
     side=256,
     search=4.5,
     cells=16,
@@ -123,7 +123,7 @@ class Peak:
     sample: Tensor
 
 
-class TargetFilter(Kept):
+class TargetFilter(Stateful):
     """Projection, filter and the peaks accepted lately; its samples are a bank of their own."""
 
     kept = ('_projection', '_filter', '_peaks', '_frames')

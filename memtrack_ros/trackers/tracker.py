@@ -1,117 +1,93 @@
-"""What every tracker is, and what goes in and out of it."""
+"""What every tracker is, and how it starts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from enum import IntEnum
-from math import nan
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import Bank, Kept
+from memtrack_ros.memory import Bank, Stateful
+from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.search import border_colour, pseudo_mask
 from memtrack_ros.weights.files import Calibration
 
-
-class State(IntEnum):
-    """State of a target; the numbers are those of TrackedTarget.msg."""
-
-    IDLE = 0
-    TRACKING = 1
-    OCCLUDED = 2
-    LOST = 3
-    ERROR = 4
+Found = TypeVar('Found', bound=Observation)
+View = TypeVar('View')
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What a user points with, in pixels.
-
-    A box (4,) x, y, w, h; a mask (H, W), non-zero = target; or a point (2,) x, y.
-    """
-
-    kind: Literal['box', 'mask', 'point']
-    value: NDArray[np.generic]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A prompt made definite: its box (4,) inside the frame, its mask uint8 (H, W) 0/255 if any."""
-
-    box: Floats
-    mask: Pixels | None
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Where to look: the box (4,) expected, and how much wider than usual to search around it."""
-
-    box: Floats
-    search: float = 1.0
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255.
-
-    And the oriented box, where the tracker has a way of its own to fit it.
-    """
-
-    score: float
-    box: Floats
-    mask: Pixels
-    oriented: OrientedBox | None = field(default=None, kw_only=True)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What is believed of the target in one frame; without a target nan and None."""
-
-    state: State
-    confidence: float
-    score: float
-    box: OrientedBox | None
-    roi: Floats | None
-    mask: Pixels | None
-    mask_is_box: bool
-    frames_tracked: int
-
-
-UNPROCESSED = Estimate(State.ERROR, nan, nan, None, None, None, False, 0)
-"""Of a frame that could not be processed."""
-
-
-class Tracker(Kept, ABC):
+class Tracker(Stateful, ABC, Generic[Found, View]):
     """One published tracker.
 
-    Frames are uint8 (H, W, 3) BGR; any number of instances live side by side.
+    Frames are uint8 (H, W, 3) BGR; any number of instances live side by side. `Found` is what it
+    finds in a frame; `View` what it sees of the one in which it is given its target.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ('bank',)
+    kept: ClassVar[tuple[str, ...]] = ('bank', 'border')
 
     name: str
     variant: str
-    segments: bool  # False: its mask is the box filled
-    device: torch.device
+    segments: bool
+    """False: its mask is the box filled."""
+    gated: bool
+    """Whether only what is surely seen is believed and remembered; else every frame is, as the
+    authors do it."""
+    remembered: float = 0.6
+    """Confidence from which it remembers best what it sees, if it is gated."""
     bank: Bank
-    calibration: Calibration
-    weights: str = ''  # digest of what it was made with; the registry notes it
-    sure: float = 0.0  # confidence from which it remembers, where presence.remembered asks for less
+    weights: str = ''
+    """Digest of what it was made with; the registry notes it."""
 
-    @abstractmethod
+    def __init__(self, calibration: Calibration, device: torch.device) -> None:
+        self.calibration, self.device = calibration, device
+        self.border: Floats = np.zeros(3)
+        """Colour (3,) that stands for the world beyond the frame: the first frame's mean."""
+
+    @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:
-        """Forget what was, remember the target, and say how it is seen in its own frame."""
+        """Forget what was, remember the target, and say how it is seen in its own frame.
+
+        A rough outline is first segmented with the memory that it makes. What does not segment
+        takes the box for a mask.
+        """
+        self.border = border_colour(frame)
+        if not self.segments:
+            target = Target(target.box, boxes.box_mask(target.box, *frame.shape[:2]))
+        view = self.view(frame, target.box)
+        if not target.exact:
+            self.begin(view, target)
+            view, target = self.refine(frame, view, target)
+        self.begin(view, target)
+        score = self.locate(frame, Prior(target.box)).score
+        return Observation(score, target.box, target.mask)
+
+    def refine(self, frame: Pixels, view: View, target: Target) -> tuple[View, Target]:
+        """The target with a mask in place of its rough outline, with which it was begun."""
+        segmented = self.locate(frame, Prior(target.box)).mask
+        mask = pseudo_mask(segmented, target.box, target.mask)
+        return view, replace(target, mask=mask, exact=True)
 
     @abstractmethod
-    def locate(self, frame: Pixels, prior: Prior) -> Observation:
+    def view(self, frame: Pixels, box: Floats) -> View:
+        """What is seen of a target's first frame around its box (4,)."""
+
+    @abstractmethod
+    def begin(self, view: View, target: Target) -> None:
+        """Forget what was, and remember the target as the view of its frame shows it."""
+
+    @abstractmethod
+    def locate(self, frame: Pixels, prior: Prior) -> Found:
         """Find the target; changes nothing, so that a second call gives the same answer."""
 
     @abstractmethod
-    def remember(self, frame: Pixels, observation: Observation) -> None:
-        """Write what was seen of the target in `frame` into the memory."""
+    def remember(self, frame: Pixels, found: Found) -> None:
+        """Write what was found of the target in `frame` into the memory."""
+
+
+AnyTracker: TypeAlias = Tracker[Any, Any]
+"""A tracker, whichever."""

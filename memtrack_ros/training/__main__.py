@@ -1,9 +1,9 @@
-"""Train a compact tracker on drawn scenes, and on real sequences where there are any.
+"""Train compact trackers on drawn scenes, and on real sequences where there are any.
 
-python -m memtrack_ros.training stmtrack --minutes 90 --imagery FOLDER --out FOLDER
+python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out FOLDER
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 
-Cut objects to draw with out of photographs: python -m memtrack_ros.training cutouts --help
+Make what they stand on and learn from: python -m memtrack_ros.training distil|label|cutouts --help
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TypeVar
 
-import torch
-from torch import Tensor
-
-from memtrack_ros.errors import ConfigurationError, MemtrackError
-from memtrack_ros.nets.efficientnet import published
+from memtrack_ros.errors import MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
-from memtrack_ros.trackers import NAMES, find_device
-from memtrack_ros.training import cmedfl, cutouts, dmv, memtrack, samn, stmtrack
+from memtrack_ros.trackers import find_device
+from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
+from memtrack_ros.training.beginning import begin_with
+from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import BODY, PEAK_RATE, train
+from memtrack_ros.training.loop import PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
-from memtrack_ros.weights.files import load_weights, shipped_file
 
 RECIPES = {
     'stmtrack': stmtrack.RECIPE,
@@ -38,9 +34,9 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-TOOLS = {'cutouts': cutouts.main}
-# Of the imagery that the folder is expected to hold, and the body's.
-ATTRIBUTION = 'drawn scenes; imagery and backbone: see the model card'
+TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
+# Of the imagery that the folder is expected to hold, and the trunk's.
+ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
 
 def main() -> int:
@@ -48,22 +44,20 @@ def main() -> int:
     if sys.argv[1:2] and sys.argv[1] in TOOLS:
         return _reported(TOOLS[sys.argv[1]], sys.argv[2:])
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
-    parser.add_argument('tracker', choices=RECIPES)
+    parser.add_argument('trackers', nargs='+', choices=RECIPES, metavar='TRACKER')
     parser.add_argument(
         '--minutes', type=float, default=90.0, help='training time in all, resumed parts included'
     )
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument(
-        '--rate',
-        type=float,
-        default=PEAK_RATE,
-        help='of learning at its peak; for weights that are trained already, a lower one',
-    )
+    parser.add_argument('--rate', type=float, default=PEAK_RATE, help='of learning at its peak')
     parser.add_argument(
         '--begin',
         metavar='SOURCE',
-        help='with what fits of the weights shipped with this tracker, the same or another, or of '
-        'this published checkpoint of EfficientNet-Lite0; its body is then not trained',
+        help='with what fits of the weights shipped with this tracker, or of this weight file; '
+        'without it each begins with its own',
+    )
+    parser.add_argument(
+        '--trunk', help='weight file with another trunk, which `training distil` makes'
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument(
@@ -77,6 +71,9 @@ def main() -> int:
         help='folder of sequences or of pictures with objects, in the layout of GOT-10k, LaSOT, '
         'TrackingNet, YouTube-VOS, DAVIS, COCO or another that evaluation reads, to train on as '
         'much as on drawn scenes; may be given several times',
+    )
+    parser.add_argument(
+        '--validation', type=Path, help='folder of such sequences to validate with, too'
     )
     parser.add_argument(
         '--out', type=Path, default=Path('training-out'), help='checkpoint, log and weights'
@@ -102,19 +99,22 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    beginning = begin_with(arguments.begin) if arguments.begin else {}
+    trunk = begin_with(arguments.trunk) if arguments.trunk else {}
+    beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
+    real = [RealClips(folder) for folder in arguments.data]
+    validation: dict[str, ClipSource] = {'drawn': scenes}
+    if arguments.validation:
+        validation['real'] = RealClips(arguments.validation)
     workers = Workers.join(device)
     train(
-        arguments.tracker,
-        RECIPES[arguments.tracker],
+        {name: RECIPES[name] for name in arguments.trackers},
         arguments.out,
         beginning=beginning,
         minutes=arguments.minutes,
         seed=arguments.seed,
         rate=arguments.rate,
         device=device,
-        source=MixedClips([scenes, *map(RealClips, arguments.data)]) if arguments.data else scenes,
-        scenes=scenes,
+        sources=Sources(MixedClips([scenes, *real]) if real else scenes, validation),
         attribution='; '.join(
             ['drawn scenes' if imagery is None else ATTRIBUTION]
             + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
@@ -123,23 +123,6 @@ def start(arguments: argparse.Namespace) -> None:
         workers=workers,
     )
     workers.leave()
-
-
-def begin_with(source: str) -> dict[str, Tensor]:
-    """Parameters in the weights shipped with tracker `source`, or in a checkpoint file.
-
-    Raises ConfigurationError where it is neither.
-    """
-    if source in NAMES:
-        return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
-    try:
-        checkpoint = torch.load(source, weights_only=True, map_location='cpu')
-        return {BODY + name: tensor for name, tensor in published(checkpoint).items()}
-    except (OSError, UnpicklingError, KeyError) as reason:
-        raise ConfigurationError(
-            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --begin to one, or '
-            f'to one of: {", ".join(NAMES)}.'
-        ) from reason
 
 
 if __name__ == '__main__':

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Prompt, Tracker
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.trackers import AnyTracker
 from memtrack_ros.weights.files import Calibration
 
 # Scenes that neither training nor validation nor a demonstration draws.
@@ -20,7 +20,7 @@ HIT = 0.5  # IoU with the truth
 ROUNDS = 2
 
 
-def calibrate(tracker: Tracker) -> Calibration:
+def calibrate(tracker: AnyTracker) -> Calibration:
     """Follow targets of drawn scenes and fit how often a score was right; `tracker` gets the curve.
 
     A session believes and remembers by confidence, so that the curve decides what scores there are
@@ -36,7 +36,7 @@ def calibrate(tracker: Tracker) -> Calibration:
     return tracker.calibration
 
 
-def follow(tracker: Tracker, seed: int) -> NDArray[np.float64]:
+def follow(tracker: AnyTracker, seed: int) -> NDArray[np.float64]:
     """Score and hit (0 or 1) of every frame of one scene but the first, (FRAMES - 1, 2)."""
     scene = drawn_scene(seed, WIDTH, HEIGHT, FRAMES)
     session = Session(tracker)

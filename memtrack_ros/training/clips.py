@@ -12,6 +12,7 @@ from memtrack_ros.scenes.textures import chance, uniform
 
 # Share of the target that must be seen for a frame to count as showing it.
 SEEN = 0.15
+DRAWN_ERROR = 0.03  # of the target's size: how inexact a drawn box is
 PEAK_ERROR = 0.2  # of the target's size
 PEAK_ASTRAY = 0.05  # share of the frames
 
@@ -44,15 +45,14 @@ class ClipSource(Protocol):
         generator: torch.Generator,
         count: int,
         side: int,
-        memory: int,
-        queries: int,
+        length: int,
         strength: float,
     ) -> Clips:
-        """Draw `count` clips of crops of `side` x `side` pixels, on the generator's device.
+        """Draw `count` clips of `length` crops of `side` x `side` pixels.
 
-        Of `memory` frames around the target, then `queries` less well centred; one query in eight
-        is taken from elsewhere, where there is no target. `strength` 0..1 says how difficult they
-        are made.
+        On the generator's device. The first shows the target near its middle, the others less
+        well centred; one of these in eight is taken from elsewhere, where there is no target.
+        `strength` 0..1 says how difficult they are made.
         """
         ...
 
@@ -77,24 +77,28 @@ def filled_boxes(boxes: Tensor, side: int) -> Tensor:
     return (inside_y[..., None] & inside_x[..., None, :]).float()
 
 
-def label_maps(
-    generator: torch.Generator, clips: Clips, memory: int, box_label: float = 1.0
-) -> Tensor:
-    """Label maps (B, memory, 1, S, S) of the memory frames.
+def label_maps(generator: torch.Generator, clips: Clips, box_label: float = 1.0) -> Tensor:
+    """Label maps (B, 1, S, S) of the first frames.
 
-    The mask, or the box filled with `box_label`, both as inexact as a tracker's.
+    The mask, or the box filled with `box_label`, as inexact as someone draws it.
     """
-    masks, boxes = clips.masks[:, :memory], clips.boxes[:, :memory]
-    side = masks.shape[-1]
-    size = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2)
-    wrong = 0.08 * uniform(generator, -1, 1, *boxes.shape)
-    wrong[:, 0] *= 0.3
-    boxes = boxes + wrong * size
-    filled = filled_boxes(boxes, side)
-    as_box = chance(generator, 0.5, *masks.shape[:2])[..., None, None]
-    box_labels = box_label * filled * clips.present[:, :memory, None, None]
-    labels = torch.where(as_box, box_labels, masks)
-    return labels[:, :, None]
+    masks, boxes = clips.masks[:, 0], clips.boxes[:, 0]
+    size = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 2)
+    boxes = boxes + DRAWN_ERROR * uniform(generator, -1, 1, *boxes.shape) * size
+    filled = box_label * filled_boxes(boxes, masks.shape[-1])
+    as_box = chance(generator, 0.5, len(masks)) | ~clips.exact[:, 0]
+    return torch.where(as_box[:, None, None], filled, masks)[:, None]
+
+
+def label_of(logits: Tensor, *, soft: bool = False) -> Tensor:
+    """The label maps (B, 1, S, S) that found masks become, of their logits (B, 1, S/2, S/2).
+
+    Without gradients, in 0 or 1, unless they stay `soft`.
+    """
+    probability = F.interpolate(
+        logits.detach().float().sigmoid(), scale_factor=2, mode='bilinear', align_corners=False
+    )
+    return probability if soft else (probability > 0.5).float()
 
 
 def peaks(generator: torch.Generator, clips: Clips) -> Tensor:

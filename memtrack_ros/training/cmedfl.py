@@ -1,7 +1,7 @@
-"""CMEDFL's training step: queries segmented from the cells of the frames before.
+"""CMEDFL's training step.
 
-The filter, which is not trained, is stood in for by a peak near the target's centre. What it sees,
-the trunk, stays as it began.
+The filter, which is not trained, is stood in for by a peak near the target's centre. Cells are
+remembered as they come, none is merged or discarded.
 """
 
 from __future__ import annotations
@@ -9,60 +9,46 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory, Query, at_cells, distances, moved
-from memtrack_ros.nets.compact import STRIDE, Features
-from memtrack_ros.scenes.textures import chance
-from memtrack_ros.training.clips import Clips, label_maps, peaks
+from memtrack_ros.nets.cells import at_cells, distances, moved
+from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory
+from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.training.clips import Clips, label_maps, label_of, peaks
 from memtrack_ros.training.losses import query_mask_loss
-from memtrack_ros.training.recipe import Answers, Recipe, frames_of, mask_boxes
-
-MEMORY = 2
-QUERIES = 2
+from memtrack_ros.training.recipe import Recipe, Seen, joined, kept, latest, mask_boxes
 
 
-def ask(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Tensor:
-    """Mask logits of all queries of the clips, (B * QUERIES, 1, S/2, S/2).
-
-    One clip in three has the first frame alone to remember.
-    """
+def ask(net: CompactCMEDFL, clips: Clips, seen: Seen, generator: torch.Generator) -> Tensor:
+    """Mask logits of all frames but the first, (B * (T - 1), 1, S/2, S/2)."""
     count, length = clips.present.shape
-    side = clips.crops.shape[-1]
-    cells = side // STRIDE
-    seen = net.query(clips.crops.flatten(0, 1))
-    frames = frames_of(seen.cells, length)
-    labels = label_maps(generator, clips, MEMORY)
-    target = at_cells(labels.flatten(0, 1), cells)
-    keys = frames[:, :MEMORY].transpose(1, 2).flatten(2)
-    values = torch.cat([target, 1 - target], 1)
-    values = frames_of(values, MEMORY).transpose(1, 2).flatten(2)
-    valid = torch.ones(count, MEMORY, cells**2, dtype=torch.bool, device=keys.device)
-    valid[:, 1:] &= ~chance(generator, 1 / 3, count)[:, None, None]
-
-    def repeated(x: Tensor) -> Tensor:
-        return x.repeat_interleave(QUERIES, 0)
-
-    peak = peaks(generator, clips)[:, MEMORY:].flatten(0, 1)
+    side = clips.crops.shape[-1] // STRIDE
+    first = label = label_maps(generator, clips)
+    peak = peaks(generator, clips)
     corners = clips.boxes[:, 0]
-    shift = peak - repeated((corners[:, :2] + corners[:, 2:]) / 2)
-    expected = at_cells(moved(repeated(labels[:, 0]), shift), cells)
-    levels = (frames_of(level, length)[:, MEMORY:].flatten(0, 1) for level in seen.features[:3])
-    query = Query(frames[:, MEMORY:].flatten(0, 1), Features(*levels))
-    return net.answer(
-        Memory(repeated(keys), repeated(values), repeated(valid.flatten(1))),
-        First(repeated(frames[:, 0]), expected),
-        query,
-        distances(peak, cells, STRIDE),
-    )
+    centre = (corners[:, :2] + corners[:, 2:]) / 2
+    used = torch.ones(count, dtype=torch.bool, device=label.device)
+    queries = [net.query_of(seen.features_at(number)) for number in range(length)]
+    keys, values, valid, answers = [], [], [], []
+    for number in range(1, length):
+        share = at_cells(label, side)
+        keys.append(queries[number - 1].cells.flatten(2))
+        values.append(torch.cat([share, 1 - share], 1).flatten(2))
+        valid.append(used[:, None].expand(-1, side**2))
+        expected = at_cells(moved(first, peak[:, number] - centre), side)
+        answer = net.answer(
+            Memory(*(torch.cat(latest(held), -1) for held in (keys, values, valid))),
+            First(queries[0].cells, expected),
+            queries[number],
+            distances(peak[:, number], side, STRIDE),
+        )
+        answers.append(answer)
+        label, used = label_of(answer, soft=True), kept(mask_boxes(answer).score)
+    joint: Tensor = joined(answers)
+    return joint
 
 
-def losses(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
+def losses(net: CompactCMEDFL, mask: Tensor, clips: Clips) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
-    return {'mask': query_mask_loss(ask(net, clips, generator), clips, MEMORY)}
+    return {'mask': query_mask_loss(mask, clips)}
 
 
-def answers(net: CompactCMEDFL, clips: Clips, generator: torch.Generator) -> Answers:
-    """What the network says of the queries."""
-    return mask_boxes(ask(net, clips, generator))
-
-
-RECIPE = Recipe(CompactCMEDFL, MEMORY, QUERIES, losses, answers, still='trunk')
+RECIPE = Recipe(CompactCMEDFL, ask, losses, mask_boxes)

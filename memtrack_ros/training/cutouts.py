@@ -38,7 +38,7 @@ FAINT = 8.0  # CIE Lab units between the two sides of an outline: less is hardly
 SIDE = 7  # pixels of the windows in which the two sides are compared
 QUALITY = 95  # of the WebP files
 
-# Seen and thrown out: not one object, or not all of it, or with something else.
+# Of Caltech-101, looked at and thrown out: not one object, or not all of it, or with more.
 THROWN_OUT = """
 Faces_0087 Motorbikes_0104 Motorbikes_0144 accordion_0028 accordion_0047 airplanes_0180
 anchor_0034 ant_0035 barrel_0022 barrel_0024 brain_0041 brontosaurus_0003 butterfly_0046

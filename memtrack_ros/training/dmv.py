@@ -1,7 +1,6 @@
-"""DMV's training step: frame after frame is answered from those before, then remembered as found.
+"""DMV's training step.
 
-The paper's clips grow from 2 frames to 5; these have 4. A frame's loss counts for the more, the
-further it is from the first (section 3.4).
+A frame's loss counts for the more, the further it is from the first (section 3.4).
 """
 
 from __future__ import annotations
@@ -9,43 +8,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.compact import Features
-from memtrack_ros.nets.dmv import Answer, CompactDMV, Query
+from memtrack_ros.nets.dmv import Answer, CompactDMV
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size
 from memtrack_ros.training.losses import anchor_loss, mask_loss
-from memtrack_ros.training.recipe import Answers, Recipe, frames_of
-
-MEMORY = 2
-QUERIES = 2
+from memtrack_ros.training.recipe import Answers, Recipe, Seen, joined, kept, latest
 
 
-def ask(net: CompactDMV, clips: Clips, generator: torch.Generator) -> list[Answer]:
+def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -> list[Answer]:
     """The answer to every frame of the clips but the first.
 
     Of half the clips the first mask is not told, as when someone draws a box.
     """
-    length = MEMORY + QUERIES
-    seen = net.query(clips.crops.flatten(0, 1))
-    assert seen.levels is not None
-    key = frames_of(seen.key, length)
-    told = clips.exact[:, 0] & chance(generator, 0.5, len(key))
+    count, length = clips.present.shape
+    queries = [net.query_of(seen.features_at(number)) for number in range(length)]
+    told = clips.exact[:, 0] & chance(generator, 0.5, count)
     mask = (2 * half_size(clips.masks[:, 0]) - 1) * told[:, None, None, None]
-    values = [net.first_value(key[:, 0], clips.boxes[:, 0], mask)]
-    answers = []
+    values = [net.first_value(queries[0].key, clips.boxes[:, 0], mask)]
+    valid = [torch.ones_like(told)]
+    answers: list[Answer] = []
     for number in range(1, length):
-        levels = Features(*(frames_of(level, length)[:, number] for level in seen.levels))
-        valid = torch.ones(len(key), number, dtype=torch.bool, device=key.device)
-        query = Query(key[:, number], levels)
-        answer = net.answer(key[:, :number], torch.stack(values, 1), valid, query)
+        keys = [query.key for query in queries[:number]]
+        read_keys, read_values, in_use = (
+            torch.stack(latest(held), 1) for held in (keys, values, valid)
+        )
+        answer = net.answer(read_keys, read_values, in_use, queries[number])
         answers.append(answer)
-        values.append(net.found_value(key[:, number], answer))
+        values.append(net.found_value(queries[number].key, answer))
+        valid.append(kept(answer.maps.score.flatten(1).amax(1)))
     return answers
 
 
-def losses(net: CompactDMV, clips: Clips, generator: torch.Generator) -> dict[str, Tensor]:
+def losses(net: CompactDMV, answers: list[Answer], clips: Clips) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
-    answers = ask(net, clips, generator)
     total: dict[str, Tensor] = {}
     for number, answer in enumerate(answers, 1):
         parts = anchor_loss(
@@ -60,17 +55,14 @@ def losses(net: CompactDMV, clips: Clips, generator: torch.Generator) -> dict[st
     return total
 
 
-def answers(net: CompactDMV, clips: Clips, generator: torch.Generator) -> Answers:
-    """What the network says of the queries."""
-    boxes, scores, masks = [], [], []
-    for answer in ask(net, clips, generator)[MEMORY - 1 :]:
-        score, best = answer.maps.score.flatten(1).max(1)
-        corners = answer.maps.boxes.transpose(1, 2).flatten(2)
-        boxes.append(corners[torch.arange(len(best), device=best.device), :, best])
-        scores.append(score)
-        assert answer.mask is not None
-        masks.append(answer.mask)
-    return Answers(*(torch.stack(found, 1).flatten(0, 1) for found in (boxes, scores, masks)))
+def best_anchors(answers: list[Answer]) -> Answers:
+    """The best anchor's box and score, and the mask, of all frames."""
+    answer: Answer = joined(answers)
+    score, best = answer.maps.score.flatten(1).max(1)
+    corners = answer.maps.boxes.transpose(1, 2).flatten(2)
+    assert answer.mask is not None
+    boxes = corners[torch.arange(len(best), device=best.device), :, best]
+    return Answers(boxes, score, answer.mask)
 
 
-RECIPE = Recipe(CompactDMV, MEMORY, QUERIES, losses, answers)
+RECIPE = Recipe(CompactDMV, ask, losses, best_anchors)

@@ -25,19 +25,17 @@ class DrawnClips:
         generator: torch.Generator,
         count: int,
         side: int,
-        memory: int,
-        queries: int,
+        length: int,
         strength: float,
     ) -> Clips:
         """As ClipSource: each clip is of a scene of its own, at `strength`."""
         scenes = Scenes(generator, count, strength, self.imagery)
-        length = memory + queries
         times = moments(generator, count, length) + uniform(generator, 0, 500, count, 1)
         place = scenes.target_place(times)
-        windows = framing(generator, count, memory, queries).windows(place, side)
+        windows = framing(generator, count, length).windows(place, side)
         clip = scenes.render(times, windows, side, side)
 
-        other = strange(generator, count, memory, queries)
+        other = strange(generator, count, length)
         crops = torch.where(other[..., None, None, None], clip.pictures.roll(1, 0), clip.pictures)
         masks = torch.where(other[..., None, None], 0.0, clip.target)
         inside = image_area(generator, count, length, side)

@@ -9,20 +9,20 @@ from torch import Tensor
 
 from memtrack_ros.scenes.textures import chance, uniform
 
-# Pixels that sqrt(w h) of the target takes in a crop: widely spread for queries, less so in memory.
-MEMORY_SIZE = (34.0, 68.0)
-QUERY_SIZE = (26.0, 80.0)
-# Of the crop's side: how far from its middle the target is, at most.
-MEMORY_SHIFT = 0.1
-QUERY_SHIFT = 0.3
-STRANGE = 1 / 8  # share of the queries that show another clip, without the target
+# Pixels that sqrt(w h) of the target takes in a crop: widely spread, but in the first frame.
+FIRST_SIZE = (36.0, 64.0)
+LATER_SIZE = (26.0, 80.0)
+# Of the crop's side: how far from its middle the target is, at most, and in the steadiest frame.
+FIRST_SHIFT = 0.05
+LATER_SHIFT, STEADY_SHIFT = 0.3, 0.05
+STRANGE = 1 / 8  # share of the later frames that show another clip, without the target
 
 
 class Framing(NamedTuple):
     """How T crops of a clip, or of each of B clips, show the target.
 
-    size (B, T): pixels that its sqrt(w h) takes; reach (T,): how far from the middle it may be, as
-    a share of the crop's side; direction (B, T, 2): how far it is, x and y in -1..1 of that.
+    size (B, T): pixels that its sqrt(w h) takes; reach (B, T): how far from the middle it may be,
+    as a share of the crop's side; direction (B, T, 2): how far it is, x and y in -1..1 of that.
     """
 
     size: Tensor
@@ -36,7 +36,7 @@ class Framing(NamedTuple):
         `side` x `side` pixels.
         """
         per_pixel = place[..., 2] / self.size
-        shift = self.reach[:, None] * side * per_pixel[..., None]
+        shift = self.reach[..., None] * side * per_pixel[..., None]
         return torch.cat([place[..., :2] + shift * self.direction, per_pixel[..., None]], -1)
 
 
@@ -46,24 +46,24 @@ def moments(generator: torch.Generator, count: int, length: int) -> Tensor:
     return uniform(generator, 0, 1, count, length).sort(1).values * spread
 
 
-def framing(generator: torch.Generator, count: int, memory: int, queries: int) -> Framing:
-    """How `memory` frames around the target show it, and then `queries` less well centred."""
-    length = memory + queries
-    is_query = torch.arange(length, device=generator.device) >= memory
+def framing(generator: torch.Generator, count: int, length: int) -> Framing:
+    """How `length` frames show the target, all but the first less well centred."""
+    later = torch.arange(length, device=generator.device) > 0
     log_size = torch.where(
-        is_query,
-        _log_uniform(generator, QUERY_SIZE, count, length),
-        _log_uniform(generator, MEMORY_SIZE, count, length),
+        later,
+        _log_uniform(generator, LATER_SIZE, count, length),
+        _log_uniform(generator, FIRST_SIZE, count, length),
     )
-    reach = torch.where(is_query, QUERY_SHIFT, MEMORY_SHIFT)
+    reach = torch.where(
+        later, uniform(generator, STEADY_SHIFT, LATER_SHIFT, count, length), FIRST_SHIFT
+    )
     return Framing(log_size.exp(), reach, uniform(generator, -1, 1, count, length, 2))
 
 
-def strange(generator: torch.Generator, count: int, memory: int, queries: int) -> Tensor:
-    """Frames (count, memory + queries) that are to show the clip before: queries, one in eight."""
-    length = memory + queries
-    is_query = torch.arange(length, device=generator.device) >= memory
-    return chance(generator, STRANGE, count, length) & is_query & (count > 1)
+def strange(generator: torch.Generator, count: int, length: int) -> Tensor:
+    """Frames (count, length) that are to show the clip before: one in eight, never the first."""
+    later = torch.arange(length, device=generator.device) > 0
+    return chance(generator, STRANGE, count, length) & later & (count > 1)
 
 
 def _log_uniform(generator: torch.Generator, span: tuple[float, float], *shape: int) -> Tensor:

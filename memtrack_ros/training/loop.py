@@ -1,205 +1,225 @@
-"""The training loop: resumable at any moment, with a log and validation on fresh scenes."""
+"""The training loop: resumable at any moment, with a log and validation on fresh clips.
+
+Trackers that stand on one trunk are trained together: it stands still, and sees every clip once.
+"""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO, cast
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.trackers import create
 from memtrack_ros.training import record
 from memtrack_ros.training.calibrate import calibrate
-from memtrack_ros.training.clips import ClipSource
+from memtrack_ros.training.clips import Clips, ClipSource
 from memtrack_ros.training.losses import corner_iou
-from memtrack_ros.training.recipe import Recipe
+from memtrack_ros.training.recipe import Recipe, Seen
 from memtrack_ros.training.workers import Workers
 from memtrack_ros.weights.files import Calibration, save_weights
 
-PEAK_RATE = 1.5e-3
+LENGTH = 8  # frames of a clip
+PEAK_RATE = 1e-3
 WEIGHT_DECAY = 0.02
 LEAST_RATE = 1 / 200  # of the peak
-WARM_UP = 100  # steps
-AVERAGING = 0.998  # of the exported weights, over steps
+WARM_UP = 50  # steps
+AVERAGING = 0.99  # of the exported weights, over steps
 CHECKPOINT_EVERY = 60.0  # seconds
-VALIDATE_EVERY = 240.0
-# Crops grow once the network knows what to look for: share of the training, crop side, clips per
+VALIDATE_EVERY = 1200.0
+# Crops grow once the networks know what to look for: share of the training, crop side, clips per
 # step.
-STAGES = ((0.35, 128, 32), (1.0, 192, 16))
+STAGES = ((0.6, 128, 8), (1.0, 192, 6))
 FULL_STRENGTH_AT = 0.25
-BODY = 'trunk.body.'  # what the parameters of a given backbone's body begin with
+TRUNK = 'trunk.'  # what the parameters of the trunk begin with
+LABEL = 'trunk.label.'  # and those of it that are the tracker's own
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
 TRAINING_SEEDS = 10_000_000
 VALIDATION_SEEDS = 1_000_000
-VALIDATION_BATCHES, VALIDATION_COUNT, VALIDATION_SIDE = 4, 16, 192
+VALIDATION_BATCHES, VALIDATION_COUNT, VALIDATION_SIDE = 3, 8, 192
+
+
+class Sources(NamedTuple):
+    """Where clips come from: those to learn from, and by name those to validate with."""
+
+    training: ClipSource
+    validation: Mapping[str, ClipSource]
 
 
 class Run:
-    """A training under way: network, averaged network, optimiser, and how far they have come."""
+    """A training under way: networks, their averages, optimiser, and how far they have come."""
 
     def __init__(
         self,
-        tracker: str,
-        recipe: Recipe,
+        recipes: Mapping[str, Recipe],
         out: Path,
-        beginning: dict[str, Tensor],
+        beginning: Mapping[str, Mapping[str, Tensor]],
         device: torch.device,
         workers: Workers,
         rate: float = PEAK_RATE,
     ) -> None:
         """Go on from `out` / checkpoint.pt where there is one.
 
-        Else begin with what fits of the parameters `beginning`. Modules that are all given are not
-        trained where the recipe has them stand still.
+        Else each tracker begins with what fits of the parameters that `beginning` has for it. All
+        have the first one's trunk.
         """
-        self.tracker, self.recipe, self.rate, self.workers = tracker, recipe, rate, workers
+        self.recipes, self.rate, self.workers, self.out = recipes, rate, workers, out
         self.checkpoint = out / 'checkpoint.pt'
-        self.weights = out / f'{tracker}-compact.safetensors'
-        self.net = recipe.net().to(device)
-        own = self.net.state_dict()
-        given = {
-            name: tensor
-            for name, tensor in beginning.items()
-            if name in own and own[name].shape == tensor.shape
-        }
-        self.net.load_state_dict(own | given)
-        # What to go halfway back to; counters stay those of the training.
-        whole = given if given.keys() == own.keys() else {}
-        self.whole = {name: tensor for name, tensor in whole.items() if tensor.is_floating_point()}
-        self.still = [
-            name
-            for name, module in self.net.named_modules()
-            if name.startswith(recipe.still)
-            and all(f'{name}.{part}' in given for part in module.state_dict())
-        ]
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.net)
+        self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
+        trunk: dict[str, Tensor] = {}
+        for name, net in self.nets.items():
+            own = net.state_dict()
+            given = {
+                part: tensor
+                for part, tensor in beginning.get(name, {}).items()
+                if part in own and own[part].shape == tensor.shape
+            }
+            net.load_state_dict(own | given | trunk)
+            trunk = trunk or shared(net)
+        self.nets.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, parameter in self.nets.named_parameters():
+            part = name.split('.', 1)[1]
+            still = part.startswith(TRUNK) and not part.startswith(LABEL)
+            parameter.requires_grad_(not still)
+        self.average = AveragedModel(
+            self.nets, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING), use_buffers=True
+        )
         self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
+            [p for p in self.nets.parameters() if p.requires_grad],
+            lr=rate,
+            weight_decay=WEIGHT_DECAY,
         )
         self.steps, self.seconds, self.clips = 0, 0.0, 0
         if self.checkpoint.is_file():
             state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            self.net.load_state_dict(state['net'])
+            self.nets.load_state_dict(state['nets'])
             self.average.load_state_dict(state['average'])
             self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds = state['step'], state['seconds']
-            self.clips, self.still, self.whole = state['clips'], state['still'], state['whole']
+            self.steps, self.seconds, self.clips = state['step'], state['seconds'], state['clips']
 
     def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
         started = time.monotonic()
         side, count = next((side, count) for until, side, count in STAGES if done < until)
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
-        recipe = self.recipe
-        clips = source.draw(generator, count, side, recipe.memory, recipe.queries, strength)
+        clips = source.draw(generator, count, side, LENGTH, strength).pointed_at()
         rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimiser.param_groups:
             group['lr'] = self.rate * max(rate, LEAST_RATE)
-        self.net.train()
-        for name in self.still:
-            self.net.get_submodule(name).eval().requires_grad_(False)
-        with torch.autocast(generator.device.type, torch.bfloat16):
-            parts = recipe.losses(self.net, clips.pointed_at(), generator)
-        total = torch.stack(list(parts.values())).sum()
+        self.nets.train()
+        for net in self.nets.values():
+            trunk_of(net).eval()
         self.optimiser.zero_grad()
-        total.backward()
-        self.workers.average_gradients(self.net)
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        said = {}
+        with torch.autocast(generator.device.type, torch.bfloat16):
+            seen = see(self.nets, clips)
+        for name, recipe in self.recipes.items():
+            with torch.autocast(generator.device.type, torch.bfloat16):
+                answer = recipe.ask(self.nets[name], clips, seen, generator)
+                parts = recipe.losses(self.nets[name], answer, clips)
+            torch.stack(list(parts.values())).sum().backward()
+            said.update({f'{name}_{part}': value.item() for part, value in parts.items()})
+        self.workers.average_gradients(self.nets)
+        for net in self.nets.values():
+            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         self.optimiser.step()
-        self._average()
+        self.average.update_parameters(self.nets)
         self.steps += 1
         self.clips += count * self.workers.count
         seconds = self.seconds + time.monotonic() - started
         self.seconds = self.workers.agree(seconds, generator.device)
-        return {name: value.item() for name, value in parts.items()}
+        return said
 
     def save(self, attribution: str) -> None:
         """Write the checkpoint and the averaged weights, not yet calibrated."""
         state = {
-            'net': self.net.state_dict(),
+            'nets': self.nets.state_dict(),
             'average': self.average.state_dict(),
             'optimiser': self.optimiser.state_dict(),
             'step': self.steps,
             'seconds': self.seconds,
             'clips': self.clips,
-            'still': self.still,
-            'whole': self.whole,
         }
         partial = self.checkpoint.with_suffix('.partial')
         torch.save(state, partial)
         partial.replace(self.checkpoint)
-        self.export(Calibration(1.0, 0.0), attribution)
+        for name in self.recipes:
+            self.export(name, Calibration(1.0, 0.0), attribution)
 
-    def export(self, calibration: Calibration, attribution: str) -> None:
-        """Write the averaged weights, in half precision."""
+    @property
+    def averaged(self) -> nn.ModuleDict:
+        """The networks with averaged weights."""
+        return cast(nn.ModuleDict, self.average.module)
+
+    def weights(self, tracker: str) -> Path:
+        """Where the averaged weights of a tracker are written."""
+        return self.out / f'{tracker}-compact.safetensors'
+
+    def export(self, tracker: str, calibration: Calibration, attribution: str) -> None:
+        """Write the averaged weights of a tracker, in half precision."""
         halves = {
             name: tensor.half() if tensor.is_floating_point() else tensor
-            for name, tensor in self.average.state_dict().items()
+            for name, tensor in self.averaged[tracker].state_dict().items()
         }
-        save_weights(self.weights, self.tracker, 'compact', halves, calibration, attribution)
+        save_weights(self.weights(tracker), tracker, 'compact', halves, calibration, attribution)
 
-    def go_halfway_back(self) -> None:
-        """Average the averaged weights with those of a whole network that the training began with.
 
-        Drawn scenes teach what real video does not ask for; the mean forgets less of what was known
-        (Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022, their alpha of 0.5).
-        """
-        self._move_average(self.whole, 0.5)
+def shared(net: nn.Module) -> dict[str, Tensor]:
+    """What of a network's parameters is the trunk that all stand on."""
+    return {
+        name: tensor
+        for name, tensor in net.state_dict().items()
+        if name.startswith(TRUNK) and not name.startswith(LABEL)
+    }
 
-    def _average(self) -> None:
-        """Move the averaged weights a little towards the trained ones."""
-        decay = min(AVERAGING, (self.steps + 1) / (self.steps + 10))
-        self._move_average(self.net.state_dict(), 1 - decay)
 
-    @torch.no_grad()
-    def _move_average(self, others: dict[str, Tensor], share: float) -> None:
-        """Move the averaged weights a `share` of the way to `others`; counters are copied."""
-        own = self.average.state_dict()
-        for name, tensor in others.items():
-            if tensor.is_floating_point():
-                own[name].lerp_(tensor.to(own[name]), share)
-            else:
-                own[name].copy_(tensor)
+def trunk_of(net: nn.Module) -> CompactTrunk:
+    """The trunk that a compact network stands on."""
+    return cast(CompactTrunk, net.trunk)
+
+
+@torch.no_grad()
+def see(nets: nn.ModuleDict, clips: Clips) -> Seen:
+    """What the trunk that all `nets` have makes of clips."""
+    return Seen.by(trunk_of(next(iter(nets.values()))), clips.crops)
 
 
 def train(
-    tracker: str,
-    recipe: Recipe,
+    recipes: Mapping[str, Recipe],
     out: Path,
     *,
-    beginning: dict[str, Tensor],
+    beginning: Mapping[str, Mapping[str, Tensor]],
     minutes: float,
     seed: int,
     rate: float,
     device: torch.device,
-    source: ClipSource,
-    scenes: ClipSource,
+    sources: Sources,
     attribution: str,
     command: str,
     workers: Workers,
 ) -> None:
-    """Train compact `tracker` for `minutes` in all, going on from a checkpoint in `out`.
+    """Train compact trackers for `minutes` in all, going on from a checkpoint in `out`.
 
-    It learns at `rate` at most. The clips are those of `source`, and for validation those of drawn
-    `scenes`. A new training begins with what fits of the parameters `beginning`. Writes
-    checkpoint.pt, log.jsonl and TRACKER-compact.safetensors every minute, so that a stop loses no
-    more; in the end takes the weights halfway back to the `beginning`, if that was a whole network,
-    calibrates them, and writes training.png and a model card, TRACKER-compact.md, that says with
-    which `command` they were made.
+    They learn at `rate` at most. A new training begins with what fits of the parameters that
+    `beginning` has for each. Writes checkpoint.pt, log.jsonl and for each TRACKER-compact
+    .safetensors every minute, so that a stop loses no more; in the end calibrates the weights, and
+    writes training.png and model cards, TRACKER-compact.md, that say with which `command` they
+    were made.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(tracker, recipe, out, beginning, device, workers, rate)
+    run = Run(recipes, out, beginning, device, workers, rate)
     generator = torch.Generator(device)
     saved = validated = run.seconds
     columns = (
@@ -215,7 +235,7 @@ def train(
         while (done := run.seconds / (minutes * 60)) < 1:
             number = run.steps * workers.count + workers.rank
             generator.manual_seed(TRAINING_SEEDS * seed + number)
-            parts = run.step(generator, done, source)
+            parts = run.step(generator, done, sources.training)
             progress.update(
                 task,
                 completed=run.seconds,
@@ -223,62 +243,74 @@ def train(
             )
             if not first:
                 continue
-            if run.steps % 20 == 0:
+            if run.steps % 10 == 0:
                 _write(log, run, parts)
             if run.seconds >= minutes * 60 or run.seconds - saved > CHECKPOINT_EVERY:
                 saved = run.seconds
                 run.save(attribution)
             if run.seconds - validated > VALIDATE_EVERY:
                 validated = run.seconds
-                _write(log, run, validate(recipe, run.average, scenes, device))
+                _write(log, run, validate(run, sources.validation, device))
         if not first:
             return
-        run.go_halfway_back()
-        _write(log, run, validate(recipe, run.average, scenes, device))
-        run.export(Calibration(1.0, 0.0), attribution)
-        progress.update(task, completed=minutes * 60, description='calibrating')
-        calibration = calibrate(create(tracker, 'compact', run.weights, device.type))
-        run.export(calibration, attribution)
-        _write(log, run, dataclasses.asdict(calibration))
+        _write(log, run, validate(run, sources.validation, device))
+        for name in recipes:
+            progress.update(task, completed=minutes * 60, description=f'calibrating {name}')
+            run.export(name, Calibration(1.0, 0.0), attribution)
+            calibration = calibrate(create(name, 'compact', run.weights(name), device.type))
+            run.export(name, calibration, attribution)
+            fitted = dataclasses.asdict(calibration)
+            _write(log, run, {f'{name}_{part}': value for part, value in fitted.items()})
     entries = record.read_log(log_path)
     record.plot(entries, out / 'training.png')
-    card = record.card(entries, tracker=tracker, command=command, clips=run.clips, data=attribution)
-    (out / f'{tracker}-compact.md').write_text(card)
+    for name in recipes:
+        card = record.card(
+            entries, tracker=name, command=command, clips=run.clips, data=attribution
+        )
+        (out / f'{name}-compact.md').write_text(card)
 
 
 @torch.inference_mode()
-def validate(
-    recipe: Recipe, net: nn.Module, scenes: ClipSource, device: torch.device
-) -> dict[str, float]:
-    """Scores on scenes no training drew.
+def validate(run: Run, sources: Mapping[str, ClipSource], device: torch.device) -> dict[str, float]:
+    """Scores of all trackers on clips no training drew, by tracker, source and what is scored.
 
     Mean IoU of the best cell's box and of the mask where the target is present; how often a
     present target scores above an absent one.
     """
-    net.eval()
+    nets = run.averaged
+    nets.eval()
     generator = torch.Generator(device)
-    box_overlap, mask_overlap, seen, unseen = [], [], [], []
-    for batch in range(VALIDATION_BATCHES):
-        generator.manual_seed(VALIDATION_SEEDS + batch)
-        clips = scenes.draw(
-            generator, VALIDATION_COUNT, VALIDATION_SIDE, recipe.memory, recipe.queries, 1.0
-        )
-        clips = clips.pointed_at()
-        boxes, score, mask = recipe.answers(net, clips, generator)
-        present = clips.present[:, recipe.memory :].flatten()
-        truth = clips.boxes[:, recipe.memory :].flatten(0, 1)
-        masks = clips.masks[:, recipe.memory :].flatten(0, 1)[:, ::2, ::2] > 0.5
-        found = mask[:, 0] > 0
-        both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
-        box_overlap.append(corner_iou(boxes, truth)[present])
-        mask_overlap.append((both / either.clamp_min(1))[present])
-        seen.append(score[present])
-        unseen.append(score[~present])
-    told_apart = (torch.cat(seen)[:, None] > torch.cat(unseen)).float()
+    scores: dict[str, list[dict[str, Tensor]]] = {}
+    for kind, source in sources.items():
+        for batch in range(VALIDATION_BATCHES):
+            generator.manual_seed(VALIDATION_SEEDS + batch)
+            clips = source.draw(generator, VALIDATION_COUNT, VALIDATION_SIDE, LENGTH, 1.0)
+            clips = clips.pointed_at()
+            seen = see(nets, clips)
+            for name, recipe in run.recipes.items():
+                answers = recipe.answers(recipe.ask(nets[name], clips, seen, generator))
+                scores.setdefault(f'{name}_{kind}', []).append(_scores(clips, *answers))
+    means = {}
+    for title, batches in scores.items():
+        of = {part: torch.cat([batch[part] for batch in batches]) for part in batches[0]}
+        present = of['present']
+        told_apart = of['score'][present][:, None] > of['score'][~present]
+        means[f'{title}_box_iou'] = float(of['box'][present].mean())
+        means[f'{title}_mask_iou'] = float(of['mask'][present].mean())
+        means[f'{title}_presence_auc'] = float(told_apart.float().mean())
+    return means
+
+
+def _scores(clips: Clips, boxes: Tensor, score: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Of every answer: overlap of box and mask, score, and whether the target is present, (N,)."""
+    masks = clips.masks[:, 1:].flatten(0, 1)[:, ::2, ::2] > 0.5
+    found = mask[:, 0] > 0
+    both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
     return {
-        'valid_box_iou': float(torch.cat(box_overlap).mean()),
-        'valid_mask_iou': float(torch.cat(mask_overlap).mean()),
-        'valid_presence_auc': float(told_apart.mean()),
+        'box': corner_iou(boxes, clips.boxes[:, 1:].flatten(0, 1)),
+        'mask': both / either.clamp_min(1),
+        'score': score,
+        'present': clips.present[:, 1:].flatten(),
     }
 
 

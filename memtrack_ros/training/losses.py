@@ -69,19 +69,19 @@ def stmtrack_loss(
 
 
 def box_and_mask_loss(
-    answer: Answer, clips: Clips, memory: int, *, stride: int, offset: float
+    answer: Answer, clips: Clips, *, stride: int, offset: float
 ) -> dict[str, Tensor]:
-    """STMTrack's losses and the mask's, of the answers to all frames after the first `memory`."""
-    boxes, present = clips.boxes[:, memory:].flatten(0, 1), clips.present[:, memory:].flatten()
+    """STMTrack's losses and the mask's, of the answers to all frames but the first."""
+    boxes, present = clips.boxes[:, 1:].flatten(0, 1), clips.present[:, 1:].flatten()
     parts = stmtrack_loss(answer.maps, boxes, present, stride=stride, offset=offset)
     assert answer.mask is not None
-    parts['mask'] = query_mask_loss(answer.mask, clips, memory)
+    parts['mask'] = query_mask_loss(answer.mask, clips)
     return parts
 
 
-def query_mask_loss(logits: Tensor, clips: Clips, memory: int) -> Tensor:
-    """`mask_loss` of the mask logits (N, 1, S/2, S/2) of all N frames after the first `memory`."""
-    masks, exact = clips.masks[:, memory:].flatten(0, 1), clips.exact[:, memory:].flatten()
+def query_mask_loss(logits: Tensor, clips: Clips) -> Tensor:
+    """`mask_loss` of the mask logits (N, 1, S/2, S/2) of all N frames but the clips' first."""
+    masks, exact = clips.masks[:, 1:].flatten(0, 1), clips.exact[:, 1:].flatten()
     return mask_loss(logits, half_size(masks), exact)
 
 

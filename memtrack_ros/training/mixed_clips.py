@@ -20,8 +20,7 @@ class MixedClips:
         generator: torch.Generator,
         count: int,
         side: int,
-        memory: int,
-        queries: int,
+        length: int,
         strength: float,
     ) -> Clips:
         """As ClipSource."""
@@ -31,5 +30,5 @@ class MixedClips:
         for number in range(min(among, count)):
             share = count // among + (number < count % among)
             source = self.sources[(first + number) % among]
-            parts.append(source.draw(generator, share, side, memory, queries, strength))
+            parts.append(source.draw(generator, share, side, length, strength))
         return Clips(*(torch.cat(part) for part in zip(*parts, strict=True)))

@@ -73,8 +73,7 @@ class RealClips:
         generator: torch.Generator,
         count: int,
         side: int,
-        memory: int,
-        queries: int,
+        length: int,
         strength: float,
     ) -> Clips:
         """As ClipSource, each clip of a random video; mirrored or not, colours at `strength`.
@@ -82,8 +81,8 @@ class RealClips:
         SequenceError when too many videos cannot be used.
         """
         device = generator.device
-        times = moments(generator, count, memory + queries)
-        seen_as = framing(generator, count, memory, queries)
+        times = moments(generator, count, length)
+        seen_as = framing(generator, count, length)
         plans = self._plans(uniform(generator, 0, 1, count, 3), times, seen_as)
         cuts = list(self._threads.map(lambda plan: self._cut(plan, side), plans))
         crops = _stack([cut.crops for cut in cuts], device).permute(0, 1, 4, 2, 3) / 255
@@ -104,7 +103,7 @@ class RealClips:
         colour = (crops * beyond).sum((3, 4)) / beyond.sum((3, 4)).clamp_min(1)
         crops = torch.where(beyond, colour[..., None, None], crops)
 
-        other = strange(generator, count, memory, queries)
+        other = strange(generator, count, length)
         other &= (videos != videos.roll(1))[:, None]
         crops = torch.where(other[..., None, None, None], crops.roll(1, 0), crops)
         present = filled & (share > SEEN) & ~other
@@ -126,7 +125,7 @@ class RealClips:
                 target,
                 start,
                 times[n].cpu().double().numpy(),
-                Framing(size[n], reach, direction[n]),
+                Framing(size[n], reach[n], direction[n]),
             )
             for n, (video, target, start) in enumerate(shares.tolist())
         ]

@@ -46,9 +46,7 @@ class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH, EPS), nn.LayerNorm(WIDTH, EPS)
-        self.query, self.key, self.value, self.project = (
-            nn.Linear(WIDTH, WIDTH) for _ in range(4)
-        )
+        self.query, self.key, self.value, self.project = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
         self.expand, self.narrow = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
         self.scale1, self.scale2 = (nn.Parameter(torch.ones(WIDTH)) for _ in range(2))
 

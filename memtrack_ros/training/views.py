@@ -1,4 +1,4 @@
-"""Pairs of views of one thing, without labels: of a photograph twice, or of a video at two times."""
+"""Pairs of views of one thing, without labels: a photograph twice, a video at two times."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.geometry.oriented import OrientedBox
     from memtrack_ros.memory import BankStatus
-    from memtrack_ros.trackers import Estimate
+    from memtrack_ros.session import Estimate
 
 
 class CameraInfo(Protocol):
@@ -44,12 +44,15 @@ def target_fields(
     tracker: str,
     calibration: CameraInfo | None = None,
     memory: BankStatus | None = None,
+    processing_time: float = 0.0,
+    image_age: float = 0.0,
+    frames_dropped: int = 0,
 ) -> dict[str, Any]:
     """The fields of TrackedTarget.msg for what was estimated in an image of size (width, height).
 
     box, position and memory are fields, too, of their messages. What is not known is NaN or zero
-    and its flag false. Left to the caller are the stamps, header and last_seen, and the node's
-    times and counts, processing_time, image_age and frames_dropped.
+    and its flag false. Times are in seconds. Left to the caller are the stamps, header and
+    last_seen.
     """
     width, height = size
     box, angles = estimate.box, None
@@ -78,6 +81,9 @@ def target_fields(
         'position': {'x': nan, 'y': nan, 'z': nan},
         'position_covariance': np.full(9, nan),
         'frames_tracked': estimate.frames_tracked,
+        'processing_time': processing_time,
+        'image_age': image_age,
+        'frames_dropped': frames_dropped,
         'memory': {} if memory is None else asdict(memory),
     }
 

@@ -7,23 +7,23 @@ count from the image's edge, which is where a box of this package begins.
 
 from memtrack_ros.data.layouts.coco import find_coco
 from memtrack_ros.data.layouts.davis import find_davis
-from memtrack_ros.data.layouts.found import Found
 from memtrack_ros.data.layouts.got10k import find_got10k
-from memtrack_ros.data.layouts.house import find_house
 from memtrack_ros.data.layouts.lasot import find_lasot
 from memtrack_ros.data.layouts.otb import find_otb
+from memtrack_ros.data.layouts.plain import find_plain
 from memtrack_ros.data.layouts.tld import find_tld
 from memtrack_ros.data.layouts.trackingnet import find_trackingnet
 from memtrack_ros.data.layouts.uav123 import find_uav123
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.layouts.vot import find_vot
 from memtrack_ros.data.layouts.youtube_vos import find_youtube_vos
 
-__all__ = ['LAYOUTS', 'NAMES', 'Found']
+__all__ = ['LAYOUTS', 'NAMES', 'Video']
 
 # Those that others' files would fit, too, come first.
 LAYOUTS = (
     find_davis, find_youtube_vos, find_coco, find_trackingnet, find_uav123,
-    find_otb, find_lasot, find_house, find_got10k, find_tld, find_vot,
+    find_otb, find_lasot, find_plain, find_got10k, find_tld, find_vot,
 )  # fmt: skip
 NAMES = (
     'SET/NAME/img with groundtruth.txt, OTB, VOT, UAV123 (data_seq and anno), LaSOT, GOT-10k, '

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from memtrack_ros.data.layouts.found import Found
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.masks import ColumnRuns, Masks, Polygons
 from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
@@ -45,7 +45,7 @@ class _Thing(NamedTuple):
         return None if self.outline is None else ColumnRuns(self.outline, size)
 
 
-def find_coco(folder: Path) -> list[Found]:
+def find_coco(folder: Path) -> list[Video]:
     """The pictures with objects of the folder, which has annotations/instances_SPLIT.json."""
     return [
         found
@@ -54,7 +54,7 @@ def find_coco(folder: Path) -> list[Found]:
     ]
 
 
-def _pictures(folder: Path, path: Path) -> list[Found]:
+def _pictures(folder: Path, path: Path) -> list[Video]:
     split = path.stem.removeprefix('instances_')
     try:
         # The numbers of an object are packed as soon as they are read: as Python's, they would take
@@ -65,10 +65,10 @@ def _pictures(folder: Path, path: Path) -> list[Found]:
             things[thing.picture].append(thing)
         pictures = [picture for picture in content['images'] if picture.number in things]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Found(f'annotations/{path.name}', partial(_refuse, error))]
+        return [Video(f'annotations/{path.name}', partial(_refuse, error))]
     images = folder / split if (folder / split).is_dir() else folder / 'images' / split
     return [
-        Found(
+        Video(
             f'{split}/{Path(picture.file).stem}',
             partial(_read, split, images, picture, things[picture.number]),
         )

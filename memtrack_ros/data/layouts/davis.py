@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path
 
 from memtrack_ros.data.files import numbered_images
-from memtrack_ros.data.layouts.found import Found
 from memtrack_ros.data.layouts.labelled import labelled_sequences
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
 
 
-def find_davis(folder: Path) -> list[Found]:
+def find_davis(folder: Path) -> list[Video]:
     """The videos of the benchmark's folder, which has JPEGImages/480p and Annotations/480p."""
     if not (folder / 'Annotations' / '480p').is_dir():
         return []
     roots = [folder / kind / '480p' for kind in ('Annotations', 'JPEGImages')]
     names = {path.name for root in roots for path in root.glob('*') if path.is_dir()}
-    return [Found(f'{folder.name}/{name}', partial(_read, folder, name)) for name in sorted(names)]
+    return [Video(f'{folder.name}/{name}', partial(_read, folder, name)) for name in sorted(names)]
 
 
 def _read(folder: Path, name: str) -> list[Sequence]:

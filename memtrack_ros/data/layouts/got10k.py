@@ -24,17 +24,17 @@ from memtrack_ros.data.files import (
     read_boxes_with_blanks,
     read_flags,
 )
-from memtrack_ros.data.layouts.found import Found, named
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.sequence import Sequence
 
 _MARKS = ('absence.label', 'cover.label', 'meta_info.ini')
 
 
-def find_got10k(folder: Path) -> list[Found]:
+def find_got10k(folder: Path) -> list[Video]:
     """The sequence of a folder NAME."""
     if not any((folder / file).is_file() for file in _MARKS):
         return []
-    return [Found(named(folder), partial(_read, folder))]
+    return [Video(named(folder), partial(_read, folder))]
 
 
 def _read(folder: Path) -> list[Sequence]:

@@ -23,7 +23,7 @@ from memtrack_ros.data.files import (
     read_boxes_with_blanks,
     read_flags,
 )
-from memtrack_ros.data.layouts.found import Found, named
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.sequence import Sequence
 
 ATTRIBUTES = (
@@ -32,11 +32,11 @@ ATTRIBUTES = (
 _FLAGS = ('full_occlusion.txt', 'out_of_view.txt')
 
 
-def find_lasot(folder: Path) -> list[Found]:
+def find_lasot(folder: Path) -> list[Video]:
     """The sequence of a folder CLASS/NAME."""
     if not any((folder / file).is_file() for file in _FLAGS):
         return []
-    return [Found(named(folder), partial(_read, folder))]
+    return [Video(named(folder), partial(_read, folder))]
 
 
 def _read(folder: Path) -> list[Sequence]:

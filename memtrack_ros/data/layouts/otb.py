@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from memtrack_ros.data.files import from_one, images_of_range, numbered_images, read_boxes
-from memtrack_ros.data.layouts.found import Found, named
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.sequence import Sequence
 
 # The frames that truth was drawn for, where the video has more.
@@ -30,7 +30,7 @@ RANGES = {
 OMITTED = {'Tiger1': 5}
 
 
-def find_otb(folder: Path) -> list[Found]:
+def find_otb(folder: Path) -> list[Video]:
     """The sequences of a folder NAME, one for each file of truth."""
     if (folder / 'groundtruth_rect.txt').is_file():
         return [_found(folder, 'groundtruth_rect.txt', named(folder))]
@@ -39,8 +39,8 @@ def find_otb(folder: Path) -> list[Found]:
     return [_found(folder, path.name, named(folder) + Path(path.stem).suffix) for path in files]
 
 
-def _found(folder: Path, file: str, name: str) -> Found:
-    return Found(name, partial(_read, folder, file, name))
+def _found(folder: Path, file: str, name: str) -> Video:
+    return Video(name, partial(_read, folder, file, name))
 
 
 def _read(folder: Path, file: str, name: str) -> list[Sequence]:

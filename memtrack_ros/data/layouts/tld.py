@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from memtrack_ros.data.files import checked, numbered_images, read_numbers
-from memtrack_ros.data.layouts.found import Found, named
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.sequence import Sequence
 
 
-def find_tld(folder: Path) -> list[Found]:
+def find_tld(folder: Path) -> list[Video]:
     """The sequence of a folder NAME."""
     if not (folder / 'gt.txt').is_file():
         return []
-    return [Found(named(folder), partial(_read, folder))]
+    return [Video(named(folder), partial(_read, folder))]
 
 
 def _read(folder: Path) -> list[Sequence]:

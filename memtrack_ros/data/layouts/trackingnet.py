@@ -14,16 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from memtrack_ros.data.files import numbered_images, read_boxes_with_blanks
-from memtrack_ros.data.layouts.found import Found
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.sequence import Sequence
 
 
-def find_trackingnet(folder: Path) -> list[Found]:
+def find_trackingnet(folder: Path) -> list[Video]:
     """The sequences of a folder CHUNK."""
     if not ((folder / 'frames').is_dir() and (folder / 'anno').is_dir()):
         return []
     return [
-        Found(f'{folder.name}/{path.stem}', partial(_read, folder, path.stem))
+        Video(f'{folder.name}/{path.stem}', partial(_read, folder, path.stem))
         for path in sorted((folder / 'anno').glob('*.txt'))
     ]
 

@@ -21,7 +21,7 @@ from memtrack_ros.data.files import (
     read_attributes,
     read_boxes,
 )
-from memtrack_ros.data.layouts.found import Found
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.sequence import Sequence
 
 ATTRIBUTES = ('SV', 'ARC', 'LR', 'FM', 'FOC', 'POC', 'OV', 'BC', 'IV', 'VC', 'CM', 'SOB')
@@ -55,12 +55,12 @@ _RANGES = {
 }
 
 
-def find_uav123(folder: Path) -> list[Found]:
+def find_uav123(folder: Path) -> list[Video]:
     """The sequences of the benchmark's folder, which has anno and data_seq."""
     if not (folder / 'data_seq').is_dir():
         return []
     return [
-        Found(f'{path.parent.name}/{path.stem}', partial(_read, folder, path))
+        Video(f'{path.parent.name}/{path.stem}', partial(_read, folder, path))
         for path in sorted(folder.glob('anno/*/*.txt'))
     ]
 

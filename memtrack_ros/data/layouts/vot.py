@@ -18,17 +18,17 @@ import cv2
 import numpy as np
 
 from memtrack_ros.data.files import Floats, has_images, numbered_images, read_lines
-from memtrack_ros.data.layouts.found import Found, named
 from memtrack_ros.data.layouts.rotated import read_rotated
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.masks import RunLengths
 from memtrack_ros.data.sequence import Sequence
 
 
-def find_vot(folder: Path) -> list[Found]:
+def find_vot(folder: Path) -> list[Video]:
     """The sequence of a folder NAME."""
     if not (folder / 'groundtruth.txt').is_file():
         return []
-    return [Found(named(folder), partial(_read, folder))]
+    return [Video(named(folder), partial(_read, folder))]
 
 
 def _read(folder: Path) -> list[Sequence]:

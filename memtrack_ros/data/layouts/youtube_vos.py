@@ -14,21 +14,21 @@ from functools import partial
 from pathlib import Path
 
 from memtrack_ros.data.files import images_by_number
-from memtrack_ros.data.layouts.found import Found
 from memtrack_ros.data.layouts.labelled import labelled_sequences
+from memtrack_ros.data.layouts.video import Video
 from memtrack_ros.data.sequence import Sequence
 from memtrack_ros.errors import SequenceError
 
 _STEP = 5  # frames from one annotated to the next
 
 
-def find_youtube_vos(folder: Path) -> list[Found]:
+def find_youtube_vos(folder: Path) -> list[Video]:
     """The videos of a folder SPLIT."""
     videos = folder / 'JPEGImages'
     if not (videos.is_dir() and (folder / 'Annotations').is_dir()):
         return []
     names = sorted(path.name for path in videos.iterdir() if path.is_dir())
-    return [Found(f'{folder.name}/{name}', partial(_read, folder, name)) for name in names]
+    return [Video(f'{folder.name}/{name}', partial(_read, folder, name)) for name in names]
 
 
 def _read(folder: Path, name: str) -> list[Sequence]:

@@ -10,7 +10,8 @@ import torch
 from memtrack_ros.evaluation.parity.reference import EXACT, Check, Reference, check
 from memtrack_ros.memory import Cells
 from memtrack_ros.memory.cells import least_similar
-from memtrack_ros.nets.cmedfl import First, Memory, PaperCMEDFL, Query, at_cells
+from memtrack_ros.nets.cells import at_cells
+from memtrack_ros.nets.cmedfl import CMEDFLQuery, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.resnet import ResNetFeatures
 from memtrack_ros.trackers.cmedfl import PAPER
 
@@ -32,7 +33,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     features = ResNetFeatures(
         given['conv1'], given['layer1'], given['layer2'], given['layer3'], None
     )
-    query = Query(net.keys(features), features)
+    query = CMEDFLQuery(net.keys(features), features)
     cells = net.keys(features._replace(layer3=given['train_layer3']))
     first = First(cells, at_cells(given['mask'], cells.shape[-1]))
     distance = at_cells(given['dist'], cells.shape[-1])

@@ -22,7 +22,7 @@ from memtrack_ros.nets.correlation_filter import (
     upsampled,
     windowed,
 )
-from memtrack_ros.trackers.target_filter import PUBLISHED, REGULARISATION
+from memtrack_ros.trackers.target_filter import PAPER_FILTER, REGULARISATION
 
 
 @torch.inference_mode()
@@ -57,8 +57,8 @@ def checks(reference: Reference) -> Iterator[Check]:
         projection,
         filt,
         reg=REGULARISATION,
-        steps=PUBLISHED.steps,
-        iterations=PUBLISHED.step_iterations,
+        steps=PAPER_FILTER.steps,
+        iterations=PAPER_FILTER.step_iterations,
     )
     after = loss(x, y, weights, projection, filt, REGULARISATION)
     yield check('proj', projection[..., None, None], arrays['proj'], OPTIMISED)
@@ -69,7 +69,7 @@ def checks(reference: Reference) -> Iterator[Check]:
         len(arrays['weights']),
         len(projection),
         height,
-        learning_rate=PUBLISHED.learning_rate,
+        learning_rate=PAPER_FILTER.learning_rate,
         max_bytes=2**30,
         device=torch.device('cpu'),
     )
@@ -90,7 +90,7 @@ def checks(reference: Reference) -> Iterator[Check]:
         bank.weights,
         filt,
         reg=REGULARISATION,
-        iterations=PUBLISHED.iterations,
+        iterations=PAPER_FILTER.iterations,
     )
     yield check('filt_online', filt[None], arrays['filt_online'], OPTIMISED)
     score = respond(project(test_x, projection), filt)

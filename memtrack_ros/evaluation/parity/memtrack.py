@@ -11,8 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.evaluation.parity.reference import Array, Check, Reference, check
 from memtrack_ros.memory import TemplateSlots
-from memtrack_ros.memory.template_slots import addresses
-from memtrack_ros.nets.memtrack import Memory, PaperMemTrack, Signals
+from memtrack_ros.nets.memtrack import Memory, PaperMemTrack, Signals, addresses
 from memtrack_ros.trackers.memtrack import finer
 
 KEPT = 1  # the scale whose state the next step starts from

@@ -8,7 +8,7 @@ import torch
 
 from memtrack_ros.evaluation.parity.reference import Check, Reference, check
 from memtrack_ros.memory import AppearanceMemory
-from memtrack_ros.nets.cmedfl import at_cells
+from memtrack_ros.nets.cells import at_cells
 from memtrack_ros.nets.readers import soft_read
 from memtrack_ros.nets.resnet import MEAN, STD, normalised
 from memtrack_ros.nets.samn import PaperSAMN, aggregated

@@ -12,9 +12,11 @@ import torch
 from memtrack_ros.evaluation.parity.reference import EXACT, SINGLE, Check, Reference, check
 from memtrack_ros.geometry import boxes
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.session.prompts import resolve
+from memtrack_ros.trackers import Prior
 from memtrack_ros.trackers.search import SEARCH
-from memtrack_ros.trackers.stmtrack import PAPER, PublishedSTMTrack, label_corners
-from memtrack_ros.trackers.tracker import Prior, Target
+from memtrack_ros.trackers.stmtrack import PAPER, PaperSTMTracker, label_corners
 from memtrack_ros.weights.files import Calibration
 
 CLIP_CONFIDENT = 0.3  # what the clip was run with, so that the last frame is read
@@ -66,19 +68,20 @@ def _network(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
 def _clip(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
     arrays = reference.arrays('stmtrack_clip_ref')
     frames, box = arrays['frames'], arrays['init_box'].astype(float)
-    tracker = PublishedSTMTrack(
+    tracker = PaperSTMTracker(
         net,
         PAPER._replace(confident=CLIP_CONFIDENT),
         Calibration(1.0, 0.0),
         torch.device('cpu'),
         2**30,
     )
-    tracker.initialise(frames[0], Target(box, None))
+    prompt = Prompt('box', box)
+    tracker.initialise(frames[0], resolve(frames[0], prompt))
     # A frame makes two crops: of the frame before, to be memorised, and of its own.
     placed, crops, labels, counts, selections, choices, rects = [], [], [], [], {}, [], []
     for before, frame in itertools.pairwise(frames):
         for image in (before, frame):
-            window, crop = tracker.view(image, box, 1.0)
+            window, crop = tracker.crop(image, box)
             target_scale = SEARCH * boxes.scale(box) / window.side
             placed.append([window.center_x, window.center_y, target_scale, 1 / window.pitch])
             crops.append(crop)
@@ -109,3 +112,12 @@ def _clip(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
     best = [choice.best for choice in choices]
     yield check('clip pscore_best', best, arrays['pscore_best'], SINGLE)
     yield check('clip rects', rects, arrays['rects'])
+
+    # The same as anyone gets it: through a session, with the tracker that has followed a target.
+    session = Session(tracker)
+    session.prompt(frames[0], prompt)
+    rois = []
+    for frame in frames[1:]:
+        rois.append(np.asarray(session.step(frame).roi))
+        session.remember()
+    yield check('clip rects of a session', rois, arrays['rects'])

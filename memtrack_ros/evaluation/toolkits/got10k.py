@@ -18,8 +18,7 @@ from PIL.Image import Image
 from memtrack_ros import trackers
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Prompt
+from memtrack_ros.session import Prompt, Session
 
 try:
     from got10k.trackers import Tracker
@@ -39,7 +38,7 @@ class MemtrackTracker(Tracker):  # type: ignore[misc]  # the toolkit has no type
     Images are PIL, RGB; boxes float64 (4,) x, y, w, h in pixels, counted from 1.
     """
 
-    def __init__(self, tracker: trackers.Tracker) -> None:
+    def __init__(self, tracker: trackers.AnyTracker) -> None:
         """Take a tracker as `trackers.create` makes it."""
         # Repeating a run changes nothing: the toolkit need not do it three times.
         super().__init__(f'{tracker.name}-{tracker.variant}', is_deterministic=True)

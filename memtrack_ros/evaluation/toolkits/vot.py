@@ -24,8 +24,7 @@ from memtrack_ros import trackers
 from memtrack_ros.errors import ImageError, MemtrackError, PromptError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import Estimate, Prompt
+from memtrack_ros.session import Estimate, Prompt, Session
 
 try:
     import trax

@@ -1,6 +1,6 @@
 """Coarse maps of a window laid in the frame by its colours, and along the edges of its picture.
 
-First the map is brought into agreement with the colours (`geometry.colour`), then follows a guided
+First the map is brought into agreement with the colours (`masks.colour`), then follows a guided
 filter (He, Sun & Tang, ECCV 2010) with the colours for a guide: within a neighbourhood the
 map is the linear function of the colours that fits it best. As in the fast one (He & Sun 2015,
 arXiv:1505.00996) the functions are fitted at the map's resolution, and applied at the frame's.
@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memtrack_ros.geometry.colour import Singles, agreed_with_colours
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
+from memtrack_ros.masks.colour import Singles, agreed_with_colours
 
 REACH = 3  # cells of the map to either side of the middle of a neighbourhood
 # The guided filter's epsilon, a variance taken for noise; colours are counted in their standard

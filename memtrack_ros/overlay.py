@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memtrack_ros.trackers import Estimate, State
+from memtrack_ros.session import Estimate, State
 
 _COLOURS = {  # BGR
     State.IDLE: (200, 200, 200),

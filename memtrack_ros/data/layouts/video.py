@@ -1,4 +1,4 @@
-"""A sequence that was found, not yet read."""
+"""A video of a layout, not yet read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from memtrack_ros.data.sequence import Sequence
 
 
 @dataclass(frozen=True)
-class Found:
-    """A video of a layout; read gives its sequences, one a target.
+class Video:
+    """Its name; read gives its sequences, one a target.
 
     Its SequenceError says what is wrong without the name.
     """

@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from memtrack_ros.data.files import numbered_images
-from memtrack_ros.data.layouts.found import Found, named
 from memtrack_ros.data.layouts.rotated import read_rotated
+from memtrack_ros.data.layouts.video import Video, named
 from memtrack_ros.data.masks import MaskFiles
 from memtrack_ros.data.sequence import Sequence
 
 
-def find_house(folder: Path) -> list[Found]:
+def find_plain(folder: Path) -> list[Video]:
     """The sequence of a folder SET/NAME."""
     if not (folder / 'img').is_dir():
         return []
-    return [Found(named(folder), partial(_read, folder))]
+    return [Video(named(folder), partial(_read, folder))]
 
 
 def _read(folder: Path) -> list[Sequence]:

@@ -1,0 +1,47 @@
+"""What a tracker is told of a target, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.oriented import OrientedBox
+from memtrack_ros.geometry.windows import Pixels
+
+
+@dataclass(frozen=True)
+class Target:
+    """A prompt made definite: its box (4,) inside the frame and its mask uint8 (H, W) 0/255.
+
+    The mask is `exact`, or a rough outline of the target, such as its box filled.
+    """
+
+    box: Floats
+    mask: Pixels
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where to look: the box (4,) expected, and how much wider than usual to search around it."""
+
+    box: Floats
+    search: float = 1.0
+
+    @property
+    def usual(self) -> bool:
+        """Whether the target is expected there: then what lies central is preferred."""
+        return self.search == 1.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255.
+
+    And the oriented box, where the tracker has a way of its own to fit it.
+    """
+
+    score: float
+    box: Floats
+    mask: Pixels
+    oriented: OrientedBox | None = field(default=None, kw_only=True)
