@@ -17,7 +17,9 @@ from memtrack_ros.scenes.turntables import Turntables
 
 CANVAS = OBJECT_SIDE
 FIGURES = 0.35  # share of the objects
-BESIDE_REAL = 0.4  # of that share, where there is imagery: what is hard to tell apart is learned late
+# Of that share, where there is imagery: what is hard to tell apart is learned late, and figures and
+# look-alikes cost accuracy in the study of docs/training.md.
+BESIDE_REAL = 0.4
 CUTOUTS, TURNTABLES = 0.6, 0.12  # of the others, where there is imagery
 TURNING = 0.4  # of outlines and cut-outs
 EDGE = 0.1  # canvas units over which one side gives way to the other
@@ -40,7 +42,8 @@ class Objects:
         self.figures_at, others = is_figure.nonzero()[:, 0], (~is_figure).nonzero()[:, 0]
         self.figures = Figures(generator, len(self.figures_at), CANVAS, strength, imagery)
         lot = uniform(generator, 0, 1, len(others))
-        is_turntable = lot >= 1 - (0.0 if imagery is None or not len(imagery.turning) else TURNTABLES)
+        turns = imagery is not None and len(imagery.turning) > 0
+        is_turntable = lot >= 1 - (TURNTABLES if turns else 0.0)
         self.turntables_at, self.still_at = others[is_turntable], others[~is_turntable]
         self.turntables = None
         if imagery is not None:
