@@ -20,6 +20,10 @@ class ImageError(MemtrackError):
     """An image that cannot be processed."""
 
 
+class CalibrationError(MemtrackError):
+    """A camera's calibration by which pixels have no bearing."""
+
+
 class SnapshotError(MemtrackError):
     """A snapshot of a target that cannot be taken, saved or loaded."""
 
