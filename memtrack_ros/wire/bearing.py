@@ -25,7 +25,7 @@ _LENGTHS = {
 }
 _NEAR = 0.5  # pixels
 _ROUNDED = 1e-6
-_EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-6
+_EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 2000, 1e-6  # next to a fold many
 _WAY = np.linspace(0, 1, 65)[1:]
 _MOST_REASONS = 100
 
