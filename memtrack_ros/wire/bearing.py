@@ -24,6 +24,7 @@ _LENGTHS = {
     **dict.fromkeys(_FISHEYE, (4,)),
 }
 _NEAR = 0.5  # pixels
+_SIDEWAYS = 1e3  # a tangent; OpenCV makes 90 degrees of what is more
 _ROUNDED = 1e-6
 _EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 2000, 1e-6  # next to a fold many
 _WAY = np.linspace(0, 1, 65)[1:]
@@ -88,13 +89,15 @@ class Lens:
     def bearing(self, point: tuple[float, float]) -> tuple[float, float] | None:
         """Angles of a pixel from the optical axis: radians right and below.
 
-        None where no ray is imaged within half a pixel of the point, or the lens folds the image on
-        the way there, so that more than one is.
+        None where no ray less than 90 degrees from the axis is imaged within half a pixel of the
+        point, or the lens folds the image on the way there, so that more than one is.
         """
         with np.errstate(all='ignore'):  # what is not finite in the end says so
             try:
                 ray = self._undistorted(np.array(point, float))
                 length = hypot(*ray)
+                if length > _SIDEWAYS:
+                    return None
                 way = ray / (length or 1) * np.tan(atan(length) * _WAY)[:, None]
                 pixels = self._projected(way)
             except cv2.error:  # numbers that even its double precision does not hold
