@@ -431,9 +431,10 @@ def wrong(**fields: Any) -> Image:
         (wrong(step=4000), 'not step 4000 times height 240'),
         (wrong(data=[]), 'the image is empty (320x240, 0 bytes)'),
         (wrong(width=0, height=0), 'the image is empty (0x0'),
-        (wrong(encoding='nv21'), "'nv21'"),
+        (wrong(encoding='nv21'), "not step 960 times height 240 and 120 of colour in 'nv21'"),
+        (wrong(encoding='nv24'), "'nv24'"),
     ],
-    ids=['small step', 'large step', 'no data', 'no size', 'encoding'],
+    ids=['small step', 'large step', 'no data', 'no size', 'small planes', 'encoding'],
 )
 def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     active: Stage, message: Image, reason: str
@@ -450,6 +451,36 @@ def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     assert after.frames_tracked == before.frames_tracked + 1
     active.until(lambda: active.said(reason), 'the reason in the log')
     assert active.said(reason) == 1
+
+
+def encoded(encoding: str) -> Image:
+    """FRAME as a camera of this encoding sends it."""
+    grey = cv2.cvtColor(FRAME, cv2.COLOR_BGR2GRAY)
+    mosaic = FRAME[:, :, 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = FRAME[::2, ::2, 2], FRAME[1::2, 1::2, 0]
+    pixels = {
+        '8UC1': grey,
+        '16UC1': 7000 + 4 * grey.astype(np.uint16),  # ten bits of an infrared camera
+        'nv12': np.vstack([grey, np.full((SIZE[1] // 2, SIZE[0]), 128, np.uint8)]),
+        'yuv422': np.dstack([np.full_like(grey, 128), grey]),
+        'bayer_rggb8': mosaic,
+    }[encoding]
+    step = pixels.nbytes // len(pixels)
+    message = Image(width=SIZE[0], height=SIZE[1], encoding=encoding, step=step)
+    message.data = array('B', pixels.tobytes())
+    return message
+
+
+@pytest.mark.parametrize('encoding', ['8UC1', '16UC1', 'nv12', 'yuv422', 'bayer_rggb8'])
+def test_a_target_is_followed_in_images_of_other_cameras(active: Stage, encoding: str) -> None:
+    message = encoded(encoding)
+    active.target(active.send(active.images, message))
+    assert active.init_target(box=BOX).success
+    target = active.target(active.send(active.images, message))
+    assert target.state == State.TRACKING
+    assert (target.image_width, target.image_height) == SIZE
+    centre = target.box.center_x, target.box.center_y
+    assert centre == pytest.approx((X + W / 2, Y + H / 2), abs=6)
 
 
 def test_a_prompt_on_a_bad_image_is_refused(active: Stage) -> None:

@@ -37,14 +37,16 @@ class Gain:
         kind = encoding, *pixels.shape
         low, high = self._range
         if kind != self._kind or lower < low or upper > high:
-            self._kind, self._range = kind, wanted
+            used = wanted
         else:
             most = _STEP * (high - low)
-            self._range = self._range + np.clip(_RATE * (wanted - self._range), -most, most)
-        low, high = self._range
+            used = self._range + np.clip(_RATE * (wanted - self._range), -most, most)
+        self._kind, self._range = kind, used
+        low, high = used
         scale = 255 / (high - low)
-        above = np.maximum(pixels, np.uint16(low)).reshape(len(pixels), -1)  # it takes the absolute
-        grey = cv2.convertScaleAbs(above, alpha=scale, beta=-scale * np.floor(low))
+        dark = np.uint16(low)
+        above = np.maximum(pixels, dark).reshape(len(pixels), -1)  # OpenCV takes absolute values
+        grey = cv2.convertScaleAbs(above, alpha=scale, beta=-scale * float(dark))
         return np.asarray(grey, np.uint8).reshape(pixels.shape)
 
 

@@ -217,16 +217,16 @@ def _pixels(image: Image, encoding: Encoding) -> Frame:
         )
     if length != step * rows:
         raise ImageError(
-            f'data has {length} bytes, not step {step} times {_rows(height, encoding)}: '
+            f'data has {length} bytes, not step {step} times {_rows(image.encoding, height)}: '
             'the camera has to set step to the bytes of a row'
         )
     data = np.frombuffer(image.data, np.uint8).reshape(rows, step)
     return data[:, : width * size].reshape(rows, width, size)
 
 
-def _rows(height: int, encoding: Encoding) -> str:
-    below = '' if encoding.planes == 1 else f' and {int(height * (encoding.planes - 1))} of colour'
-    return f'height {height}{below}'
+def _rows(name: str, height: int) -> str:
+    colours = int(height * (ENCODINGS[name].planes - 1))
+    return f'height {height}' + (f' and {colours} of colour in {name!r}' if colours else '')
 
 
 def _to_bgr(pixels: Frame, encoding: Encoding) -> Frame:
