@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from array import array
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
+from memtrack_ros.wire.bearing import Calibration
 
 DEADLINE = 60
 PERIOD = 33_333_333
@@ -104,7 +109,7 @@ def test_equal_stamps_are_borne() -> None:
 
 
 def test_time_that_jumps_back_starts_anew() -> None:
-    frames = Frames('/image', 30)
+    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
     for time in range(50):
         frames.put(image(10**12 + time * PERIOD))
     for time in range(5):
@@ -120,12 +125,30 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
     class Event:
         total_count = 7
 
-    frames = Frames('/image', 30)
+    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
     for time in (*range(50), *range(55, 60)):
         frames.put(image(time * PERIOD))
     assert frames.missing == 5
     frames.count_lost(Event())
     assert frames.missing == 7
+
+
+def test_the_images_of_a_camera_have_one_gain() -> None:
+    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    ramp = np.linspace(7000, 8000, 64 * 48).astype(np.uint16).reshape(48, 64)
+
+    def raw(pixels: Any) -> Image:
+        made = Image(width=64, height=48, encoding='mono16', step=128)
+        made.data = array('B', pixels.tobytes())
+        return made
+
+    assert np.ptp(frames.decode(raw(ramp))) == 255
+    half = (ramp + 7500) // 2
+    assert np.ptp(frames.decode(raw(half))) < 150
+    ok, png = cv2.imencode('.png', half)
+    assert ok
+    packed = CompressedImage(format='mono16; png', data=array('B', png.tobytes()))
+    assert np.ptp(frames.decode(packed)) == 255  # another camera's
 
 
 def test_who_waits_gets_the_turn_before_its_last_holder() -> None:

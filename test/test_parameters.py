@@ -77,6 +77,8 @@ def test_the_shipped_configuration_names_every_parameter_with_its_default() -> N
         ('tracker', 'kcf', "tracker 'kcf' is unknown: choose one of stmtrack"),
         ('variant', 'huge', "variant 'huge' is unknown: choose one of compact, paper"),
         ('image_transport', 'theora', 'choose one of raw, compressed'),
+        ('rectified', 'maybe', "rectified 'maybe' is unknown: choose one of auto, true, false"),
+        ('rectified', 1, 'rectified 1 is unknown: choose one of auto, true, false'),
         ('frames.ring', 0, 'frames.ring'),
         ('frames.ring', 2.5, 'type'),
         ('memory.max_bytes', 1000, 'memory.max_bytes'),
@@ -96,6 +98,17 @@ def test_a_wrong_value_is_refused_with_the_reason(
     assert node.get_parameter(name).value == before
 
 
+@pytest.mark.parametrize(
+    ('value', 'rectified'),
+    [('auto', None), (True, True), (False, False), ('true', True), ('false', False)],
+)
+def test_rectified_may_be_a_word_or_what_yaml_makes_of_it(
+    node: TrackerNode, value: Any, rectified: bool | None
+) -> None:
+    assert not set_one(node, 'rectified', value)
+    assert parameters.settings(node).rectified is rectified
+
+
 def test_thresholds_may_cross_the_old_ones_when_set_together(node: TrackerNode) -> None:
     pair = [Parameter('presence.seen', value=0.2), Parameter('presence.unseen', value=0.1)]
     assert node.set_parameters_atomically(pair).successful
@@ -105,6 +118,7 @@ def test_thresholds_may_cross_the_old_ones_when_set_together(node: TrackerNode) 
 def test_what_configure_read_cannot_be_changed_until_cleanup(node: TrackerNode) -> None:
     changes: dict[str, Any] = {'device': 'cpu', 'frames.ring': 5, 'image_transport': 'compressed'}
     changes |= {'weights': '/some/file', 'memory.max_bytes': 2**29, 'variant': 'paper'}
+    changes |= {'rectified': True}
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     for name, value in changes.items():
         before = node.get_parameter(name).value

@@ -15,7 +15,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stage import (
     ACTIVATE,
@@ -431,9 +431,10 @@ def wrong(**fields: Any) -> Image:
         (wrong(step=4000), 'not step 4000 times height 240'),
         (wrong(data=[]), 'the image is empty (320x240, 0 bytes)'),
         (wrong(width=0, height=0), 'the image is empty (0x0'),
-        (wrong(encoding='nv21'), "'nv21'"),
+        (wrong(encoding='nv21'), "not step 960 times height 240 and 120 of colour in 'nv21'"),
+        (wrong(encoding='nv24'), "'nv24'"),
     ],
-    ids=['small step', 'large step', 'no data', 'no size', 'encoding'],
+    ids=['small step', 'large step', 'no data', 'no size', 'small planes', 'encoding'],
 )
 def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     active: Stage, message: Image, reason: str
@@ -450,6 +451,36 @@ def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     assert after.frames_tracked == before.frames_tracked + 1
     active.until(lambda: active.said(reason), 'the reason in the log')
     assert active.said(reason) == 1
+
+
+def encoded(encoding: str) -> Image:
+    """FRAME as a camera of this encoding sends it."""
+    grey = cv2.cvtColor(FRAME, cv2.COLOR_BGR2GRAY)
+    mosaic = FRAME[:, :, 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = FRAME[::2, ::2, 2], FRAME[1::2, 1::2, 0]
+    pixels = {
+        '8UC1': grey,
+        '16UC1': 7000 + 4 * grey.astype(np.uint16),  # ten bits of an infrared camera
+        'nv12': np.vstack([grey, np.full((SIZE[1] // 2, SIZE[0]), 128, np.uint8)]),
+        'yuv422': np.dstack([np.full_like(grey, 128), grey]),
+        'bayer_rggb8': mosaic,
+    }[encoding]
+    step = pixels.nbytes // len(pixels)
+    message = Image(width=SIZE[0], height=SIZE[1], encoding=encoding, step=step)
+    message.data = array('B', pixels.tobytes())
+    return message
+
+
+@pytest.mark.parametrize('encoding', ['8UC1', '16UC1', 'nv12', 'yuv422', 'bayer_rggb8'])
+def test_a_target_is_followed_in_images_of_other_cameras(active: Stage, encoding: str) -> None:
+    message = encoded(encoding)
+    active.target(active.send(active.images, message))
+    assert active.init_target(box=BOX).success
+    target = active.target(active.send(active.images, message))
+    assert target.state == State.TRACKING
+    assert (target.image_width, target.image_height) == SIZE
+    centre = target.box.center_x, target.box.center_y
+    assert centre == pytest.approx((X + W / 2, Y + H / 2), abs=6)
 
 
 def test_a_prompt_on_a_bad_image_is_refused(active: Stage) -> None:
@@ -568,9 +599,17 @@ def test_compressed_images_and_remapped_topics() -> None:
         stage.until(lambda: stage.count_subscribers('/front/jpeg'), 'the subscription')
 
 
-def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
+def calibrated(**fields: Any) -> CameraInfo:
+    """K and P differ in their focal length."""
     info = CameraInfo(width=SIZE[0], height=SIZE[1], distortion_model='plumb_bob', d=[0.0] * 5)
     info.k = [200.0, 0.0, 100.0, 0.0, 200.0, 100.0, 0.0, 0.0, 1.0]
+    info.p = [250.0, 0.0, 100.0, 0.0, 0.0, 250.0, 100.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    for name, value in fields.items():
+        setattr(info, name, value)
+    return info
+
+
+def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
     with staged('-r image:=/front/image_raw', image='/front/image_raw') as stage:
         stage.bring(CONFIGURE, ACTIVATE)
         stage.shown()
@@ -579,15 +618,59 @@ def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
         assert not target.bearing_valid
         assert isnan(target.bearing_x)
         camera_info = stage.create_publisher(CameraInfo, '/front/camera_info', 10)
-        stage.send(camera_info, info)
-        stage.until(lambda: stage.tracker.pipeline.frames.calibration, 'the calibration')
+        stage.send(camera_info, calibrated())
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
         target = stage.shown()
         assert target.bearing_valid
         assert target.bearing_x == pytest.approx(atan((target.box.center_x - 100) / 200), abs=1e-4)
         assert target.bearing_y == pytest.approx(atan((target.box.center_y - 100) / 200), abs=1e-4)
+        for _ in range(2):
+            stage.send(camera_info, calibrated(distortion_model='of my own'))
+        stage.until(lambda: not stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        assert not stage.shown().bearing_valid
+        stage.until(lambda: stage.said("no bearing: the distortion_model 'of my own'"), 'the log')
+        assert stage.said('no bearing: ') == 1
     with staged('-r camera_info:=/calibration') as stage:
         stage.bring(CONFIGURE, ACTIVATE)
         stage.until(lambda: stage.count_subscribers('/calibration'), 'the subscription')
+
+
+@pytest.mark.parametrize(
+    ('topic', 'parameter', 'focal'),
+    [('image_rect', '', 250), ('image_rect', 'false', 200), ('image_raw', 'true', 250)],
+)
+def test_rectified_images_have_the_bearing_of_their_projection(
+    topic: str, parameter: str, focal: float
+) -> None:
+    given = f'-p rectified:={parameter}' if parameter else ''
+    topic = f'/wide/{topic}'
+    with staged(f'-r image:={topic} {given}', image=topic) as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.send(stage.create_publisher(CameraInfo, '/wide/camera_info', 10), calibrated())
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        target = stage.shown()
+        expected = atan((target.box.center_x - 100) / focal)
+        assert target.bearing_x == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize('late', [False, True], ids=['before the node', 'after the node'])
+def test_a_calibration_that_is_sent_once_and_kept_is_heard(late: bool) -> None:
+    profile = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    with staged() as stage:
+        name = f'{stage.space}/camera_info'
+        stage.bring(CONFIGURE)
+        if late:
+            stage.bring(ACTIVATE)
+        stage.create_publisher(CameraInfo, name, profile).publish(calibrated())
+        if not late:
+            stage.bring(ACTIVATE)
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        stage.bring(DEACTIVATE)
+        stage.until(lambda: not stage.tracker.count_subscribers(name), 'the end of both')
+        stage.bring(ACTIVATE)
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the same again')
 
 
 def test_quality_of_service_can_be_overridden() -> None:

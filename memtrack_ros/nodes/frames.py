@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from memtrack_ros.errors import PromptError
+from memtrack_ros.nodes import messages
+from memtrack_ros.wire import images
+from memtrack_ros.wire.bearing import Calibration
+from memtrack_ros.wire.gain import Gain
 
 AnyImage: TypeAlias = 'Image | CompressedImage'
 Item = TypeVar('Item')
@@ -138,16 +142,16 @@ class Gaps:
 class Frames:
     """What a camera sent since the node was activated."""
 
-    def __init__(self, topic: str, ring: int) -> None:
+    def __init__(self, topic: str, ring: int, calibration: Calibration) -> None:
         """topic: where they come from. ring: how many are kept for stamped prompts."""
         self.topic = topic
+        self.calibration = calibration
         self.newest: Mailbox[AnyImage] = Mailbox()
         self.recent = Ring(ring)
         self.received = 0
         self.lost = 0
         """Images the middleware reports as lost."""
-        self.calibration: CameraInfo | None = None
-        """The camera's newest."""
+        self._gain = Gain()
         self._gaps = Gaps()
 
     def put(self, image: AnyImage) -> None:
@@ -158,9 +162,11 @@ class Frames:
         self.recent.add(image)
         self.newest.put(image)
 
-    def calibrate(self, info: CameraInfo) -> None:
-        """Stores the camera's calibration."""
-        self.calibration = info
+    def decode(self, image: AnyImage) -> images.Frame:
+        """The frame of an image of this camera; raises ImageError where it has none."""
+        if isinstance(image, Image):
+            return messages.image_to_bgr(image, self._gain)
+        return images.compressed_to_bgr(image, self._gain)
 
     def count_lost(self, event: Any) -> None:
         """Notes what the middleware reports as lost."""

@@ -15,6 +15,7 @@ from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
+RECTIFIED: dict[str, bool | None] = {'auto': None, 'true': True, 'false': False}
 _PRESENCE = 'presence.'
 
 
@@ -42,6 +43,7 @@ class Parameter:
             limits.append('read when the node is configured')
         descriptor = ParameterDescriptor(description=self.sentence)
         descriptor.additional_constraints = '; '.join(limits)
+        descriptor.dynamic_typing = 'true' in self.choices  # YAML makes a bool of that word
         if self.range is not None:
             low, high = self.range
             if isinstance(self.default, int):
@@ -54,9 +56,14 @@ class Parameter:
 
     def fault(self, value: object) -> str:
         """Why the value cannot be; empty when it can."""
-        if self.choices and value not in self.choices:
+        if self.choices and _word(value) not in self.choices:
             return f'{self.name} {value!r} is unknown: choose one of {", ".join(self.choices)}'
         return ''
+
+
+def _word(value: object) -> str:
+    """A choice as it is written: true and false may come as such."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 TABLE = (
@@ -91,6 +98,14 @@ TABLE = (
         'raw',
         'raw subscribes to image, compressed to image/compressed.',
         choices=TRANSPORTS,
+        at_configure=True,
+    ),
+    Parameter(
+        'rectified',
+        'auto',
+        'Whether images are without lens distortion, so that the bearing is by P of camera_info, '
+        'not by K and D; auto takes those of a topic image_rect* for it.',
+        choices=tuple(RECTIFIED),
         at_configure=True,
     ),
     Parameter(
@@ -166,6 +181,8 @@ class Settings:
     weights: Path | None
     device: str
     image_transport: str
+    rectified: bool | None
+    """None: as the name of the topic says."""
     ring: int
     max_bytes: int
 
@@ -192,6 +209,7 @@ def settings(node: Node) -> Settings:
         weights=Path(value['weights']).expanduser() if value['weights'] else None,
         device=value['device'],
         image_transport=value['image_transport'],
+        rectified=RECTIFIED[_word(value['rectified'])],
         ring=value['frames.ring'],
         max_bytes=value['memory.max_bytes'],
     )

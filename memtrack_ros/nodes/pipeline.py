@@ -12,7 +12,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
@@ -113,7 +112,7 @@ class Pipeline:
         if frames is None:
             raise PromptError('the node is inactive: activate it, then prompt')
         image = frames.recent.find(request.stamp)
-        frame = _decode(image)
+        frame = frames.decode(image)
         height, width = frame.shape[:2]
         prompt = prompts.from_request(request, width, height)
         configured, variant = self._configured
@@ -183,7 +182,7 @@ class Pipeline:
         frame = None
         self.error = ''
         try:
-            frame = _decode(image)
+            frame = frames.decode(image)
             estimate = self.session.step(frame)
         except Exception as error:  # whatever it is, the next image may be a good one
             estimate = UNPROCESSED
@@ -249,9 +248,3 @@ class Pipeline:
             self._node.get_logger().error(self.error)
         else:
             self._node.get_logger().error(''.join(traceback.format_exception(error)))
-
-
-def _decode(image: AnyImage) -> NDArray[np.uint8]:
-    if isinstance(image, Image):
-        return messages.image_to_bgr(image)
-    return images.compressed_to_bgr(image)

@@ -50,9 +50,11 @@ from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import parameters
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
+from memtrack_ros.nodes.latched import latched_subscription
 from memtrack_ros.nodes.pipeline import Pipeline
 from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
 from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
+from memtrack_ros.wire.bearing import Calibration, is_rectified
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -198,11 +200,14 @@ class TrackerNode(LifecycleNode):
                 topic = self._remapped('image/compressed') or f'{image}/compressed'
             else:
                 topic = image
-            frames = Frames(topic, settings.ring)
+            rectified = is_rectified(topic) if settings.rectified is None else settings.rectified
+            calibration = Calibration(rectified, self.get_logger().warning)
+            frames = Frames(topic, settings.ring, calibration)
             pipeline.start(frames)
             made.callback(pipeline.stop)
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
-            self._subscribe(CameraInfo, info, frames.calibrate, made)
+            self._subscribe(CameraInfo, info, calibration.update, made)
+            made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
             self._subscribe(
                 CompressedImage if compressed else Image, topic, frames.put, made, frames.count_lost
             )
