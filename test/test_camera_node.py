@@ -16,12 +16,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from memtrack_ros.camera.camera_node import calibration
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.camera_node import calibration
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.tools.processes import NodeProcess
 
 DEADLINE = 180
 RELIABLE = {
@@ -75,7 +75,7 @@ def listener(domain: None) -> Iterator[Listener]:
 
 
 def camera(**parameters: str | float) -> NodeProcess:
-    return NodeProcess('camera_node', {**RELIABLE, **parameters}, {'__ns': '/camera'})
+    return NodeProcess('camera.camera_node', {**RELIABLE, **parameters}, {'__ns': '/camera'})
 
 
 def test_video_is_played_once_in_order_and_at_its_rate(listener: Listener, video: Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from memtrack_ros.evaluation import __main__ as evaluation
-from memtrack_ros.nodes import demo
 from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.tools import demo
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 180
@@ -45,7 +45,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(module: str, *arguments: object) -> subprocess.Popen[str]:
     """python -m of the module, as a user would."""
     return subprocess.Popen(
-        [sys.executable, '-m', f'memtrack_ros.nodes.{module}', *map(str, arguments)],
+        [sys.executable, '-m', f'memtrack_ros.tools.{module}', *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

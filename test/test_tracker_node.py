@@ -39,9 +39,9 @@ from tracking import live_tensors
 
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.trackers import State
 from memtrack_ros.weights.files import shipped_file
 from memtrack_ros.wire import images
@@ -656,11 +656,11 @@ def test_lost_images_are_a_warning_with_its_remedy(active: Stage) -> None:
 
 
 def test_the_process_ends_on_interrupt_and_on_wrong_parameters(domain: None) -> None:
-    with NodeProcess('tracker_node', {'frames.ring': 'many'}) as process:
+    with NodeProcess('nodes.tracker_node', {'frames.ring': 'many'}) as process:
         assert process.wait(DEADLINE) == 1
         assert 'frames.ring' in process.output()
         assert 'Traceback' not in process.output()
-    with NodeProcess('tracker_node', {}, {'__node': 'other'}) as process:
+    with NodeProcess('nodes.tracker_node', {}, {'__node': 'other'}) as process:
         with TrackerClient('/other', check=process.check) as client:
             assert client.change(CONFIGURE)
             assert client.change(ACTIVATE)

@@ -1,4 +1,4 @@
-"""Evaluation through the live node: python -m memtrack_ros.nodes.replay --sequences DIR.
+"""Evaluation through the live node: python -m memtrack_ros.tools.replay --sequences DIR.
 
 Starts the tracker node as a process, publishes each sequence as images on a topic, the next one
 when the TrackedTarget of the last has come, and scores the roi of these messages just as
@@ -20,10 +20,10 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.nodes import processes
-from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.messages import Frame
-from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.tools import processes
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.trackers import Target
 
 try:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
                 # The next image comes only after the answer to this one: none may be lost.
                 f'qos_overrides.{image}.subscription.reliability': 'reliable',
             }
-            process = NodeProcess('tracker_node', parameters, {'__ns': f'/{name}'})
+            process = NodeProcess('nodes.tracker_node', parameters, {'__ns': f'/{name}'})
             stack.enter_context(process)
             client = TrackerClient(f'/{name}/memtrack', image, check=process.check)
             stack.enter_context(client)
@@ -80,14 +80,14 @@ def run(arguments: argparse.Namespace) -> None:
                 raise MemtrackError(f'the tracker does not start:\n{process.output()}')
             origin = f'node with {name} {arguments.variant}, started {datetime.now():%F %T}'
             entrants.append(Entrant(name, origin, partial(NodeFollower, client)))
-        command = shlex.join(['python', '-m', 'memtrack_ros.nodes.replay', *sys.argv[1:]])
+        command = shlex.join(['python', '-m', 'memtrack_ros.tools.replay', *sys.argv[1:]])
         compare(entrants, arguments.sequences, arguments.out, command=command)
 
 
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, or 2 for an error."""
     parser = argparse.ArgumentParser(
-        prog='python -m memtrack_ros.nodes.replay',
+        prog='python -m memtrack_ros.tools.replay',
         description='Scores trackers over sequences through the live node.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

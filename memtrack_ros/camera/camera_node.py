@@ -27,10 +27,11 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from memtrack_ros.camera import sources
+from memtrack_ros.camera.sources import Ahead, Shot, Source
 from memtrack_ros.errors import ConfigurationError, MemtrackError
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import messages, sources
-from memtrack_ros.nodes.sources import Ahead, Shot, Source
+from memtrack_ros.nodes import messages
 
 SETTLE = 0.5
 """Seconds from seeing the listeners to the first image: they have to see this node, too."""

@@ -83,8 +83,8 @@ def _free_domain() -> int:
 class NodeProcess:
     """A module of this package run as a node in a process of its own. Use it as a context manager.
 
-    module: such as 'tracker_node'. parameters, remappings: as after -p and -r; a remapping of __ns
-    is the namespace. finite: whether it may end by itself.
+    module: such as 'nodes.tracker_node'. parameters, remappings: as after -p and -r; a remapping
+    of __ns is the namespace. finite: whether it may end by itself.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class NodeProcess:
     ) -> None:
         self.module = module
         self._finite = finite
-        command = [sys.executable, '-m', f'memtrack_ros.nodes.{module}', '--ros-args']
+        command = [sys.executable, '-m', f'memtrack_ros.{module}', '--ros-args']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={json.dumps(value)}']  # which is YAML, too
         for name, target in (remappings or {}).items():

@@ -1,4 +1,4 @@
-"""The whole way from camera to target, shown: python -m memtrack_ros.nodes.demo.
+"""The whole way from camera to target, shown: python -m memtrack_ros.tools.demo.
 
 Starts the camera node and the tracker node as processes in a ROS domain of their own, prompts the
 target through the service with the truth of an early image, and follows it through five drawn
@@ -32,15 +32,17 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from memtrack_ros import scenes
+from memtrack_ros.camera import sources
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
 from memtrack_ros.geometry import boxes
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import messages, processes, sources
-from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.messages import Frame
-from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.tools import processes
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.trackers import State
 
 try:
@@ -218,7 +220,7 @@ def follow(take: Take, recorder: Recorder, tracker: NodeProcess, progress: Progr
     recorder.take = take
     # It begins when the tracker and this node listen.
     parameters = {**take.camera, 'loop': False, 'wait_for_nodes': 2}
-    with NodeProcess('camera_node', parameters, {'__ns': CAMERA}, finite=True) as camera:
+    with NodeProcess('camera.camera_node', parameters, {'__ns': CAMERA}, finite=True) as camera:
 
         def check() -> None:
             tracker.check()
@@ -314,7 +316,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.tracker:
             parameters['tracker'] = arguments.tracker
         remappings = {'image': f'{CAMERA}/image_raw'}
-        tracker = stack.enter_context(NodeProcess('tracker_node', parameters, remappings))
+        tracker = stack.enter_context(NodeProcess('nodes.tracker_node', parameters, remappings))
         client = stack.enter_context(TrackerClient(TRACKER, check=tracker.check))
         recorder = Recorder(client, film)
         console.print('starting the tracker')
@@ -346,7 +348,7 @@ def _box(text: str) -> Box:
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, 1 when the mean IoU is too low, 2 for an error."""
     parser = argparse.ArgumentParser(
-        prog='python -m memtrack_ros.nodes.demo',
+        prog='python -m memtrack_ros.tools.demo',
         description='Follows a target through drawn scenes, or a video, with the live nodes.',
     )
     parser.add_argument('--video', type=Path, metavar='FILE', help='instead of the drawn scenes')
