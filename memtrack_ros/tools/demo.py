@@ -13,6 +13,11 @@ table shows how many of those sent were processed.
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import argparse
 import math
 import sys
@@ -49,6 +54,7 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Table
+    from rich.text import Text
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -277,22 +283,21 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
 
 
 def show(console: Console, takes: list[Take]) -> None:
-    """Prints the table."""
+    """Prints the table; no text in it is taken for markup, which square brackets look like."""
     drawn = any(take.truths for take in takes)
-    table = Table('', 'frames', 'frames/s', 'latency [ms]')
-    if drawn:
-        table.add_column('box IoU')
+    heads = ['', 'frames', 'frames/s', 'latency [ms]', *(['box IoU'] if drawn else [])]
+    table = Table(*map(Text, heads))
     for column in table.columns[1:]:
         column.justify = 'right'
     for take in takes:
         row = [
+            take.title,
             f'{len(take.answers)} of {len(take.sent)}',
             f'{take.rate():.1f}',
             f'{take.latency() * 1e3:.0f}',
+            *([f'{take.iou():.2f}'] if drawn else []),
         ]
-        if drawn:
-            row.append(f'{take.iou():.2f}')
-        table.add_row(take.title, *row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -304,7 +309,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     processes.isolate()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     columns = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         TextColumn('{task.completed:.0f} {task.fields[state]}'),
     )
@@ -339,10 +344,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _box(text: str) -> Box:
-    numbers = [float(number) for number in text.split(',')]
-    if len(numbers) != 4:
-        raise ValueError
-    return np.array(numbers)
+    try:
+        box = np.array(text.split(','), float)
+    except ValueError:
+        box = np.empty(0)
+    if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no box: give x,y,w,h in pixels of the first image, w and h above 0'
+        )
+    return box
 
 
 def main(args: list[str] | None = None) -> int:
@@ -362,14 +372,14 @@ def main(args: list[str] | None = None) -> int:
     arguments = parser.parse_args(args)
     if (arguments.video is None) != (arguments.box is None):
         parser.error('--video and --box go together: the target in the first image of the video')
-    processes.end_on_signals()
+    interrupt.end_by_raising()
     try:
         return run(arguments, Console())
     except (MemtrackError, TimeoutError) as error:
         print(f'memtrack_ros: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupt.INTERRUPTED
 
 
 if __name__ == '__main__':

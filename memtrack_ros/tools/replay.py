@@ -7,6 +7,11 @@ when the TrackedTarget of the last has come, and scores the roi of these message
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import argparse
 import shlex
 import sys
@@ -109,14 +114,14 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
     parser.add_argument('--out', type=Path, default='results', metavar='DIR', help='for the tables')
     arguments = parser.parse_args(args)
-    processes.end_on_signals()
+    interrupt.end_by_raising()
     try:
         run(arguments)
     except (MemtrackError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupt.INTERRUPTED
     return 0
 
 
