@@ -12,6 +12,8 @@ from rclpy.parameter import Parameter as Value
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nodes.frames import MAX_BYTES
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
@@ -30,6 +32,8 @@ class Parameter:
     choices: tuple[str, ...] = ()
     at_configure: bool = False
     """Read when the node is configured: refused afterwards, until it is cleaned up."""
+    read_only: bool = False
+    """Given when the node is started, and never changed."""
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows; rclpy keeps type and range by it."""
@@ -40,7 +44,9 @@ class Parameter:
             limits.append(f'in {self.unit}')
         if self.at_configure:
             limits.append('read when the node is configured')
-        descriptor = ParameterDescriptor(description=self.sentence)
+        if self.read_only:
+            limits.append('given when the node is started')
+        descriptor = ParameterDescriptor(description=self.sentence, read_only=self.read_only)
         descriptor.additional_constraints = '; '.join(limits)
         if self.range is not None:
             low, high = self.range
@@ -102,6 +108,14 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'frames.max_bytes',
+        MAX_BYTES,
+        'Most that these images may take together; the newest one is kept however large it is.',
+        unit='bytes',
+        range=(2**20, 2**40),
+        at_configure=True,
+    ),
+    Parameter(
         'memory.max_bytes',
         2**30,
         'Most that the memory bank may allocate; the node does not configure with a larger one.',
@@ -113,6 +127,7 @@ TABLE = (
         'memory.folder',
         '~/.ros/memtrack',
         'Folder of what ~/save_memory writes and ~/load_memory reads; made when first needed.',
+        read_only=True,
     ),
     Parameter(
         'presence.remembered',
@@ -166,6 +181,7 @@ class Settings:
     device: str
     image_transport: str
     ring: int
+    ring_bytes: int
     max_bytes: int
 
 
@@ -188,10 +204,11 @@ def settings(node: Node) -> Settings:
     return Settings(
         tracker=value['tracker'],
         variant=value['variant'],
-        weights=Path(value['weights']).expanduser() if value['weights'] else None,
+        weights=expanded('weights', value['weights']) if value['weights'] else None,
         device=value['device'],
         image_transport=value['image_transport'],
         ring=value['frames.ring'],
+        ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],
     )
 

@@ -55,7 +55,7 @@ class Pipeline:
         self.image_age = nan
         """Seconds from the stamp of the newest of these to its target."""
         self.error = ''
-        """Why this one could not be processed."""
+        """Why an image could not be processed; empty again once one is."""
         self._node = node
         self._target, self._mask, self._overlay = target, mask, overlay
         self._next_id, self._make = next_id, make
@@ -63,6 +63,7 @@ class Pipeline:
         self._paused = self._closed = False
         self._target_id = 0
         self._last_seen = Time()
+        self._state = State.IDLE
         self.turn = Turn()
         self._thread: threading.Thread | None = None
         self._reasons: set[str] = set()
@@ -173,7 +174,6 @@ class Pipeline:
     def _process(self, image: AnyImage, frames: Frames) -> None:
         began = time.perf_counter()
         frame = None
-        self.error = ''
         try:
             frame = _decode(image)
             self.session.presence = parameters.presence(self._node)
@@ -187,6 +187,7 @@ class Pipeline:
         if estimate.state != State.ERROR:
             try:
                 self.session.remember()
+                self.error = ''
             except Exception as error:
                 self._report(error)
 
@@ -216,6 +217,7 @@ class Pipeline:
         target.processing_time = time.perf_counter() - began
         self._target.publish(target)
         self.processed += 1
+        self._log_state()
 
     def _publish_pictures(
         self, estimate: Estimate, frame: NDArray[np.uint8], header: Header
@@ -230,6 +232,15 @@ class Pipeline:
         stamp = nanoseconds(header.stamp)
         age = self._node.get_clock().now().nanoseconds - stamp
         return age / 1e9 if stamp and age >= 0 else nan
+
+    def _log_state(self) -> None:
+        """Says when the target's state is another than before."""
+        state = self.session.state
+        if state != self._state:
+            self._node.get_logger().info(
+                f'target {self._target_id}: {self._state.name} -> {state.name}'
+            )
+            self._state = state
 
     def _report(self, error: Exception) -> None:
         """Logs a reason once; of errors that are not the user's, with the way they came."""
