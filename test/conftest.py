@@ -16,7 +16,7 @@ from memtrack_ros.scenes import drawn_scene
 @pytest.fixture(scope='session')
 def domain() -> None:
     """A ROS domain of its own on this machine, for this process and those it starts."""
-    from memtrack_ros.nodes import processes
+    from memtrack_ros.tools import processes
 
     processes.isolate()
 

@@ -14,7 +14,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import parameters
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.tracker_node import TrackerNode
 from memtrack_ros.session import Presence
 
@@ -134,3 +136,22 @@ def test_what_configure_read_cannot_be_changed_until_cleanup(node: TrackerNode) 
 def test_a_wrong_type_or_range_at_launch_ends_the_node(argument: str) -> None:
     with pytest.raises(ParameterException, match=argument.partition(':=')[0]):
         TrackerNode(cli_args=['--ros-args', '-p', argument])
+
+
+def test_paths_are_made_whole_or_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert expanded('memory.folder', '~/a') == tmp_path / 'a'
+    assert expanded('memory.folder', '/b/~') == Path('/b/~')
+    with pytest.raises(ConfigurationError, match='memory.folder is empty: give a path'):
+        expanded('memory.folder', '')
+    with pytest.raises(ConfigurationError, match="weights '~nosuchuser/x' begins with ~nosuchuser"):
+        expanded('weights', '~nosuchuser/x')
+    monkeypatch.setenv('HOME', '/nowhere')
+    with pytest.raises(ConfigurationError, match="'~/a' begins with ~, which is no home here"):
+        expanded('memory.folder', '~/a')
+
+
+def test_the_folder_of_snapshots_is_given_at_the_start(node: TrackerNode, tmp_path: Path) -> None:
+    assert node.describe_parameter('memory.folder').read_only
+    assert 'read-only' in set_one(node, 'memory.folder', str(tmp_path))
+    assert node.get_parameter('memory.folder').value == '~/.ros/memtrack'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from math import atan, isnan, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from memtrack_ros.srv import InitTarget
+from processes import await_import
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stage import (
@@ -35,14 +39,15 @@ from stage import (
     staged,
 )
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tracking import live_tensors
 
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes import bond, diagnostics, messages
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.session import State
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.weights.files import shipped_file
 from memtrack_ros.wire import images
 
@@ -738,12 +743,295 @@ def test_lost_images_are_a_warning_with_its_remedy(active: Stage) -> None:
     )
 
 
+def test_an_error_is_cleared_by_success_only(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(frame: Any, *_: Any) -> None:
+        time.sleep(0.7)
+        raise RuntimeError('out of memory')
+
+    active.shown()
+    with monkeypatch.context() as patch:
+        patch.setattr(active.tracker.pipeline.session, 'step', fail)
+        active.shown()
+        before = len(active.health)
+        while len(active.health) < before + 4:
+            active.shown()
+    levels = {status.level for status in active.health[before + 1 :]}
+    assert levels == {DiagnosticStatus.ERROR}
+    active.shown()
+    before = len(active.health)
+    active.until(lambda: len(active.health) > before + 1, 'a diagnosis')
+    assert active.health[-1].level == DiagnosticStatus.OK
+
+
+def test_what_the_recent_images_take_is_bounded_and_reported() -> None:
+    size = FRAME.nbytes
+    with staged(f'-p frames.max_bytes:={2**20}') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stamps = [stage.publish(FRAME)]
+        for _ in range(6):
+            stage.target(stamps[-1])
+            stamps.append(stage.publish(FRAME))
+        stage.target(stamps[-1])
+        stage.until(
+            lambda: stage.health and values(stage.health[-1]).get('images kept') == str(4),
+            'the diagnosis',
+        )
+        assert int(values(stage.health[-1])['images kept [bytes]']) == 4 * size <= 2**20
+        refusal = stage.init_target(box=BOX, stamp=stamps[0])
+        assert 'only 4 from' in refusal.message
+        assert 'raise frames.max_bytes' in refusal.message
+        assert stage.init_target(box=BOX, stamp=stamps[-4]).success
+
+
+def test_frames_per_second_are_those_of_the_time_that_passed(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 100.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(diagnostics, 'time', clock)
+    health = diagnostics.Health(active.tracker)
+    health.status('active', active.tracker.pipeline, '')
+    for _ in range(5):
+        active.shown()
+    clock.now += 2.5
+    status = health.status('active', active.tracker.pipeline, '')
+    assert values(status)['frames per second'] == '2.000'
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {value.key: value.value for value in status.values}
+
+
+def test_a_camera_has_time_to_start(active: Stage) -> None:
+    active.bring(DEACTIVATE)
+    active.until(lambda: active.health[-1].message == 'inactive', 'the diagnosis')
+    active.bring(ACTIVATE)
+    before = len(active.health)
+    active.until(lambda: len(active.health) >= before + 3, 'diagnoses')
+    assert {status.level for status in active.health[before:]} == {DiagnosticStatus.OK}
+
+
+def test_every_warning_has_a_throttle_of_its_own(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, 'START', 0.0)
+    monkeypatch.setattr(diagnostics, 'PAUSE', 0.0)
+    active.tracker._warned.clear()
+    already = active.said('no image has come'), active.said('were lost')
+    active.bring(DEACTIVATE, ACTIVATE)
+    active.until(lambda: active.said('no image has come') > already[0], 'the first warning')
+    active.tracker.pipeline.frames.lost += 3
+    active.until(lambda: active.said('were lost') > already[1], 'the second warning')
+    said = active.said('no image has come')
+    before = len(active.health)
+    active.until(lambda: len(active.health) >= before + 2, 'diagnoses')
+    assert active.said('no image has come') == said
+
+
+def test_images_of_another_kind_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, 'START', 0.0)
+    with staged() as stage:
+        jpeg = stage.create_publisher(CompressedImage, f'{stage.space}/other', 10)
+        assert jpeg
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.until(lambda: stage.said('no image has come'), 'the warning')
+    with staged('-r image:=/front/jpeg') as stage:
+        stage.create_publisher(CompressedImage, '/front/jpeg', 10)
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.until(
+            lambda: any(
+                'published as sensor_msgs/msg/CompressedImage; set image_transport to compressed'
+                in status.message
+                for status in stage.health
+            ),
+            'the warning',
+        )
+
+
+@pytest.mark.parametrize(
+    ('transport', 'image', 'reason'),
+    [
+        ('raw', '/front/compressed', 'image_transport to compressed, and image to /front'),
+        ('compressed', '/front/compressed', 'compressed twice: with'),
+        ('raw', '/depth/compressedDepth', 'image_transport compressedDepth is not read'),
+        ('compressed', '/front/theora', 'image_transport theora is not read'),
+    ],
+)
+def test_a_topic_of_another_transport_is_named_at_activate(
+    transport: str, image: str, reason: str
+) -> None:
+    with staged(f'-p image_transport:={transport} -r image:={image}') as stage:
+        stage.bring(CONFIGURE)
+        assert not stage.change(ACTIVATE)
+        assert stage.lifecycle() == INACTIVE
+        stage.until(lambda: stage.said(reason), 'the reason')
+        assert not stage.said('Traceback')
+
+
+def test_what_happens_is_logged(stage: Stage) -> None:
+    stage.bring(CONFIGURE, ACTIVATE)
+    stage.shown()
+    target_id = stage.init_target(box=BOX).target_id
+    stage.shown()
+    stage.reset()
+    stage.shown()
+    for text in (
+        f'active: images are awaited on {stage.space}/image',
+        f'init_target: target {target_id} is set',
+        f'target {target_id}: IDLE -> TRACKING',
+        f'target {target_id}: TRACKING -> IDLE',
+    ):
+        stage.until(lambda text=text: stage.said(text) == 1, text)
+
+
+@pytest.mark.parametrize('kind', ['init_target', 'reset'])
+def test_a_burst_of_requests_is_answered_whole(active: Stage, kind: str) -> None:
+    if kind == 'reset':
+        client, request = active._reset, Trigger.Request()
+    else:
+        client, request = active._init_target, InitTarget.Request()
+        request.box = messages.box_to_message(OrientedBox.from_box(BOX))
+    active.until(client.service_is_ready, 'the service')
+    with active.tracker.pipeline.turn():  # so that they pile up
+        futures = [client.call_async(request) for _ in range(60)]
+    active.until(lambda: all(future.done() for future in futures), 'all answers')
+    assert all(future.result().success for future in futures)
+    if kind == 'init_target':
+        ids = [future.result().target_id for future in futures]
+        assert sorted(set(ids)) == ids
+
+
+def test_missing_images_are_counted_right_in_a_flood(active: Stage) -> None:
+    active.bring(DEACTIVATE, ACTIVATE)
+    active.shown()
+    frames = active.tracker.pipeline.frames
+    small = FRAME[:32, :32].copy()
+    for number in range(1, 400):
+        stamp = active.get_clock().now().to_msg()
+        header = Header(stamp=stamp, frame_id=str(number))
+        active.images.publish(messages.bgr_to_image(small, header))
+        time.sleep(0.001 if number % 7 else 0.01)
+    active.target(active.publish(FRAME))  # its number is 400
+    assert frames.received + frames.missing == 401
+
+
+def test_a_finalized_node_says_so(stage: Stage) -> None:
+    assert stage.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    for answer in (stage.init_target(box=BOX), stage.reset(), stage.save_memory('x')):
+        assert not answer.success
+        assert 'the node is finalized, for good: start it again' in answer.message
+    stage.until(lambda: stage.health and stage.health[-1].message == 'finalized', 'the diagnosis')
+
+
+@pytest.mark.parametrize('folder', ["''", '~nosuchuser/x'])
+def test_a_folder_that_cannot_be_is_named(folder: str) -> None:
+    with staged(f'-p memory.folder:={folder}') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        for answer in (stage.save_memory('cup'), stage.load_memory('cup')):
+            assert not answer.success
+            assert answer.message.startswith('memory.folder ')
+        assert not stage.said('Traceback')
+
+
+# nav2's lifecycle manager
+
+
+class DoubleOfBond:
+    """Stands in for bondpy's Bond, which PyPI does not have."""
+
+    held: ClassVar[list[DoubleOfBond]] = []
+
+    def __init__(self, node: Any, topic: str, bond_id: str) -> None:
+        self.asked = topic, bond_id
+        self.sub = self.pub = None
+
+    def start(self) -> None:
+        self.held.append(self)
+
+    def shutdown(self) -> None:
+        self.held.remove(self)
+
+
+def test_a_bond_is_held_while_active(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bond, 'Bond', DoubleOfBond)
+    stage.bring(CONFIGURE)
+    for _ in range(2):
+        assert DoubleOfBond.held == []
+        stage.bring(ACTIVATE)
+        assert [one.asked for one in DoubleOfBond.held] == [('bond', 'memtrack')]
+        stage.bring(DEACTIVATE)
+    stage.bring(ACTIVATE)
+    assert stage.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert DoubleOfBond.held == []
+
+
+def test_the_bond_is_formed_and_broken_as_the_manager_expects(stage: Stage) -> None:
+    bondpy = pytest.importorskip('bondpy.bondpy', reason='bondpy comes with an installed ROS 2')
+    stage.bring(CONFIGURE)
+    for _ in range(2):
+        managers = bondpy.Bond(stage, f'{stage.space}/bond', 'memtrack')
+        managers.start()
+        stage.bring(ACTIVATE)
+        assert managers.wait_until_formed(Duration(seconds=DEADLINE))
+        stage.shown()
+        stage.bring(DEACTIVATE)
+        assert managers.wait_until_broken(Duration(seconds=DEADLINE))
+        managers.shutdown()
+    assert not stage.tracker.count_publishers(f'{stage.space}/bond')
+
+
+# The process
+
+
+def test_a_wrong_name_is_one_sentence(domain: None) -> None:
+    for remapping in ({'image': '/camera/1x'}, {'__ns': 'a b'}, {'__node': 'a-b'}):
+        with NodeProcess('nodes.tracker_node', {}, remapping) as process:
+            assert process.wait(DEADLINE) == 1
+            assert 'names are letters, digits and _ between slashes' in process.output()
+            assert 'Traceback' not in process.output()
+
+
+def test_an_interrupt_while_it_imports_is_quiet(domain: None) -> None:
+    with NodeProcess('nodes.tracker_node', {}) as process:
+        await_import(process.pid)
+        process.interrupt()
+        assert (process.wait(DEADLINE), process.output()) == (130, '')
+
+
+def test_interrupts_during_a_switch_of_trackers_are_quiet(domain: None) -> None:
+    with (
+        NodeProcess('nodes.tracker_node', {}, {'__node': 'other'}) as process,
+        TrackerClient('/other', check=process.check) as client,
+    ):
+        assert client.start()
+        client.target(client.publish(FRAME))
+        request = InitTarget.Request(tracker='samn')
+        request.box = messages.box_to_message(OrientedBox.from_box(BOX))
+        client._init_target.wait_for_service(DEADLINE)
+        client._init_target.call_async(request)
+        time.sleep(0.3)
+        for _ in range(3):
+            process.interrupt()
+            time.sleep(0.1)
+        assert process.wait(DEADLINE) == 0
+        assert 'Traceback' not in process.output()
+
+
 def test_the_process_ends_on_interrupt_and_on_wrong_parameters(domain: None) -> None:
-    with NodeProcess('tracker_node', {'frames.ring': 'many'}) as process:
+    with NodeProcess('nodes.tracker_node', {'frames.ring': 'many'}) as process:
         assert process.wait(DEADLINE) == 1
         assert 'frames.ring' in process.output()
         assert 'Traceback' not in process.output()
-    with NodeProcess('tracker_node', {}, {'__node': 'other'}) as process:
+    with NodeProcess('nodes.tracker_node', {}, {'__node': 'other'}) as process:
         with TrackerClient('/other', check=process.check) as client:
             assert client.change(CONFIGURE)
             assert client.change(ACTIVATE)

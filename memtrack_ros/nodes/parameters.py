@@ -12,6 +12,8 @@ from rclpy.parameter import Parameter as Value
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nodes.frames import MAX_BYTES
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
@@ -31,6 +33,8 @@ class Parameter:
     choices: tuple[str, ...] = ()
     at_configure: bool = False
     """Read when the node is configured: refused afterwards, until it is cleaned up."""
+    read_only: bool = False
+    """Given when the node is started, and never changed."""
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows; rclpy keeps type and range by it."""
@@ -41,7 +45,9 @@ class Parameter:
             limits.append(f'in {self.unit}')
         if self.at_configure:
             limits.append('read when the node is configured')
-        descriptor = ParameterDescriptor(description=self.sentence)
+        if self.read_only:
+            limits.append('given when the node is started')
+        descriptor = ParameterDescriptor(description=self.sentence, read_only=self.read_only)
         descriptor.additional_constraints = '; '.join(limits)
         descriptor.dynamic_typing = 'true' in self.choices  # YAML makes a bool of that word
         if self.range is not None:
@@ -117,6 +123,14 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'frames.max_bytes',
+        MAX_BYTES,
+        'Most that these images may take together; the newest one is kept however large it is.',
+        unit='bytes',
+        range=(2**20, 2**40),
+        at_configure=True,
+    ),
+    Parameter(
         'memory.max_bytes',
         2**30,
         'Most that the memory bank may allocate; the node does not configure with a larger one.',
@@ -128,6 +142,7 @@ TABLE = (
         'memory.folder',
         '~/.ros/memtrack',
         'Folder of what ~/save_memory writes and ~/load_memory reads; made when first needed.',
+        read_only=True,
     ),
     Parameter(
         'presence.remembered',
@@ -184,6 +199,7 @@ class Settings:
     rectified: bool | None
     """None: as the name of the topic says."""
     ring: int
+    ring_bytes: int
     max_bytes: int
 
 
@@ -206,11 +222,12 @@ def settings(node: Node) -> Settings:
     return Settings(
         tracker=value['tracker'],
         variant=value['variant'],
-        weights=Path(value['weights']).expanduser() if value['weights'] else None,
+        weights=expanded('weights', value['weights']) if value['weights'] else None,
         device=value['device'],
         image_transport=value['image_transport'],
         rectified=RECTIFIED[_word(value['rectified'])],
         ring=value['frames.ring'],
+        ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],
     )
 
