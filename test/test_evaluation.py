@@ -275,8 +275,9 @@ def test_means_have_standard_errors_and_memory_is_compared_sequence_by_sequence(
 
         def follow(self, frame: NDArray[np.uint8]) -> Prediction:
             found = super().follow(frame)
-            aside = 0 if self.passes < 2 or found.box is None else 5
-            return found if found.box is None else replace(found, box=np.add(found.box, [aside, 0, 0, 0]))
+            if self.passes < 2 or found.box is None:
+                return found
+            return replace(found, box=found.box + np.array([5, 0, 0, 0]))
 
     half_right = Half()
     entrants = [

@@ -20,7 +20,8 @@ from memtrack_ros.evaluation.metrics import METRICS, PROTOCOL, Scores, mean
 from memtrack_ros.evaluation.passes import Pass
 from memtrack_ros.evaluation.runner import scores
 
-FIRST_ALONE = '-first'  # what the names of trackers that remember their first frame alone end with
+# With which the names of trackers end that remember their first frame alone.
+FIRST_ALONE = '-first'
 
 # A head and lines of a table; the first column is text, the others numbers.
 Cells = list[list[str]]
