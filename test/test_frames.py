@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
-from memtrack_ros.wire.bearing import Calibration
+from memtrack_ros.wire.bearing import CameraCalibration
 
 DEADLINE = 60
 PERIOD = 33_333_333
@@ -110,7 +110,7 @@ def test_equal_stamps_are_borne() -> None:
 
 
 def test_time_that_jumps_back_starts_anew() -> None:
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = Frames('/image', 30, CameraCalibration(rectified=False, warn=print))
     for time in range(50):
         frames.put(image(10**12 + time * PERIOD))
     for time in range(5):
@@ -126,7 +126,7 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
     class Event:
         total_count = 7
 
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = Frames('/image', 30, CameraCalibration(rectified=False, warn=print))
     for time in (*range(50), *range(55, 60)):
         frames.put(image(time * PERIOD))
     assert frames.missing == 5
@@ -135,7 +135,7 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
 
 
 def test_the_images_of_a_camera_have_one_gain() -> None:
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = Frames('/image', 30, CameraCalibration(rectified=False, warn=print))
     ramp = np.linspace(7000, 8000, 64 * 48).astype(np.uint16).reshape(48, 64)
 
     def raw(pixels: Any) -> Image:
