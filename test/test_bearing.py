@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from sensor_msgs.msg import CameraInfo
 
-from memtrack_ros.wire.bearing import Calibration, is_rectified
+from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 
 SIZE = 640, 480
 
@@ -32,10 +32,10 @@ def info_of(
     return info
 
 
-def calibration(info: CameraInfo, rectified: bool = False) -> tuple[Calibration, list[str]]:
+def calibration(info: CameraInfo, rectified: bool = False) -> tuple[CameraCalibration, list[str]]:
     """What became of it, and what was said of it."""
     said: list[str] = []
-    made = Calibration(rectified, said.append)
+    made = CameraCalibration(rectified, said.append)
     made.update(info)
     return made, said
 

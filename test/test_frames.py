@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
-from memtrack_ros.wire.bearing import Calibration
+from memtrack_ros.wire.bearing import CameraCalibration
 
 DEADLINE = 60
 PERIOD = 33_333_333
@@ -25,6 +25,10 @@ PERIOD = 33_333_333
 def image(stamp: int) -> Image:
     seconds, rest = divmod(stamp, 10**9)
     return Image(header=Header(stamp=Time(sec=seconds, nanosec=rest)))
+
+
+def frames_of_a_camera() -> Frames:
+    return Frames('/image', 30, CameraCalibration(rectified=False, warn=print))
 
 
 def stamp(time: int) -> Time:
@@ -110,7 +114,7 @@ def test_equal_stamps_are_borne() -> None:
 
 
 def test_time_that_jumps_back_starts_anew() -> None:
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = frames_of_a_camera()
     for time in range(50):
         frames.put(image(10**12 + time * PERIOD))
     for time in range(5):
@@ -126,7 +130,7 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
     class Event:
         total_count = 7
 
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = frames_of_a_camera()
     for time in (*range(50), *range(55, 60)):
         frames.put(image(time * PERIOD))
     assert frames.missing == 5
@@ -135,7 +139,7 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
 
 
 def test_the_images_of_a_camera_have_one_gain() -> None:
-    frames = Frames('/image', 30, Calibration(rectified=False, warn=print))
+    frames = frames_of_a_camera()
     ramp = np.linspace(7000, 8000, 64 * 48).astype(np.uint16).reshape(48, 64)
 
     def raw(pixels: Any) -> Image:
@@ -229,7 +233,7 @@ def test_a_flood_with_uneven_stamps_misses_no_more_than_was_sent(received: float
 
 
 def numbered(*numbers: int) -> Frames:
-    frames = Frames('/image', 30)
+    frames = frames_of_a_camera()
     for time, number in enumerate(numbers):
         info = {'publication_sequence_number': number}
         frames.receive(image(time * time * 1_000_000), info)
@@ -246,7 +250,7 @@ def test_the_publishers_numbers_tell_exactly_what_never_came() -> None:
 
 def test_without_numbers_the_stamps_have_to_tell() -> None:
     for info in ({}, {'publication_sequence_number': 2**64 - 1}):
-        frames = Frames('/image', 30)
+        frames = frames_of_a_camera()
         for time in (*range(50), *range(55, 60)):
             frames.receive(image(time * PERIOD), info)
         assert frames.missing == 5

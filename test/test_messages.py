@@ -20,7 +20,7 @@ from memtrack_ros.memory import BankStatus
 from memtrack_ros.nodes import messages
 from memtrack_ros.session import Estimate, State
 from memtrack_ros.wire import images
-from memtrack_ros.wire.bearing import Calibration
+from memtrack_ros.wire.bearing import CameraCalibration
 from memtrack_ros.wire.gain import Gain
 
 RNG = np.random.default_rng(7)
@@ -90,7 +90,7 @@ def estimate(box: OrientedBox | None, **fields: Any) -> Estimate:
 def test_an_estimate_becomes_a_target() -> None:
     info = CameraInfo(width=640, height=480, distortion_model='plumb_bob')
     info.k = [400.0, 0.0, 319.5, 0.0, 410.0, 239.5, 0.0, 0.0, 1.0]
-    calibration = Calibration(rectified=False, warn=pytest.fail)
+    calibration = CameraCalibration(rectified=False, warn=pytest.fail)
     calibration.update(info)
     mask = np.zeros((480, 640), np.uint8)
     mask[100:110, 50:70] = 255

@@ -26,7 +26,7 @@ from memtrack_ros.evaluation.bag_writer import output_bag
 from memtrack_ros.evaluation.film import Film
 from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Prompt, Session, State
-from memtrack_ros.wire.bearing import Calibration, is_rectified
+from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 from memtrack_ros.wire.images import Frame, image_size
 from memtrack_ros.wire.targets import box_fields, target_fields
 
@@ -66,7 +66,7 @@ def follow(
     if first is None:
         raise BagError(f'{topic.path} counts {topic.count} images of {topic.topic}, but has none')
     warn = partial(console.print, style='yellow', markup=False)
-    calibration = Calibration(is_rectified(topic.topic), warn)
+    calibration = CameraCalibration(is_rectified(topic.topic), warn)
     states: Counter[State] = Counter()
     faults: Counter[str] = Counter()
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
@@ -117,7 +117,7 @@ def _written(
     answers: Iterable[Answer],
     rate: float,
     session: Session,
-    calibration: Calibration,
+    calibration: CameraCalibration,
     folder: Path,
 ) -> Iterator[Answer]:
     """The answers, each as soon as it stands in the files."""

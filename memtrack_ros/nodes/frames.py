@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes import messages
 from memtrack_ros.wire import images
-from memtrack_ros.wire.bearing import Calibration
+from memtrack_ros.wire.bearing import CameraCalibration
 from memtrack_ros.wire.gain import Gain
 
 AnyImage: TypeAlias = 'Image | CompressedImage'
@@ -224,7 +224,7 @@ class Frames:
         self,
         topic: str,
         ring: int,
-        calibration: Calibration,
+        calibration: CameraCalibration,
         max_bytes: int = MAX_BYTES,
         kind: type[AnyImage] = Image,
     ) -> None:

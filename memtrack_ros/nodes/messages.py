@@ -25,7 +25,7 @@ from memtrack_ros.wire.gain import Gain
 if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
-    from memtrack_ros.wire.bearing import Calibration
+    from memtrack_ros.wire.bearing import CameraCalibration
 
 Frame = NDArray[np.uint8]
 
@@ -66,7 +66,7 @@ def estimate_to_target(
     *,
     target_id: int = 0,
     tracker: str = '',
-    calibration: Calibration | None = None,
+    calibration: CameraCalibration | None = None,
     last_seen: Time | None = None,
     memory: BankStatus | None = None,
     processing_time: float = 0.0,

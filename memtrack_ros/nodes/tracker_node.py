@@ -58,7 +58,7 @@ from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.pipeline import Pipeline
 from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
 from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
-from memtrack_ros.wire.bearing import Calibration, is_rectified
+from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -221,7 +221,7 @@ class TrackerNode(LifecycleNode):
             else:
                 kind, topic = Image, image
             rectified = is_rectified(topic) if settings.rectified is None else settings.rectified
-            calibration = Calibration(rectified, self.get_logger().warning)
+            calibration = CameraCalibration(rectified, self.get_logger().warning)
             frames = Frames(topic, settings.ring, calibration, settings.ring_bytes, kind)
             pipeline.start(frames)
             made.callback(pipeline.stop)

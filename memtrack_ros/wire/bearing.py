@@ -129,7 +129,7 @@ class Lens:
         return np.asarray(pixels, float).reshape(-1, 2)
 
 
-class Calibration:
+class CameraCalibration:
     """The newest calibration of a camera; why there is no bearing by it is said once."""
 
     def __init__(self, rectified: bool, warn: Callable[[str], object]) -> None:

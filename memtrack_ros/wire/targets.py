@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.geometry.oriented import OrientedBox
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
-    from memtrack_ros.wire.bearing import Calibration
+    from memtrack_ros.wire.bearing import CameraCalibration
 
 
 def box_fields(box: OrientedBox | None) -> dict[str, float]:
@@ -30,7 +30,7 @@ def target_fields(
     *,
     target_id: int,
     tracker: str,
-    calibration: Calibration | None = None,
+    calibration: CameraCalibration | None = None,
     memory: BankStatus | None = None,
     processing_time: float = 0.0,
     image_age: float = 0.0,
