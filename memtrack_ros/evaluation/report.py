@@ -175,7 +175,8 @@ def _summary(outcome: Outcome) -> Cells:
     """A line a tracker; metrics that none has are left out."""
     rows = outcome.summaries
     shown = [key for key in METRICS if any(row[key] is not None for row in rows.values())]
-    head = ['tracker', shown[0], '± of it', *shown[1:]] + ['calibration_error'] * bool(outcome.beliefs)
+    head = ['tracker', shown[0], '± of it', *shown[1:]]
+    head += ['calibration_error'] * bool(outcome.beliefs)
     lines = []
     for name, row in rows.items():
         line = [name, *(_cell(key, row[key]) for key in shown)]
