@@ -15,10 +15,19 @@ from memtrack_ros.scenes import DEMO_SEEDS, drawn_scene
 from memtrack_ros.scenes.compression import compressed
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.figures import Figures
-from memtrack_ros.scenes.imagery import OBJECT_SIDE, PHOTO_SIDE, REEL, Imagery, read_imagery
-from memtrack_ros.scenes.light import Light
-from memtrack_ros.scenes.motion import PARAMETERS, Absences, wander
+from memtrack_ros.scenes.imagery import (
+    OBJECT_SIDE,
+    PHOTO_SIDE,
+    REEL,
+    VIEWS,
+    Imagery,
+    read_imagery,
+)
+from memtrack_ros.scenes.light import Daylight, Light
+from memtrack_ros.scenes.motion import PARAMETERS, Absences, Path as Motion, wander
+from memtrack_ros.scenes.objects import Objects, another_side
 from memtrack_ros.scenes.scene import MIRRORED, Scenes
+from memtrack_ros.scenes.turntables import Turntables
 from memtrack_ros.scenes.warp import Warp, pixels
 from memtrack_ros.training.loop import TRAINING_SEEDS, VALIDATION_SEEDS
 
@@ -90,6 +99,152 @@ def test_imagery_is_read_and_its_absence_said(tmp_path: Path) -> None:
     assert imagery.objects[0, 3].float().mean() == pytest.approx(200 * 120 * 80 / 128**2, abs=1)
     with pytest.raises(ConfigurationError, match='0 photographs and 0 objects'):
         read_imagery(tmp_path / 'nothing', torch.device('cpu'))
+
+
+def grey(level: int, alpha: int = 255) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.dstack([np.full((9, 9, 3), level, np.uint8), np.full((9, 9), alpha, np.uint8)])
+
+
+def test_cut_outs_of_all_folders_are_objects_and_views_of_one_thing_turn(tmp_path: Path) -> None:
+    pictures = {
+        'photos/ground': np.zeros((9, 9, 3), np.uint8),
+        'objects/coco_1': grey(20),
+        'objects/emoji_1': grey(10),
+        'cutouts/pizza_0003': grey(30, alpha=102),
+        'cutouts/opaque': np.zeros((9, 9, 3), np.uint8),
+        'masked/trashnet_metal102': grey(40),
+        # Too few views to turn, and more than are needed.
+        **{f'masked/lemon_{number:02}': grey(50 + number) for number in range(3)},
+        **{f'masked/apple-1_{number:02}': grey(2 * number) for number in range(2 * VIEWS - 1)},
+    }
+    for name, picture in pictures.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f'{name}.png'), picture)
+    imagery = read_imagery(tmp_path, torch.device('cpu'))
+    middle = OBJECT_SIDE // 2
+    # The drawing first; of the pizza's colour 30 its alpha 0.4 leaves 12.
+    assert imagery.objects[:, 0, middle, middle].tolist() == [10, 20, 12, 50, 51, 52, 40]
+    assert imagery.drawings == 1
+    assert imagery.objects[2, 3, middle, middle] == 102
+    # Every second of the 47 views, in order.
+    assert imagery.turning.shape == (1, VIEWS, 4, OBJECT_SIDE, OBJECT_SIDE)
+    assert imagery.turning[0, :, 0, middle, middle].tolist() == [4 * n for n in range(VIEWS)]
+
+
+def test_an_edge_keeps_its_own_colour_when_scaled(tmp_path: Path) -> None:
+    # A white disc cut out of black, much larger than it is drawn: no grey at its edge.
+    cutout = np.zeros((400, 400, 4), np.uint8)
+    cv2.circle(cutout, (200, 200), 190, (255, 255, 255, 255), -1)
+    for folder in ('photos', 'objects'):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / 'disc.png'), cutout)
+    disc = read_imagery(tmp_path, torch.device('cpu')).objects[0].int()
+    assert ((disc[3] > 0) & (disc[3] < 255)).sum() > 100
+    assert (disc[:3] - disc[3]).abs().max() <= 1
+
+
+def imagery_of(objects: torch.Tensor, drawings: int, turning: int) -> Imagery:
+    """Objects, grey things that turn (view n has level 10 n), and a grey photograph."""
+    photo = torch.full((1, 3, PHOTO_SIDE, PHOTO_SIDE), 128, dtype=torch.uint8)
+    levels = (10 * torch.arange(VIEWS, dtype=torch.uint8))[None, :, None, None, None]
+    views = levels.repeat(turning, 1, 4, OBJECT_SIDE, OBJECT_SIDE)
+    views[:, :, 3] = 255
+    reels = torch.empty(0, REEL, 3, PHOTO_SIDE, PHOTO_SIDE, dtype=torch.uint8)
+    return Imagery(photo, objects, reels, views, drawings)
+
+
+def test_real_objects_are_drawn_most() -> None:
+    # 90 red drawings, 10 green photographs of things.
+    objects = torch.zeros(100, 4, OBJECT_SIDE, OBJECT_SIDE, dtype=torch.uint8)
+    objects[:, 3] = objects[:90, 0] = objects[90:, 1] = 255
+    drawn = Objects(torch.Generator().manual_seed(0), 400, 1.0, imagery_of(objects, 90, 3))
+    level = drawn.still.mean((2, 3))
+    drawings = (level == torch.tensor([1.0, 0, 0, 1])).all(1).sum()
+    real = (level == torch.tensor([0, 1.0, 0, 1])).all(1).sum()
+    # Shares .14 of figures; of the rest .12 turn, .6 are cut-outs, a fifth of them drawings.
+    # Within four standard deviations.
+    for count, share in (
+        (len(drawn.figures_at), 0.14),
+        (len(drawn.turntables_at), 0.103),
+        (drawings, 0.103),
+        (real, 0.413),
+    ):
+        assert abs(count - 400 * share) < 4 * (400 * share * (1 - share)) ** 0.5
+    painted = Objects(torch.Generator().manual_seed(0), 400, 1.0, None)
+    assert len(painted.turntables_at) == 0
+    assert abs(len(painted.figures_at) - 140) < 4 * (400 * 0.35 * 0.65) ** 0.5
+
+
+@pytest.mark.parametrize('drawings', [0, 2])
+def test_a_folder_of_one_kind_of_objects_draws_that(drawings: int) -> None:
+    objects = torch.full((2, 4, OBJECT_SIDE, OBJECT_SIDE), 255, dtype=torch.uint8)
+    imagery = imagery_of(objects, drawings, 0)
+    drawn = Objects(torch.Generator().manual_seed(1), 40, 1.0, imagery)
+    assert len(drawn.turntables_at) == 0
+    assert 12 < (drawn.still == 1).all((1, 2, 3)).sum() < 30
+
+
+def test_a_turntable_shows_its_views_in_order_and_turns_back() -> None:
+    objects = imagery_of(torch.empty(0, 4, 1, 1, dtype=torch.uint8), 0, 2).turning[..., :4, :4]
+    turntables = Turntables(torch.Generator().manual_seed(0), 1, 1.0, objects)
+    # A view a frame: sin(x) is x where x is small.
+    slope = torch.full((1, 1, 1), 1e4)
+    turntables.path = Motion(
+        torch.zeros(1, 1), slope, 1 / (2 * np.pi * slope), torch.zeros_like(slope)
+    )
+    times = torch.tensor([[0.0, 1, 2.5, 7.1, 22.9, 23, 25, 44]])
+    seen = 255 * turntables.at(times)[0]
+    # Halfway both of two views, else all but one: they give way within a third of a view.
+    expected = torch.tensor([0.0, 10, 25, 70, 230, 230, 210, 20])
+    assert torch.allclose(seen[:, 0, 0, 0], expected, atol=0.5)
+    assert torch.allclose(seen[:, 3], torch.tensor(255.0))
+    # All of it comes to be seen, but without strength nothing turns.
+    turning = Turntables(torch.Generator().manual_seed(2), 20, 1.0, objects)
+    times = torch.arange(0, 800, 4.0).expand(20, -1)
+    ever = (255 * turning.at(times)[:, :, 0, 0, 0] / 10).round()
+    assert torch.tensor([len(views.unique()) for views in ever]).float().mean() > 0.6 * VIEWS
+    still = Turntables(torch.Generator().manual_seed(2), 20, 0.0, objects).at(times)
+    assert torch.equal(still, still[:, :1].expand_as(still))
+
+
+def test_scenes_with_imagery_are_the_same_from_the_same_seed() -> None:
+    objects = torch.randint(255, (4, 4, OBJECT_SIDE, OBJECT_SIDE), dtype=torch.uint8)
+    objects[:, 3] = 255
+
+    def clip() -> torch.Tensor:
+        imagery = imagery_of(objects, 2, 2)
+        scenes = Scenes(torch.Generator().manual_seed(1), 12, 1.0, imagery)
+        times = torch.tensor([[0.0, 5.0]]).expand(12, -1)
+        return scenes.render(times, following(scenes, times, 48), 48, 48, flow=True).pictures
+
+    assert torch.equal(clip(), clip())
+
+
+def test_another_side_has_no_holes() -> None:
+    # A thing of which the left half is solid and red, and its mirror image lies on the right.
+    front = torch.zeros(1, 4, 2, 4)
+    front[:, 3, :, :2] = front[:, 0, :, :2] = 1
+    surface = torch.full((1, 3, 2, 4), 0.5)
+    back = another_side(front, surface, torch.tensor(0.25).view(1, 1, 1, 1))
+    assert (back[..., :2] == 0.5).all() and (back[..., 2:] == 0).all()
+    whole = torch.ones(1, 4, 2, 4) * torch.tensor([1.0, 0, 0, 1])[:, None, None]
+    back = another_side(whole, surface, torch.tensor(0.25).view(1, 1, 1, 1))
+    # A quarter of the surface shines through three quarters of the red.
+    assert torch.allclose(back[0, :, 0, 0], torch.tensor([0.875, 0.125, 0.125]))
+
+
+def test_daylight_changes_brightness_and_warmth() -> None:
+    times = torch.tensor([[0.0, 90.0, 200.0]]).expand(200, -1)
+    light = Daylight(torch.Generator().manual_seed(0), 200, 1.0).at(times)
+    assert light.shape == (200, 3, 3, 1, 1)
+    red, green, blue = light.unbind(2)
+    assert torch.allclose(red * blue, green.square(), rtol=1e-4)
+    changes = ((green - 1).abs() > 1e-3).any(1).float().mean()
+    assert abs(changes - 0.4) < 4 * (0.4 * 0.6 / 200) ** 0.5
+    # Amplitudes .5 (1 + 1/2 + 1/3) at most.
+    assert green.log().abs().max() <= 0.5 * 11 / 6
+    steady = Daylight(torch.Generator().manual_seed(0), 200, 0.0).at(times)
+    assert torch.equal(steady, torch.ones_like(steady))
 
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]

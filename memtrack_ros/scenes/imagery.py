@@ -86,15 +86,17 @@ def read_imagery(folder: Path, device: torch.device) -> Imagery:
         if reels
         else torch.empty(0, 3, PHOTO_SIDE, PHOTO_SIDE, dtype=torch.uint8, device=device)
     )
+    evenly = [
+        masked[views[number]]
+        for views in turning
+        for number in np.linspace(0, len(views) - 1, VIEWS).round().astype(int)
+    ]
+    sides = _stack(evenly, device) if evenly else NONE_TURN.to(device).flatten(0, 1)
     return Imagery(
         _stack(photos, device),
         _stack(stills, device),
         frames.unflatten(0, (len(frames) // REEL, REEL)),
-        _stack([masked[name] for views in turning for name in views], device).unflatten(
-            0, (len(turning), VIEWS)
-        )
-        if turning
-        else NONE_TURN.to(device),
+        sides.unflatten(0, (len(turning), VIEWS)),
         len(drawings),
     )
 
@@ -116,7 +118,7 @@ def _cut_outs(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def _turning(names: Iterable[str]) -> list[list[str]]:
-    """Names of VIEWS views, evenly from all that there are, of each object with so many.
+    """The names of the views of each object that turns: VIEWS or more.
 
     Views of one object differ in the number after the last underscore.
     """
@@ -125,11 +127,7 @@ def _turning(names: Iterable[str]) -> list[list[str]]:
         thing, _, number = name.rpartition('_')
         if number.isdecimal():
             views[thing].append(name)
-    return [
-        [among[i] for i in np.linspace(0, len(among) - 1, VIEWS).round().astype(int)]
-        for among in views.values()
-        if len(among) >= VIEWS
-    ]
+    return [among for among in views.values() if len(among) >= VIEWS]
 
 
 def _reels(video: Path) -> list[list[NDArray[Any]]]:

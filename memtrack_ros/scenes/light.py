@@ -15,7 +15,7 @@ from memtrack_ros.scenes.warp import pixels
 COARSE = 8  # pixels from one value of the light to the next
 SHADOWS = 0.4  # share of the scenes over which a shadow passes
 CHANGING = 0.4  # of the scenes in which the light grows and fades
-BRIGHTNESS, WARMTH = 0.7, 0.2  # by how much, in natural logarithms; the blue against the red
+BRIGHTNESS, WARMTH = 0.5, 0.15  # by how much, in natural logarithms; the blue against the red
 DAY = (60.0, 500.0)  # frames of the slowest part of that
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memtrack_ros.scenes.contours import body_with_limbs
 from memtrack_ros.scenes.figures import Figures
-from memtrack_ros.scenes.imagery import DRAWN, OBJECT_SIDE, Imagery
+from memtrack_ros.scenes.imagery import DRAWN, NONE_TURN, OBJECT_SIDE, Imagery
 from memtrack_ros.scenes.motion import wander
 from memtrack_ros.scenes.surfaces import surfaces
 from memtrack_ros.scenes.textures import chance, octave_noise, uniform, unit_grid
@@ -28,8 +28,8 @@ EDGE = 0.1  # canvas units over which one side gives way to the other
 class Objects:
     """Objects, each on a square canvas (-1..1) of CANVAS pixels a side, that change over time.
 
-    Figures move their limbs; some of the others turn another side to the camera, which comes round
-    from one edge.
+    Figures move their limbs, turntables show all sides; some of the others turn another side to the
+    camera, which comes round from one edge.
     """
 
     def __init__(
@@ -37,21 +37,18 @@ class Objects:
     ) -> None:
         """Draw `count` objects; `strength` 0..1 scales how much they change."""
         device = generator.device
+        turning_round = NONE_TURN.to(device) if imagery is None else imagery.turning
         figures = FIGURES if imagery is None else BESIDE_REAL * FIGURES
+        cut_outs = 0.0 if imagery is None else CUTOUTS
+        turntables = TURNTABLES if len(turning_round) > 0 else 0.0
         is_figure = chance(generator, figures, count)
         self.figures_at, others = is_figure.nonzero()[:, 0], (~is_figure).nonzero()[:, 0]
         self.figures = Figures(generator, len(self.figures_at), CANVAS, strength, imagery)
         lot = uniform(generator, 0, 1, len(others))
-        turns = imagery is not None and len(imagery.turning) > 0
-        is_turntable = lot >= 1 - (TURNTABLES if turns else 0.0)
+        is_turntable = lot >= 1 - turntables
         self.turntables_at, self.still_at = others[is_turntable], others[~is_turntable]
-        self.turntables = None
-        if imagery is not None:
-            self.turntables = Turntables(
-                generator, len(self.turntables_at), strength, imagery.turning
-            )
-        still = len(self.still_at)
-        cut_out = lot[~is_turntable] < (0.0 if imagery is None else CUTOUTS)
+        self.turntables = Turntables(generator, len(self.turntables_at), strength, turning_round)
+        still, cut_out = len(self.still_at), lot[~is_turntable] < cut_outs
         outlines = int((~cut_out).sum())
         self.still = torch.empty(still, 4, CANVAS, CANVAS, device=device)
         self.still[~cut_out] = _outlines(generator, outlines, imagery)
@@ -63,7 +60,7 @@ class Objects:
         other = surfaces(generator, imagery, count, CANVAS, share=0.7, smallest=0.15)
         mixed = uniform(generator, 0.1, 0.9, count, 1, 1, 1)
         self.front = front[:, :3]
-        self.back = _another_side(front, other, mixed)
+        self.back = another_side(front, other, mixed)
         self.direction = uniform(generator, 0, 2 * math.pi, count, 1, 1)
         self.edge = wander(
             generator, torch.full((count, 1), 1.5 * strength, device=device), (40, 200)
@@ -78,8 +75,7 @@ class Objects:
         canvas = times.new_zeros(*times.shape, 6 if moves else 4, CANVAS, CANVAS)
         canvas[self.still_at, :, :4] = self.still[:, None]
         canvas[self.figures_at] = self.figures.at(times[self.figures_at], moves=moves)
-        if self.turntables is not None:
-            canvas[self.turntables_at, :, :4] = self.turntables.at(times[self.turntables_at])
+        canvas[self.turntables_at, :, :4] = self.turntables.at(times[self.turntables_at])
         x, y = unit_grid(CANVAS, times.device)
         across = (x * self.direction.cos() + y * self.direction.sin())[:, None]
         edge = self.edge.at(times[self.turning_at])[..., None]
@@ -88,7 +84,7 @@ class Objects:
         return canvas
 
 
-def _another_side(front: Tensor, surface: Tensor, share: Tensor) -> Tensor:
+def another_side(front: Tensor, surface: Tensor, share: Tensor) -> Tensor:
     """What objects look like from behind, premultiplied RGB (n, 3, side, side).
 
     `front` (n, 4, side, side), premultiplied, mirrored and lying on a `surface` (n, 3, side, side)

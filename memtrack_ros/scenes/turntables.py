@@ -9,6 +9,7 @@ from memtrack_ros.scenes.motion import wander
 from memtrack_ros.scenes.textures import choose, uniform
 
 PERIOD = (80.0, 400.0)  # frames of the slowest part of the turning
+FADE = 3.0  # views apart over one crossfade: they do not fit each other, so they give way quickly
 
 
 class Turntables:
@@ -28,11 +29,12 @@ class Turntables:
         self.path = wander(generator, extent, PERIOD).moved(start)
 
     def at(self, times: Tensor) -> Tensor:
-        """Premultiplied RGBA (n, T, 4, side, side) at `times` (n, T), two views crossfaded."""
+        """Premultiplied RGBA (n, T, 4, side, side) at `times` (n, T), views crossfaded."""
         last = self.views - 1
         # Beyond the last view they turn back: not everything comes full circle.
         view = last - (self.path.at(times)[..., 0] % (2 * last) - last).abs()
         before = view.long().clamp_max(last - 1)
         which = self.which[:, None].expand_as(before)
         first, second = self.objects[which, before].float(), self.objects[which, before + 1].float()
-        return first.lerp_(second, (view - before)[..., None, None, None]).div_(255)
+        share = (0.5 + FADE * (view - before - 0.5)).clamp(0, 1)
+        return first.lerp_(second, share[..., None, None, None]).div_(255)
