@@ -22,6 +22,11 @@ def camera() -> None:
     _run('memtrack_ros.camera.camera_node')
 
 
+def follow() -> None:
+    """The follow node."""
+    _run('memtrack_ros.nodes.follow_node')
+
+
 def demo() -> None:
     """The demo."""
     _run('memtrack_ros.tools.demo')

@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 120
+NUMBER = {'tracker_node': 'frames.ring', 'camera_node': 'rate', 'follow_node': 'timeout'}
+"""A parameter of each that is a number."""
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def run(workspace: Path, script: str, **environment: str) -> subprocess.Complete
     path = workspace / 'ws' / 'install' / 'memtrack_ros' / 'lib' / 'memtrack_ros' / script
     around = {key: value for key, value in os.environ.items() if key != 'VIRTUAL_ENV'}
     around.pop('_ROS_WHEELS_BOOTSTRAP_COMPLETE', None)
-    wrong = 'frames.ring:=many' if script == 'tracker_node' else 'rate:=many'
+    wrong = f'{NUMBER[script]}:=many'
     return subprocess.run(
         [workspace / 'bare' / 'bin' / 'python', path, '--ros-args', '-p', wrong],
         env={**around, 'PYTHONPATH': str(ROOT), **environment},
@@ -48,7 +50,7 @@ def test_a_python_without_torch_says_how(workspace: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize('script', ['tracker_node', 'camera_node'])
+@pytest.mark.parametrize('script', NUMBER)
 @pytest.mark.parametrize('way', ['active', '.venv', 'venv'])
 def test_the_virtual_environment_with_torch_is_found(
     workspace: Path, script: str, way: str
@@ -60,6 +62,5 @@ def test_the_virtual_environment_with_torch_is_found(
         (workspace / 'ws' / way).symlink_to(sys.prefix)
     ended = run(workspace, script, **environment)
     assert ended.returncode == 1, ended.stderr
-    name = 'frames.ring' if script == 'tracker_node' else 'rate'
-    assert name in ended.stderr
+    assert NUMBER[script] in ended.stderr
     assert 'Traceback' not in ended.stderr

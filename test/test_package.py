@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,12 +23,14 @@ def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
     return leaves
 
 
-def test_parameter_file_holds_the_table_and_its_defaults() -> None:
-    from memtrack_ros.nodes.parameters import TABLE
-
-    tree = yaml.safe_load((ROOT / 'config' / 'tracker.yaml').read_text())
+@pytest.mark.parametrize(
+    ('file', 'module'), [('tracker', 'parameters'), ('follow', 'follow_parameters')]
+)
+def test_parameter_file_holds_the_table_and_its_defaults(file: str, module: str) -> None:
+    table = import_module(f'memtrack_ros.nodes.{module}').TABLE
+    tree = yaml.safe_load((ROOT / 'config' / f'{file}.yaml').read_text())
     written = flat(tree['/**']['ros__parameters'])
-    defaults = {parameter.name: parameter.default for parameter in TABLE}
+    defaults = {parameter.name: parameter.default for parameter in table}
     assert written == defaults
     assert {name: type(value) for name, value in written.items()} == {
         name: type(value) for name, value in defaults.items()
@@ -61,5 +64,3 @@ def test_every_ros_package_that_is_imported_is_declared() -> None:
     imported = {name for path in sources for name in statements.findall(path.read_text())}
     of_ros = ('_msgs', '_interfaces', 'ament_index_python', 'launch', 'launch_ros', 'rclpy')
     assert {name for name in imported if name.endswith(of_ros)} <= declared
-
-

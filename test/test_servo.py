@@ -210,7 +210,7 @@ def test_it_brakes_when_no_message_comes_any_more() -> None:
     last = 2.0 - PERIOD
     assert servo.step(last + TIMEOUT - 0.11) == before
     assert servo.step(last + TIMEOUT - 0.09) != before
-    assert 'more than the timeout of 0.5 s' in servo.halted
+    assert 'older than the timeout of 0.5 s' in servo.halted
 
 
 def test_it_goes_on_when_the_target_is_seen_again() -> None:

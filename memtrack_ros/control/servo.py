@@ -69,10 +69,10 @@ class Sight:
         """Why nothing can be done by it; empty when something can."""
         if not self.tracking:
             return 'the target is not surely seen'
-        if not all(abs(angle) <= pi / 2 for angle in self.bearing):
+        if not all(abs(angle) < pi / 2 for angle in self.bearing):
             return 'the target has no valid bearing'
         if not (isfinite(self.age) and isfinite(self.stamp)):
-            return 'the image has no valid stamp'
+            return 'the age of its image is not known: its stamp is missing or of a time to come'
         return ''
 
 
@@ -127,7 +127,7 @@ class Servo:
         wanted = Velocity() if self.halted else self._wanted(now)
         self.velocity = Velocity(
             **{
-                name: _approached(getattr(self.velocity, name), getattr(wanted, name), axis, elapsed)
+                name: _nearer(getattr(self.velocity, name), getattr(wanted, name), axis, elapsed)
                 for name, axis in self.settings.axes.items()
             }
         )
@@ -140,9 +140,8 @@ class Servo:
             return _UNSEEN
         if fault := self._sight.fault():
             return fault
-        age, timeout = self._age(self._sight, now), self.settings.timeout
-        if age > timeout:
-            return f'the newest image is {age:.3g} s old, more than the timeout of {timeout:g} s'
+        if self._age(self._sight, now) > self.settings.timeout:
+            return f'the newest image is older than the timeout of {self.settings.timeout:g} s'
         return ''
 
     def _age(self, sight: Sight, now: float) -> float:
@@ -219,7 +218,7 @@ def _beyond(error: float, dead_band: float) -> float:
     return copysign(max(abs(error) - dead_band, 0.0), error)
 
 
-def _approached(speed: float, wanted: float, axis: Axis, elapsed: float) -> float:
+def _nearer(speed: float, wanted: float, axis: Axis, elapsed: float) -> float:
     """The speed after `elapsed` seconds on the way to the wanted one, within both limits.
 
     A speed above a limit that was lowered meanwhile is braked like any other.

@@ -1,4 +1,4 @@
-"""The tracker node's parameters: one table. The keys of config/*.yaml are the names."""
+"""The tracker node's parameters: one table. The keys of config/tracker.yaml are the names."""
 
 from __future__ import annotations
 
@@ -6,70 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter as Value
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nodes import table
 from memtrack_ros.nodes.frames import MAX_BYTES
 from memtrack_ros.nodes.paths import expanded
+from memtrack_ros.nodes.table import Parameter, word
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
 RECTIFIED: dict[str, bool | None] = {'auto': None, 'true': True, 'false': False}
 _PRESENCE = 'presence.'
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table. The default says the type."""
-
-    name: str
-    default: str | int | float
-    sentence: str
-    unit: str = ''
-    range: tuple[float, float] | None = None
-    choices: tuple[str, ...] = ()
-    at_configure: bool = False
-    """Read when the node is configured: refused afterwards, until it is cleaned up."""
-    read_only: bool = False
-    """Given when the node is started, and never changed."""
-
-    def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows; rclpy keeps type and range by it."""
-        limits = []
-        if self.choices:
-            limits.append(f'one of {", ".join(self.choices)}')
-        if self.unit:
-            limits.append(f'in {self.unit}')
-        if self.at_configure:
-            limits.append('read when the node is configured')
-        if self.read_only:
-            limits.append('given when the node is started')
-        descriptor = ParameterDescriptor(description=self.sentence, read_only=self.read_only)
-        descriptor.additional_constraints = '; '.join(limits)
-        descriptor.dynamic_typing = 'true' in self.choices  # YAML makes a bool of that word
-        if self.range is not None:
-            low, high = self.range
-            if isinstance(self.default, int):
-                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-            else:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=low, to_value=high)
-                ]
-        return descriptor
-
-    def fault(self, value: object) -> str:
-        """Why the value cannot be; empty when it can."""
-        if self.choices and _word(value) not in self.choices:
-            return f'{self.name} {value!r} is unknown: choose one of {", ".join(self.choices)}'
-        return ''
-
-
-def _word(value: object) -> str:
-    """A choice as it is written: true and false may come as such."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 TABLE = (
@@ -204,28 +154,20 @@ class Settings:
 
 
 def declare(node: Node) -> None:
-    """Declares the table.
-
-    Choices are checked when the node is configured, so that a wrong one given at launch fails this
-    transition and not the process. rclpy raises for a value of another type or out of its range.
-    """
-    for parameter in TABLE:
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+    """Declares the table; raises as table.declare does."""
+    table.declare(node, TABLE)
 
 
 def settings(node: Node) -> Settings:
     """The values to configure with; raises ConfigurationError for one outside its choices."""
-    value = {parameter.name: node.get_parameter(parameter.name).value for parameter in TABLE}
-    for parameter in TABLE:
-        if fault := parameter.fault(value[parameter.name]):
-            raise ConfigurationError(fault)
+    value = table.values(node, TABLE)
     return Settings(
         tracker=value['tracker'],
         variant=value['variant'],
         weights=expanded('weights', value['weights']) if value['weights'] else None,
         device=value['device'],
         image_transport=value['image_transport'],
-        rectified=RECTIFIED[_word(value['rectified'])],
+        rectified=RECTIFIED[word(value['rectified'])],
         ring=value['frames.ring'],
         ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],
@@ -250,18 +192,8 @@ def presence(node: Node, changes: Iterable[Value] = ()) -> Presence:
 
 def refusal(node: Node, changes: list[Value], configured: bool) -> str:
     """Why these changes cannot be made; empty when they can."""
-    rows = {parameter.name: parameter for parameter in TABLE}
-    for change in changes:
-        row = rows.get(change.name)
-        if row is None:
-            continue
-        if fault := row.fault(change.value):
-            return fault
-        if row.at_configure and configured and change.value != node.get_parameter(row.name).value:
-            return (
-                f'{row.name} is read when the node is configured: '
-                'clean up, set it, then configure again'
-            )
+    if fault := table.refusal(node, TABLE, changes, configured):
+        return fault
     try:
         presence(node, changes)
     except ConfigurationError as error:

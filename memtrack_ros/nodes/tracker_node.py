@@ -28,16 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import (
-    LifecycleNode,
-    LifecyclePublisher,
-    LifecycleState,
-    TransitionCallbackReturn,
-)
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -50,10 +43,10 @@ from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError, MemtrackError, PromptError
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import parameters, running
-from memtrack_ros.nodes.bond import bonded
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
 from memtrack_ros.nodes.latched import latched_subscription
+from memtrack_ros.nodes.managed import ManagedNode
 from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.pipeline import Pipeline
 from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
@@ -71,7 +64,7 @@ _DIAGNOSIS = 1.0
 _WARNING = 30.0
 
 
-class TrackerNode(LifecycleNode):
+class TrackerNode(ManagedNode):
     """See the module; topics, services and parameters are in the README's tables."""
 
     def __init__(self, **options: Any) -> None:
@@ -79,16 +72,11 @@ class TrackerNode(LifecycleNode):
         super().__init__('memtrack', **options)
         self.pipeline: Pipeline | None = None
         self._settings: parameters.Settings | None = None
-        self._configured = ExitStack()
-        """What undoes configure, and below, activate."""
-        self._activated = ExitStack()
         self._next_id = partial(next, count(1))
-        self._fault = ''
         self._request: threading.Thread | None = None
         self._warned: dict[str, float] = {}
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._judge_parameters)
-        self._answer_impossible_transitions()
 
         # A group of its own: while one request is awaited, everything but the next one goes on,
         # and those behind wait in the middleware, which drops none.
@@ -114,68 +102,18 @@ class TrackerNode(LifecycleNode):
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
 
-    # Transitions
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fails back to unconfigured."""
-        return self._transit('configure', self._configure, TransitionCallbackReturn.FAILURE)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fails back to inactive."""
-        activate = partial(self._activate, state)
-        return self._transit('activate', activate, TransitionCallbackReturn.FAILURE)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fails through on_error to unconfigured."""
-        return self._transit('deactivate', self._activated.close, TransitionCallbackReturn.ERROR)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fails through on_error to unconfigured."""
-        return self._transit('cleanup', self.release, TransitionCallbackReturn.ERROR)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends in finalized, whatever happens."""
-        return self._transit('shutdown', self.release, TransitionCallbackReturn.FAILURE)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends in unconfigured, or in finalized where even that fails."""
-        fault = self._fault
-        result = self._transit('error', self.release, TransitionCallbackReturn.FAILURE)
-        self._fault = self._fault or fault
-        return result
-
-    def release(self) -> None:
-        """Drops target, bank and weights, and everything made to use them."""
-        try:
-            self._activated.close()
-        finally:
-            self._configured.close()
-            _free_memory()
+    def free(self) -> None:
+        """The GPU's memory as well."""
+        _free_memory()
 
     def close(self) -> None:
         """Ends what it does; to be called once nothing is served any more."""
         if self._request is not None:
             self._request.join()
-        self.release()
+        super().close()
 
-    def _transit(
-        self, name: str, work: Callable[[], None], failed: TransitionCallbackReturn
-    ) -> TransitionCallbackReturn:
-        """Does the work of a transition; logs why it could not be done, which rclpy would not."""
-        try:
-            work()
-            self._fault = ''
-            return TransitionCallbackReturn.SUCCESS
-        except MemtrackError as error:
-            self._fault = f'{name} failed: {error}'
-            self.get_logger().error(self._fault)
-        except Exception as error:
-            self._fault = f'{name} failed: {error!r}'
-            self.get_logger().error(f'{name} failed: {traceback.format_exc()}')
-        _free_memory()  # only here: the error's traceback kept alive what was made
-        return failed
-
-    def _configure(self) -> None:
+    def configure(self) -> ExitStack:
+        """Makes and warms up the tracker."""
         settings = parameters.settings(self)
         with ExitStack() as made:
             make = partial(self._make_session, settings)
@@ -192,7 +130,7 @@ class TrackerNode(LifecycleNode):
             made.callback(setattr, self, 'pipeline', None)
             made.callback(self.pipeline.close)
             self._settings = settings
-            self._configured = made.pop_all()
+            return made.pop_all()
 
     def _make_session(self, settings: parameters.Settings, tracker: str, variant: str) -> Session:
         """A session that is warmed up; another tracker than the configured one is as shipped."""
@@ -207,12 +145,11 @@ class TrackerNode(LifecycleNode):
         )
         return session
 
-    def _activate(self, state: LifecycleState) -> None:
+    def activate(self) -> ExitStack:
+        """Subscribes to images."""
         pipeline, settings = self.pipeline, self._settings
         assert pipeline is not None and settings is not None
         with ExitStack() as made:
-            super().on_activate(state)
-            made.callback(super().on_deactivate, state)
             image = self.resolve_topic_name('image')
             _refuse_transport(image, settings.image_transport)
             if settings.image_transport == 'compressed':
@@ -229,22 +166,10 @@ class TrackerNode(LifecycleNode):
             self._subscribe(CameraInfo, info, calibration.update, made)
             made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
             self._subscribe(kind, topic, frames.receive, made, frames.count_lost)
-            made.enter_context(bonded(self))
-            self._activated = made.pop_all()
-        self.get_logger().info(f'active: images are awaited on {topic}')
+            self.get_logger().info(f'active: images are awaited on {topic}')
+            return made.pop_all()
 
-    # Publishers and subscriptions
-
-    def _publish(self, kind: type, topic: str, depth: int, made: ExitStack) -> LifecyclePublisher:
-        # Reliable: best-effort subscribers get it too, RViz would not get the other.
-        publisher: LifecyclePublisher = self.create_lifecycle_publisher(
-            kind,
-            topic,
-            QoSProfile(depth=depth),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        made.callback(self.destroy_lifecycle_publisher, publisher)
-        return publisher
+    # Subscriptions
 
     def _subscribe(
         self,
@@ -346,7 +271,7 @@ class TrackerNode(LifecycleNode):
     def _running(self) -> Pipeline:
         pipeline = self.pipeline
         if pipeline is None:
-            if self._lifecycle() == 'finalized':
+            if self.lifecycle() == 'finalized':
                 raise PromptError('the node is finalized, for good: start it again')
             raise PromptError('the node is unconfigured: configure and activate it first')
         return pipeline
@@ -357,30 +282,12 @@ class TrackerNode(LifecycleNode):
             self.pipeline.judge(parameters.presence(self, changes))
         return SetParametersResult(successful=not reason, reason=reason)
 
-    def _answer_impossible_transitions(self) -> None:
-        """rclpy leaves a transition that the state does not have unanswered, and stops spinning."""
-        service = self._service_change_state
-        change = service.callback
-
-        def answer(
-            request: ChangeState.Request, response: ChangeState.Response
-        ) -> ChangeState.Response:
-            try:
-                return change(request, response)
-            except RuntimeError as error:
-                self.get_logger().error(f'transition {request.transition.id} refused: {error}')
-                response.success = False
-                return response
-
-        service.callback = answer
-
     def _diagnose(self) -> None:
-        status = self._health.status(self._lifecycle(), self.pipeline, self._fault)
+        status = self._health.status(self.lifecycle(), self.pipeline, self.fault)
         for kind, warning in self._health.warnings.items():
             self._warn(kind, warning)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
-
 
     def _warn(self, kind: str, warning: str) -> None:
         """Logs a warning, but one of its kind only from time to time."""
@@ -388,9 +295,6 @@ class TrackerNode(LifecycleNode):
         if now >= self._warned.get(kind, now):
             self._warned[kind] = now + _WARNING
             self.get_logger().warning(warning)
-
-    def _lifecycle(self) -> str:
-        return str(self._state_machine.current_state[1])
 
 
 def _refuse_transport(image: str, transport: str) -> None:
