@@ -2,6 +2,7 @@
 
 ros2 launch memtrack_ros tracker.launch.py image:=/camera/image_raw
 ros2 launch memtrack_ros tracker.launch.py video:=/path/to/video.mp4 rviz:=true
+ros2 launch memtrack_ros tracker.launch.py follow:=true cmd_vel:=/cmd_vel
 """
 
 import os
@@ -47,6 +48,12 @@ ARGUMENTS = {
     'params_file': (str(SHARE / 'config' / 'tracker.yaml'), 'parameters of the tracker node'),
     'namespace': ('', 'namespace of all nodes'),
     'autostart': ('true', 'configure and activate the node; false leaves this to a manager'),
+    'follow': (
+        'false',
+        'start the follow node, too: it commands velocities that keep the target in view',
+    ),
+    'follow_params_file': (str(SHARE / 'config' / 'follow.yaml'), 'parameters of the follow node'),
+    'cmd_vel': ('', 'topic of its commands (geometry_msgs/TwistStamped); empty: follow/cmd_vel'),
     'rviz': ('false', 'show image, overlay and mask in RViz'),
     'video': ('', 'video file, webcam (0, /dev/video0) or "scene" to publish on `image`'),
     'loop': ('true', 'play the video again and again'),
@@ -61,18 +68,24 @@ class WrongArgument(Exception):
 def check(context: LaunchContext) -> list:
     """Refuses, before anything is started, what would fail later or be passed over in silence."""
     image, namespace = text(context, 'image'), text(context, 'namespace')
-    params_file = text(context, 'params_file')
+    cmd_vel = text(context, 'cmd_vel')
     try:
         validate_topic_name(image)
+        if cmd_vel:
+            validate_topic_name(cmd_vel)
         validate_namespace(f'/{namespace.removeprefix("/")}')
     except NameValidationException as error:
         reason = str(error).splitlines()[0].rstrip(':')
-        raise WrongArgument(f'image:={image} namespace:={namespace}: {reason}') from error
-    if not Path(params_file).is_file():
-        raise WrongArgument(f'params_file:={params_file} is not there: give the path of a file')
+        given = f'image:={image} cmd_vel:={cmd_vel} namespace:={namespace}'
+        raise WrongArgument(f'{given}: {reason}') from error
+    for name in ('params_file', 'follow_params_file'):
+        if not Path(text(context, name)).is_file():
+            raise WrongArgument(
+                f'{name}:={text(context, name)} is not there: give the path of a file'
+            )
     if text(context, 'video') and text(context, 'image_transport') == 'compressed':
         raise WrongArgument('a video is published raw: leave image_transport:=compressed away')
-    for name in ('autostart', 'loop', 'rviz'):
+    for name in ('autostart', 'follow', 'loop', 'rviz'):
         truth(context, name)
     rate(context)
     if truth(context, 'rviz'):
@@ -124,14 +137,34 @@ def tracker(context: LaunchContext) -> list:
         remappings=[('image', LaunchConfiguration('image'))],
         output='screen',
     )
+    return started(context, node)
+
+
+def follow(context: LaunchContext) -> list:
+    """The follow node, when it is wanted."""
+    if not truth(context, 'follow'):
+        return []
+    cmd_vel = text(context, 'cmd_vel')
+    node = LifecycleNode(
+        package=PACKAGE,
+        executable='follow_node',
+        name='follow',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[LaunchConfiguration('follow_params_file')],
+        remappings=[('~/cmd_vel', cmd_vel)] if cmd_vel else [],
+        output='screen',
+    )
+    return started(context, node)
+
+
+def started(context: LaunchContext, node: LifecycleNode) -> list:
+    """A lifecycle node that is configured and activated, or with autostart:=false left alone."""
     if not truth(context, 'autostart'):
         return [node]
 
     def emit(transition: int) -> EmitEvent:
         return EmitEvent(
-            event=ChangeState(
-                lifecycle_node_matcher=matches_action(node), transition_id=transition
-            )
+            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
         )
 
     configure = OnProcessStart(target_action=node, on_start=[emit(Transition.TRANSITION_CONFIGURE)])
@@ -211,6 +244,6 @@ def generate_launch_description() -> LaunchDescription:
                 for name in variables
                 if name not in os.environ
             ),
-            *(OpaqueFunction(function=part) for part in (check, tracker, camera, rviz)),
+            *(OpaqueFunction(function=part) for part in (check, tracker, follow, camera, rviz)),
         ]
     )

@@ -57,6 +57,9 @@ def ros2(domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lis
     ('arguments', 'sentence'),
     [
         (['params_file:=/nowhere.yaml'], 'params_file:=/nowhere.yaml is not there'),
+        (['follow_params_file:=/nowhere.yaml'], 'follow_params_file:=/nowhere.yaml is not there'),
+        (['follow:=perhaps'], 'follow:=perhaps is neither true nor false'),
+        (['follow:=true', 'cmd_vel:=/base/1x'], 'token must not start with a number'),
         (['image:=/camera/1x'], 'token must not start with a number'),
         (['image:=/camera/'], 'must not end with a forward slash'),
         (['namespace:=a b'], 'must not contain characters other than'),
@@ -116,6 +119,8 @@ def test_arguments_reach_the_nodes(ros2: list[str], ros: None) -> None:
             *ros2,
             *(f'{name}:={value}' for name, value in given.items()),
             'autostart:=false',
+            'follow:=true',
+            'cmd_vel:=/base/cmd_vel',
             'video:=scene',
             'loop:=false',
             'rate:=7',
@@ -131,6 +136,7 @@ def test_arguments_reach_the_nodes(ros2: list[str], ros: None) -> None:
         with TrackerClient() as client:
             for node, names, values in (
                 ('memtrack', list(given), list(given.values())),
+                ('follow', ['axes', 'timeout'], ['gimbal', 0.5]),
                 ('camera', ['loop', 'rate', 'source'], [False, 7.0, 'scene']),
             ):
                 service = client.create_client(GetParameters, f'/{node}/get_parameters')

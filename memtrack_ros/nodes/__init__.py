@@ -1,1 +1,1 @@
-"""The tracker node: rclpy and the messages, and what lies between them and a session."""
+"""The nodes that track and follow: rclpy and messages, and what lies between them and the rest."""
