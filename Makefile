@@ -1,10 +1,11 @@
 # make demo   follow drawn targets (or VIDEO=file BOX=x,y,w,h) through the live nodes, into demo/
+# make follow-demo   keep a drawn target in view with a virtual camera, through the live nodes
 # make test   run the tests
-# Both set up .venv with everything they need, ROS 2 included, the first time.
+# All set up .venv with everything they need, ROS 2 included, the first time.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test clean
+.PHONY: demo follow-demo test clean
 
 PYTHON ?= $(firstword $(foreach python,python3 python3.12 python3.11 python3.10,\
 	$(shell $(python) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
@@ -39,6 +40,9 @@ demo: $(venv)/.ready
 	@$(run) memtrack_ros.tools.demo \
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
 		$(if $(TRACKER),--tracker '$(TRACKER)')
+
+follow-demo: $(venv)/.ready
+	@$(run) memtrack_ros.tools.follow_demo $(if $(SEED),--seed '$(SEED)')
 
 test: $(venv)/.ready $(venv)/vot/.ready
 	@$(run) pytest

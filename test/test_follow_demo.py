@@ -1,0 +1,106 @@
+"""The drawn world around the virtual camera, and the demo through the live nodes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from math import hypot
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from geometry_msgs.msg import Twist, Vector3
+
+from memtrack_ros.tools import follow_demo
+from memtrack_ros.tools.follow_demo import HIDDEN, HIDDEN_AT, NEAREST, Record, World
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE = 180
+SECONDS = 60.0
+
+
+def test_in_the_beginning_the_target_is_in_the_middle() -> None:
+    view = World(9, SECONDS).see(0.0)
+    assert view.bearing == pytest.approx((0, 0), abs=1e-6)
+    x, y, w, h = view.box
+    assert x < 160 < x + w
+    assert y < 120 < y + h
+
+
+def test_the_camera_moves_by_rep_103() -> None:
+    def seen(**speeds: Vector3) -> follow_demo.View:
+        world = World(9, SECONDS)
+        world.move(Twist(**speeds), 0.5)
+        return world.see(0.0)
+
+    left = seen(angular=Vector3(z=0.2)).bearing  # turned by .1 rad
+    assert left == pytest.approx((0.1, 0), abs=1e-3)
+    assert seen(linear=Vector3(z=0.4)).bearing[1] > 0.02  # risen
+    near, far = (seen(linear=Vector3(x=speed)).box for speed in (1.0, -1.0))
+    assert near[2] * near[3] > 1.5 * far[2] * far[3]
+
+
+def test_the_camera_comes_no_nearer_than_it_may() -> None:
+    world = World(9, SECONDS)
+    begin = world.distance
+    world.move(Twist(linear=Vector3(x=1.0)), 100.0)
+    assert world.distance == NEAREST * begin
+
+
+def test_a_camera_at_the_place_of_the_target_looks_at_it() -> None:
+    world = World(13, SECONDS)
+    for seconds in (5.0, 25.0, 50.0):
+        world.yaw, world.height = world.place(seconds)
+        view = world.see(seconds)
+        assert view.bearing == pytest.approx((0, 0), abs=1e-5)
+
+
+def test_the_target_walks_further_than_a_camera_at_rest_sees() -> None:
+    for seed in follow_demo.DEMO_SEEDS:
+        world = World(seed, SECONDS)
+        aside = [hypot(*np.tan(world.see(float(t)).bearing)) for t in range(0, 60, 2)]
+        assert max(aside) > 120 / follow_demo.FOCAL
+
+
+def test_the_target_is_hidden_for_a_while() -> None:
+    world = World(9, SECONDS)
+    begin = HIDDEN_AT * SECONDS
+    for seconds, hidden in ((begin - 0.1, False), (begin, True), (begin + HIDDEN, False)):
+        world.yaw, world.height = world.place(seconds)
+        view = world.see(seconds)
+        assert view.hidden is hidden
+        assert np.isnan(view.box).all() == hidden
+
+
+def test_a_record_says_how_well_the_target_was_followed() -> None:
+    record = Record(in_view=[True, True, True, False], errors=[(0.3, 0.4), (0.0, 0.0)], lost=10.0)
+    record.commands = [(9.9, 1.0), (10.1, 1.0), (10.4, 0.5), (10.5, 0.0), (10.6, 0.0)]
+    assert record.share() == 0.75
+    assert record.rms() == pytest.approx((0.25 / 2) ** 0.5)
+    assert record.stopping() == pytest.approx(0.4)
+
+
+def test_the_demo_goes_through_the_live_nodes(domain: None, tmp_path: Path) -> None:
+    """How well it follows depends on the machine; here, that all of it takes part."""
+    ended = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'memtrack_ros.tools.follow_demo',
+            '--seconds',
+            '3',
+            '--out',
+            tmp_path,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode in (0, 1), ended.stderr
+    for said in ('images/s', 'TRACKING in', 'in view', 'rms bearing error', 'at rest'):
+        assert said in ended.stdout
+    assert cv2.imread(str(tmp_path / 'follow.png')) is not None
+    assert cv2.VideoCapture(str(tmp_path / 'follow.mp4')).read()[0]
