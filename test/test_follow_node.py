@@ -399,6 +399,7 @@ def test_interrupted_the_process_brakes_before_it_ends() -> None:
                 answer = change.call_async(request)
                 robot.until(answer.done)
                 assert answer.result().success
+            robot.until(robot._targets.get_subscription_count, what='the node listens')
             robot.until(lambda: robot.turns() < -0.5, seen(bearing_x=0.6))
             process.interrupt()
             robot.until(lambda: process.code is not None)

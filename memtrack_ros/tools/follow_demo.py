@@ -212,6 +212,10 @@ class Flight(TrackerClient):
         self.create_subscription(TwistStamped, '/follow/cmd_vel', self._obey, QoSProfile(depth=1))
         self.create_subscription(TrackedTarget, '/memtrack/target', self._note, 10)
 
+    def __enter__(self) -> Flight:
+        super().__enter__()
+        return self
+
     def now(self) -> float:
         """Seconds since the beginning."""
         return time.monotonic() - self._began
