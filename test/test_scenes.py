@@ -24,7 +24,8 @@ from memtrack_ros.scenes.imagery import (
     read_imagery,
 )
 from memtrack_ros.scenes.light import Daylight, Light
-from memtrack_ros.scenes.motion import PARAMETERS, Absences, Path as Motion, wander
+from memtrack_ros.scenes.motion import PARAMETERS, Absences, wander
+from memtrack_ros.scenes.motion import Path as Motion
 from memtrack_ros.scenes.objects import Objects, another_side
 from memtrack_ros.scenes.scene import MIRRORED, Scenes
 from memtrack_ros.scenes.turntables import Turntables

@@ -94,15 +94,15 @@ def cut_all(photos: Path, out: Path, importance: Callable[[Picture], Saliency]) 
     out.mkdir(parents=True, exist_ok=True)
     fates: Counter[str] = Counter()
     for path in files:
-        photo = cv2.imread(str(path))
-        if photo is None:
+        read = cv2.imread(str(path))
+        if read is None:
             fates['cannot be read'] += 1
         elif path.name.startswith(GROUNDS):
             fates['are grounds'] += 1
         elif path.stem in THROWN_OUT.split():
             fates['were thrown out by hand'] += 1
         else:
-            photo = np.asarray(photo, np.uint8)
+            photo = np.asarray(read, np.uint8)
             guess = importance(photo)
             mask = cut(photo, guess)
             fault = fault_of(photo, mask, guess > LIKELY)
@@ -119,7 +119,7 @@ def saliency(teacher: Path) -> Callable[[Picture], Saliency]:
     Raises ConfigurationError where the file does not hold it.
     """
     try:
-        import onnxruntime  # of the extra `training`
+        import onnxruntime  # type: ignore[import-untyped]  # of the extra `training`
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
