@@ -36,7 +36,7 @@ export MEMTRACK_REFERENCE ?= $(abspath ../shared/reference)
 endif
 
 demo: $(venv)/.ready
-	@$(run) memtrack_ros.nodes.demo \
+	@$(run) memtrack_ros.tools.demo \
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
 		$(if $(TRACKER),--tracker '$(TRACKER)')
 

@@ -5,9 +5,14 @@ ros2 launch memtrack_ros tracker.launch.py video:=/path/to/video.mp4 rviz:=true
 """
 
 import os
+from math import isfinite
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -16,22 +21,97 @@ from launch.actions import (
     RegisterEventHandler,
     SetEnvironmentVariable,
 )
-from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessStart
+from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events import matches_action
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+from rclpy.exceptions import NameValidationException
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_topic_name import validate_topic_name
 
 PACKAGE = 'memtrack_ros'
 SHARE = Path(get_package_share_directory(PACKAGE))
 
+ARGUMENTS = {
+    'image': ('camera/image_raw', 'image topic to follow in'),
+    'image_transport': ('', 'raw or compressed (image/compressed); empty: as the params_file says'),
+    'tracker': ('', 'empty: as the params_file says'),
+    'variant': ('', 'compact or paper; empty: as the params_file says'),
+    'weights': ('', 'weight file; empty: as the params_file says'),
+    'device': ('', 'auto, cpu, cuda, cuda:N; empty: as the params_file says'),
+    'params_file': (str(SHARE / 'config' / 'tracker.yaml'), 'parameters of the tracker node'),
+    'namespace': ('', 'namespace of all nodes'),
+    'autostart': ('true', 'configure and activate the node; false leaves this to a manager'),
+    'rviz': ('false', 'show image, overlay and mask in RViz'),
+    'video': ('', 'video file, webcam (0, /dev/video0) or "scene" to publish on `image`'),
+    'loop': ('true', 'play the video again and again'),
+    'rate': ('0', 'images per second of the video; 0: as it says itself'),
+}
+
+
+class WrongArgument(Exception):
+    """An argument that cannot be; launch ends with its sentence."""
+
+
+def check(context: LaunchContext) -> list:
+    """Refuses, before anything is started, what would fail later or be passed over in silence."""
+    image, namespace = text(context, 'image'), text(context, 'namespace')
+    params_file = text(context, 'params_file')
+    try:
+        validate_topic_name(image)
+        validate_namespace(f'/{namespace.removeprefix("/")}')
+    except NameValidationException as error:
+        reason = str(error).splitlines()[0].rstrip(':')
+        raise WrongArgument(f'image:={image} namespace:={namespace}: {reason}') from error
+    if not Path(params_file).is_file():
+        raise WrongArgument(f'params_file:={params_file} is not there: give the path of a file')
+    if text(context, 'video') and text(context, 'image_transport') == 'compressed':
+        raise WrongArgument('a video is published raw: leave image_transport:=compressed away')
+    for name in ('autostart', 'loop', 'rviz'):
+        truth(context, name)
+    rate(context)
+    if truth(context, 'rviz'):
+        try:
+            get_package_prefix('rviz2')
+        except PackageNotFoundError as error:
+            raise WrongArgument(
+                'rviz:=true needs the package rviz2: install it (apt install '
+                f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-rviz2), or leave rviz away'
+            ) from error
+    return []
+
+
+def text(context: LaunchContext, name: str) -> str:
+    return LaunchConfiguration(name).perform(context)
+
+
+def truth(context: LaunchContext, name: str) -> bool:
+    given = text(context, name)
+    if given.lower() not in ('true', 'false'):
+        raise WrongArgument(f'{name}:={given} is neither true nor false')
+    return given.lower() == 'true'
+
+
+def rate(context: LaunchContext) -> float:
+    given = text(context, 'rate')
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not isfinite(value) or not 0 <= value <= 1000:
+        raise WrongArgument(f'rate:={given} is no number of images per second from 0 to 1000')
+    return value
+
 
 def tracker(context: LaunchContext) -> list:
     """The tracker node; arguments that are given win over the parameter file."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ('tracker', 'device')}
+    names = ('tracker', 'variant', 'weights', 'device', 'image_transport')
+    given = {name: text(context, name) for name in names}
     node = LifecycleNode(
         package=PACKAGE,
         executable='tracker_node',
@@ -39,18 +119,19 @@ def tracker(context: LaunchContext) -> list:
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            {name: value for name, value in given.items() if value},
+            {name: ParameterValue(value, value_type=str) for name, value in given.items() if value},
         ],
         remappings=[('image', LaunchConfiguration('image'))],
         output='screen',
     )
+    if not truth(context, 'autostart'):
+        return [node]
 
     def emit(transition: int) -> EmitEvent:
         return EmitEvent(
             event=ChangeState(
                 lifecycle_node_matcher=matches_action(node), transition_id=transition
-            ),
-            condition=IfCondition(LaunchConfiguration('autostart')),
+            )
         )
 
     configure = OnProcessStart(target_action=node, on_start=[emit(Transition.TRANSITION_CONFIGURE)])
@@ -65,23 +146,52 @@ def tracker(context: LaunchContext) -> list:
 
 
 def camera(context: LaunchContext) -> list:
-    """The camera node, when there is a video to play."""
-    video = LaunchConfiguration('video').perform(context)
+    """The camera node, when there is a video to play; should it fail, all ends."""
+    video = text(context, 'video')
     if not video:
         return []
-    image = LaunchConfiguration('image').perform(context)
+    image = text(context, 'image')
+    node = Node(
+        package=PACKAGE,
+        executable='camera_node',
+        name='camera',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[
+            {
+                'source': ParameterValue(video, value_type=str),
+                'loop': truth(context, 'loop'),
+                'rate': rate(context),
+            }
+        ],
+        remappings=[
+            ('image_raw', image),
+            ('camera_info', '/'.join([*image.split('/')[:-1], 'camera_info'])),
+        ],
+        output='screen',
+    )
+
+    def end(event: ProcessExited, context: LaunchContext) -> None:
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError(f'video:={video} is not shown: the camera says above why')
+
+    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end)), node]
+
+
+def rviz(context: LaunchContext) -> list:
+    """RViz, when it is wanted."""
+    if not truth(context, 'rviz'):
+        return []
     return [
         Node(
-            package=PACKAGE,
-            executable='camera_node',
-            name='camera',
+            package='rviz2',
+            executable='rviz2',
             namespace=LaunchConfiguration('namespace'),
-            parameters=[{'source': video}],
+            arguments=['-d', str(SHARE / 'resource' / 'tracker.rviz')],
             remappings=[
-                ('image_raw', image),
-                ('camera_info', '/'.join([*image.split('/')[:-1], 'camera_info'])),
+                ('/camera/image_raw', LaunchConfiguration('image')),
+                ('/memtrack/overlay', 'memtrack/overlay'),
+                ('/memtrack/mask', 'memtrack/mask'),
             ],
-            output='screen',
         )
     ]
 
@@ -92,56 +202,15 @@ def generate_launch_description() -> LaunchDescription:
     variables = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                'image', default_value='camera/image_raw', description='image topic to follow in'
-            ),
-            DeclareLaunchArgument(
-                'tracker', default_value='', description='empty: as the params_file says'
-            ),
-            DeclareLaunchArgument(
-                'device',
-                default_value='',
-                description='auto, cpu, cuda, cuda:N; empty: as the params_file says',
-            ),
-            DeclareLaunchArgument(
-                'params_file',
-                default_value=str(SHARE / 'config' / 'tracker.yaml'),
-                description='parameters of the tracker node',
-            ),
-            DeclareLaunchArgument(
-                'namespace', default_value='', description='namespace of all nodes'
-            ),
-            DeclareLaunchArgument(
-                'autostart',
-                default_value='true',
-                description='configure and activate the node; false leaves this to a manager',
-            ),
-            DeclareLaunchArgument(
-                'rviz', default_value='false', description='show image, overlay and mask in RViz'
-            ),
-            DeclareLaunchArgument(
-                'video',
-                default_value='',
-                description='video file, webcam (0, /dev/video0) or "scene" to publish on `image`',
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in ARGUMENTS.items()
             ),
             *(
                 SetEnvironmentVariable(name, profile)
                 for name in variables
                 if name not in os.environ
             ),
-            OpaqueFunction(function=tracker),
-            OpaqueFunction(function=camera),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                namespace=LaunchConfiguration('namespace'),
-                arguments=['-d', str(SHARE / 'resource' / 'tracker.rviz')],
-                remappings=[
-                    ('/camera/image_raw', LaunchConfiguration('image')),
-                    ('/memtrack/overlay', 'memtrack/overlay'),
-                    ('/memtrack/mask', 'memtrack/mask'),
-                ],
-                condition=IfCondition(LaunchConfiguration('rviz')),
-            ),
+            *(OpaqueFunction(function=part) for part in (check, tracker, camera, rviz)),
         ]
     )

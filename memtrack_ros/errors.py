@@ -24,6 +24,10 @@ class TrackingError(MemtrackError):
     """A tracker that answers nonsense."""
 
 
+class CalibrationError(MemtrackError):
+    """A camera's calibration by which pixels have no bearing."""
+
+
 class SnapshotError(MemtrackError):
     """A snapshot of a target that cannot be taken, saved or loaded."""
 

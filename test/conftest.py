@@ -13,10 +13,15 @@ from tracking import Maker, Video
 from memtrack_ros.scenes import drawn_scene
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--steps', type=int, default=100, help='length of the random walk')
+    parser.addoption('--seed', type=int, default=1, help='which random walk')
+
+
 @pytest.fixture(scope='session')
 def domain() -> None:
     """A ROS domain of its own on this machine, for this process and those it starts."""
-    from memtrack_ros.nodes import processes
+    from memtrack_ros.tools import processes
 
     processes.isolate()
 

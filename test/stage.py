@@ -21,8 +21,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
-from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.tracker_node import TrackerNode
+from memtrack_ros.tools.client import TrackerClient
 
 DEADLINE = 60
 STAGES = count(1)

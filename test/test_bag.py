@@ -167,7 +167,7 @@ def test_the_live_node_says_the_same(ros: None, clip: Clip, tmp_path: Path, trac
         infos = stage.create_publisher(CameraInfo, f'{stage.space}/camera_info', 10)
         stage.until(infos.get_subscription_count, 'the node')
         infos.publish(next(recorded(bag, INFO, CameraInfo)).message)
-        stage.until(lambda: stage.tracker.pipeline.frames.calibration, 'the calibration')
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
         stage.until(stage.images.get_subscription_count, 'the node')
         live, live_masks = [], {}
         for image, *_ in recorded(bag, RAW, Image):
@@ -320,9 +320,9 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(
 def test_a_first_image_that_cannot_be_read_is_refused(
     clip: Clip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = write_bag(tmp_path / 'clip', [raw(clip.frames[0], 0, encoding='nv21')])
+    bag = write_bag(tmp_path / 'clip', [raw(clip.frames[0], 0, encoding='nv24')])
     assert run(bag, clip.box, tmp_path / 'out') == 2
-    assert "encoding 'nv21' is not read here: convert it to" in capsys.readouterr().err
+    assert "encoding 'nv24' is not read here: convert it to" in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 

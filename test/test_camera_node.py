@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,19 @@ import numpy as np
 import pytest
 import rclpy
 from memtrack_ros.msg import TrackedTarget
+from processes import await_import, await_output
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from memtrack_ros.camera import sources
+from memtrack_ros.camera.camera_node import calibration
+from memtrack_ros.camera.sources import Ahead, Shot
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.camera_node import calibration
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.tools.processes import NodeProcess
 
 DEADLINE = 180
 RELIABLE = {
@@ -75,7 +80,7 @@ def listener(domain: None) -> Iterator[Listener]:
 
 
 def camera(**parameters: str | float) -> NodeProcess:
-    return NodeProcess('camera_node', {**RELIABLE, **parameters}, {'__ns': '/camera'})
+    return NodeProcess('camera.camera_node', {**RELIABLE, **parameters}, {'__ns': '/camera'})
 
 
 def test_video_is_played_once_in_order_and_at_its_rate(listener: Listener, video: Path) -> None:
@@ -139,6 +144,77 @@ def test_what_cannot_be_shown_ends_with_a_sentence(
     with camera(**parameters) as process:
         assert process.wait(DEADLINE) == 1
         assert sentence in process.output()
+        assert 'Traceback' not in process.output()
+
+
+def test_a_looped_video_that_vanishes_ends_the_camera(domain: None, video: Path) -> None:
+    film = video.with_name('film.mp4')
+    shutil.copy(video, film)
+    with camera(source=str(film), rate=500.0) as process:
+        await_output(process, 'playing')
+        film.unlink()
+        assert process.wait(DEADLINE) == 1
+        assert f'the video {film} shows nothing any more' in process.output()
+        assert 'Traceback' not in process.output()
+
+
+@pytest.mark.parametrize('keep', [False, True])
+def test_a_source_that_runs_dry_can_be_closed(keep: bool) -> None:
+    rounds = iter([2, 1, 0])
+
+    def play() -> Iterator[Shot]:
+        for _ in range(next(rounds)):
+            yield Shot(np.zeros((4, 4, 3), np.uint8))
+
+    shots = sources._rounds('film', play, loop=True, keep=keep)
+    if keep:
+        assert len(list(islice(shots, 9))) == 9
+        return
+    ahead = Ahead(shots)
+    shown = iter(ahead)
+    assert len([next(shown) for _ in range(3)]) == 3
+    with pytest.raises(ConfigurationError, match='the film shows nothing any more'):
+        next(shown)
+    ahead.close()
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('source', '~nosuchuser/film.mp4'), ('camera_info_url', '~nosuchuser/eye.yaml')],
+)
+def test_a_home_that_is_none_is_named(name: str, value: str, video: Path) -> None:
+    with camera(**{'source': str(video), name: value}) as process:
+        assert process.wait(DEADLINE) == 1
+        assert f"{name} '{value}' begins with ~nosuchuser, which is no home" in process.output()
+
+
+@pytest.mark.parametrize(
+    ('remapping', 'sentence'),
+    [
+        ({'image_raw': '/camera/1x'}, 'names are letters, digits and _ between slashes'),
+        ({'__ns': 'a b'}, 'names are letters, digits and _ between slashes'),
+    ],
+)
+def test_a_wrong_name_is_one_sentence(
+    domain: None, remapping: dict[str, str], sentence: str
+) -> None:
+    with NodeProcess('camera.camera_node', {}, remapping) as process:
+        assert process.wait(DEADLINE) == 1
+        assert sentence in process.output()
+        assert 'Traceback' not in process.output()
+
+
+def test_interrupts_end_it_quietly_whenever_they_come(domain: None, video: Path) -> None:
+    with NodeProcess('camera.camera_node', {'source': str(video)}) as process:
+        await_import(process.pid, 'rclpy')
+        process.interrupt()
+        assert (process.wait(DEADLINE), process.output()) == (130, '')
+    with NodeProcess('camera.camera_node', {'source': str(video)}) as process:
+        await_output(process, 'playing')
+        for _ in range(3):
+            process.interrupt()
+            time.sleep(0.05)
+        assert process.wait(DEADLINE) == 0
         assert 'Traceback' not in process.output()
 
 

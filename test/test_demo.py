@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from processes import await_import
+from rich.console import Console
 
 from memtrack_ros.evaluation import __main__ as evaluation
-from memtrack_ros.nodes import demo
 from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.tools import demo
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 180
@@ -45,7 +49,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(module: str, *arguments: object) -> subprocess.Popen[str]:
     """python -m of the module, as a user would."""
     return subprocess.Popen(
-        [sys.executable, '-m', f'memtrack_ros.nodes.{module}', *map(str, arguments)],
+        [sys.executable, '-m', f'memtrack_ros.tools.{module}', *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -123,6 +127,50 @@ def test_wrong_arguments_are_explained(tmp_path: Path, capsys: pytest.CaptureFix
     assert process.returncode == 2
     assert 'film.mp4 is not there' in output
     assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize('box', ['1,2,3', '1,2,3,4,5', 'a,b,c,d', '', '1,2,nan,4', '1,2,3,0'])
+def test_a_wrong_box_is_explained(box: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        demo.main(['--video', 'film.mp4', f'--box={box}'])
+    assert caught.value.code == 2
+    assert f'{box!r} is no box: give x,y,w,h in pixels' in capsys.readouterr().err
+
+
+def test_the_table_shows_every_text_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = demo.Take('[red]film[1].mp4', {}, box=np.array([1, 2, 3, 4.0]))
+    for name, value in (('rate', 9.5), ('latency', 0.04)):
+        monkeypatch.setattr(take, name, lambda value=value: value)
+    console = Console(file=io.StringIO(), width=120, record=True)
+    demo.show(console, [take])
+    shown = console.export_text()
+    assert 'latency [ms]' in shown
+    assert '[red]film[1].mp4' in shown
+    assert '40' in shown
+
+
+@pytest.mark.parametrize('module', ['demo', 'replay'])
+def test_an_interrupt_while_it_imports_is_quiet(module: str, tmp_path: Path) -> None:
+    process = start(module, '--sequences' if module == 'replay' else '--out', tmp_path)
+    await_import(process.pid)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, output) == (130, '')
+
+
+def test_two_interrupts_end_the_nodes_too(tmp_path: Path) -> None:
+    process = start('demo', '--out', tmp_path)
+    assert process.stdout
+    assert process.stdout.readline() == 'starting the tracker\n'
+    nodes = children(process)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, output) == (130, '')
+    for node in nodes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(node, 0)
 
 
 def test_replay_through_the_node_scores_what_the_session_does(drawn: Path, tmp_path: Path) -> None:

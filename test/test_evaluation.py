@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import cv2
@@ -243,7 +243,7 @@ def test_a_run_writes_every_answer_plots_and_sheets(tmp_path: Path) -> None:
     content = json.loads((out / 'results.json').read_text())
     assert set(content) == {'protocol', 'trackers'}
     entry = content['trackers']['counting']
-    assert set(entry) == {'summary', 'calibration_error', 'sequences'}
+    assert set(entry) == {'summary', 'standard_error', 'calibration_error', 'sequences'}
     for row in (entry['summary'], *entry['sequences'].values()):
         assert tuple(row) == METRICS
     assert entry['summary']['frames'] == 16
@@ -253,6 +253,46 @@ def test_a_run_writes_every_answer_plots_and_sheets(tmp_path: Path) -> None:
     assert '| sequence | counting |' in lines
     assert '| SET/a | 0.952 |' in lines
     assert (out / 'passes' / 'counting' / 'SET' / 'a.csv').is_file()
+
+
+def test_means_have_standard_errors_and_memory_is_compared_sequence_by_sequence(
+    tmp_path: Path,
+) -> None:
+    folder, out = tmp_path / 'sequences', tmp_path / 'out'
+    write_square(folder / 'SET' / 'a', hidden=(3,))
+    write_square(folder / 'SET' / 'b')
+
+    class Half(BrightFollower):
+        """Right in the first of its sequences, a third of a box aside in the other."""
+
+        passes = 0
+
+        def start(
+            self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None
+        ) -> None:
+            super().start(frame, box, mask)
+            self.passes += 1
+
+        def follow(self, frame: NDArray[np.uint8]) -> Prediction:
+            found = super().follow(frame)
+            if self.passes < 2 or found.box is None:
+                return found
+            return replace(found, box=found.box + np.array([5, 0, 0, 0]))
+
+    half_right = Half()
+    entrants = [
+        Entrant('one', 'one', BrightFollower),
+        Entrant('one-first', 'one-first', lambda: half_right),
+    ]
+    compare(entrants, folder, out, command='a test')
+    trackers = json.loads((out / 'results.json').read_text())['trackers']
+    whole, half = 20 / 21, 7 / 21  # moved by half of its 10 px: IoU 5 / 15, above 7 thresholds
+    assert trackers['one-first']['sequences']['SET/b']['success_auc'] == pytest.approx(half)
+    assert trackers['one']['standard_error'] == pytest.approx(0, abs=1e-9)
+    # Of two values, half their distance.
+    assert trackers['one-first']['standard_error'] == pytest.approx((whole - half) / 2)
+    gain = f'{(whole - half) / 2:.3f}'
+    assert f'| one | {gain} | {gain} |' in (out / 'results.md').read_text().splitlines()
 
 
 def test_calibration_error_is_the_mean_distance_of_confidence_from_hits() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from array import array
+from random import Random
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
+from memtrack_ros.wire.bearing import CameraCalibration
 
 DEADLINE = 60
 PERIOD = 33_333_333
@@ -19,6 +25,10 @@ PERIOD = 33_333_333
 def image(stamp: int) -> Image:
     seconds, rest = divmod(stamp, 10**9)
     return Image(header=Header(stamp=Time(sec=seconds, nanosec=rest)))
+
+
+def frames_of_a_camera() -> Frames:
+    return Frames('/image', 30, CameraCalibration(rectified=False, warn=print))
 
 
 def stamp(time: int) -> Time:
@@ -104,7 +114,7 @@ def test_equal_stamps_are_borne() -> None:
 
 
 def test_time_that_jumps_back_starts_anew() -> None:
-    frames = Frames('/image', 30)
+    frames = frames_of_a_camera()
     for time in range(50):
         frames.put(image(10**12 + time * PERIOD))
     for time in range(5):
@@ -120,12 +130,30 @@ def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:
     class Event:
         total_count = 7
 
-    frames = Frames('/image', 30)
+    frames = frames_of_a_camera()
     for time in (*range(50), *range(55, 60)):
         frames.put(image(time * PERIOD))
     assert frames.missing == 5
     frames.count_lost(Event())
     assert frames.missing == 7
+
+
+def test_the_images_of_a_camera_have_one_gain() -> None:
+    frames = frames_of_a_camera()
+    ramp = np.linspace(7000, 8000, 64 * 48).astype(np.uint16).reshape(48, 64)
+
+    def raw(pixels: Any) -> Image:
+        made = Image(width=64, height=48, encoding='mono16', step=128)
+        made.data = array('B', pixels.tobytes())
+        return made
+
+    assert np.ptp(frames.decode(raw(ramp))) == 255
+    half = (ramp + 7500) // 2
+    assert np.ptp(frames.decode(raw(half))) < 150
+    ok, png = cv2.imencode('.png', half)
+    assert ok
+    packed = CompressedImage(format='mono16; png', data=array('B', png.tobytes()))
+    assert np.ptp(frames.decode(packed)) == 255  # another camera's
 
 
 def test_who_waits_gets_the_turn_before_its_last_holder() -> None:
@@ -149,3 +177,80 @@ def test_who_waits_gets_the_turn_before_its_last_holder() -> None:
     served.set()
     thread.join(DEADLINE)
     assert rounds > 0
+
+
+def sized(stamp: int, size: int) -> Image:
+    made = image(stamp)
+    made.data = bytes(size)
+    return made
+
+
+def test_the_ring_is_bounded_by_bytes() -> None:
+    ring = Ring(30, max_bytes=1000)
+    for time in range(1, 21):
+        ring.add(sized(time, 300))
+        count, size = ring.held()
+        assert (count, size) == (min(time, 3), min(time, 3) * 300)
+    with pytest.raises(PromptError, match='only 3 from .*raise frames.max_bytes'):
+        ring.find(stamp(1))
+    ring.add(sized(30, 5000))
+    assert ring.held() == (1, 5000)
+    assert nanoseconds(ring.find(Time()).header.stamp) == 30
+    ring.add(sized(31, 10))
+    assert ring.held() == (1, 10)
+    ring.clear()
+    assert ring.held() == (0, 0)
+
+
+def test_the_ring_says_which_bound_has_to_be_raised() -> None:
+    ring = Ring(2, max_bytes=1000)
+    for time in (1, 2, 3):
+        ring.add(sized(time, 100))
+    assert ring.held() == (2, 200)
+    with pytest.raises(PromptError, match='raise frames.ring'):
+        ring.find(stamp(1))
+
+
+def test_a_slower_or_faster_rate_misses_nothing() -> None:
+    for before, after in ((30, 5), (30, 15), (5, 30), (60, 2), (30, 1.5)):
+        stamps = [round(k * 1e9 / before) for k in range(60)]
+        stamps += [stamps[-1] + round((k + 1) * 1e9 / after) for k in range(60)]
+        assert missing(*stamps) == 0, (before, after)
+        rest = [stamps[-1] + round((k + 1) * 1e9 / after) for k in range(60) if k % 20 != 10]
+        if after > 2:  # a gap of a second is a camera that stopped
+            assert missing(*stamps, *rest) == 3, (before, after)
+
+
+@pytest.mark.parametrize('received', [1.0, 0.5])
+def test_a_flood_with_uneven_stamps_misses_no_more_than_was_sent(received: float) -> None:
+    random = Random(3)
+    stamps, time = [], 0  # 500 Hz, as a busy machine stamps them
+    for _ in range(3000):
+        time += round(random.expovariate(500) * 1e9)
+        stamps.append(time)
+    kept = [stamp for stamp in stamps if random.random() < received]
+    assert missing(*kept) <= len(stamps) - len(kept)
+
+
+def numbered(*numbers: int) -> Frames:
+    frames = frames_of_a_camera()
+    for time, number in enumerate(numbers):
+        info = {'publication_sequence_number': number}
+        frames.receive(image(time * time * 1_000_000), info)
+    return frames
+
+
+def test_the_publishers_numbers_tell_exactly_what_never_came() -> None:
+    assert numbered(*range(1, 200)).missing == 0
+    assert numbered(7, 8, 9, 12, 13, 20).missing == 8
+    assert numbered(*range(1, 50), *range(1, 50)).missing == 0  # the camera was started again
+    two = [number for pair in zip(range(500, 600), range(3, 103), strict=True) for number in pair]
+    assert numbered(*two).missing == 0
+
+
+def test_without_numbers_the_stamps_have_to_tell() -> None:
+    for info in ({}, {'publication_sequence_number': 2**64 - 1}):
+        frames = frames_of_a_camera()
+        for time in (*range(50), *range(55, 60)):
+            frames.receive(image(time * PERIOD), info)
+        assert frames.missing == 5

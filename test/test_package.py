@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -64,13 +63,3 @@ def test_every_ros_package_that_is_imported_is_declared() -> None:
     assert {name for name in imported if name.endswith(of_ros)} <= declared
 
 
-def test_launch_file_declares_its_arguments() -> None:
-    launch = pytest.importorskip(
-        'launch.actions', reason='launch comes with an installed ROS 2, not from PyPI'
-    )
-    describe = runpy.run_path(str(ROOT / 'launch' / 'tracker.launch.py'))
-    actions = describe['generate_launch_description']().entities
-    arguments = {a.name for a in actions if isinstance(a, launch.DeclareLaunchArgument)}
-    assert arguments == {
-        'image', 'tracker', 'device', 'params_file', 'namespace', 'autostart', 'rviz', 'video',
-    }  # fmt: skip

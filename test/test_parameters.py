@@ -14,7 +14,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import parameters
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.tracker_node import TrackerNode
 from memtrack_ros.session import Presence
 
@@ -77,6 +79,8 @@ def test_the_shipped_configuration_names_every_parameter_with_its_default() -> N
         ('tracker', 'kcf', "tracker 'kcf' is unknown: choose one of stmtrack"),
         ('variant', 'huge', "variant 'huge' is unknown: choose one of compact, paper"),
         ('image_transport', 'theora', 'choose one of raw, compressed'),
+        ('rectified', 'maybe', "rectified 'maybe' is unknown: choose one of auto, true, false"),
+        ('rectified', 1, 'rectified 1 is unknown: choose one of auto, true, false'),
         ('frames.ring', 0, 'frames.ring'),
         ('frames.ring', 2.5, 'type'),
         ('memory.max_bytes', 1000, 'memory.max_bytes'),
@@ -96,6 +100,17 @@ def test_a_wrong_value_is_refused_with_the_reason(
     assert node.get_parameter(name).value == before
 
 
+@pytest.mark.parametrize(
+    ('value', 'rectified'),
+    [('auto', None), (True, True), (False, False), ('true', True), ('false', False)],
+)
+def test_rectified_may_be_a_word_or_what_yaml_makes_of_it(
+    node: TrackerNode, value: Any, rectified: bool | None
+) -> None:
+    assert not set_one(node, 'rectified', value)
+    assert parameters.settings(node).rectified is rectified
+
+
 def test_thresholds_may_cross_the_old_ones_when_set_together(node: TrackerNode) -> None:
     pair = [Parameter('presence.seen', value=0.2), Parameter('presence.unseen', value=0.1)]
     assert node.set_parameters_atomically(pair).successful
@@ -105,6 +120,7 @@ def test_thresholds_may_cross_the_old_ones_when_set_together(node: TrackerNode) 
 def test_what_configure_read_cannot_be_changed_until_cleanup(node: TrackerNode) -> None:
     changes: dict[str, Any] = {'device': 'cpu', 'frames.ring': 5, 'image_transport': 'compressed'}
     changes |= {'weights': '/some/file', 'memory.max_bytes': 2**29, 'variant': 'paper'}
+    changes |= {'rectified': True}
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     for name, value in changes.items():
         before = node.get_parameter(name).value
@@ -120,3 +136,22 @@ def test_what_configure_read_cannot_be_changed_until_cleanup(node: TrackerNode) 
 def test_a_wrong_type_or_range_at_launch_ends_the_node(argument: str) -> None:
     with pytest.raises(ParameterException, match=argument.partition(':=')[0]):
         TrackerNode(cli_args=['--ros-args', '-p', argument])
+
+
+def test_paths_are_made_whole_or_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert expanded('memory.folder', '~/a') == tmp_path / 'a'
+    assert expanded('memory.folder', '/b/~') == Path('/b/~')
+    with pytest.raises(ConfigurationError, match='memory.folder is empty: give a path'):
+        expanded('memory.folder', '')
+    with pytest.raises(ConfigurationError, match="weights '~nosuchuser/x' begins with ~nosuchuser"):
+        expanded('weights', '~nosuchuser/x')
+    monkeypatch.setenv('HOME', '/nowhere')
+    with pytest.raises(ConfigurationError, match="'~/a' begins with ~, which is no home here"):
+        expanded('memory.folder', '~/a')
+
+
+def test_the_folder_of_snapshots_is_given_at_the_start(node: TrackerNode, tmp_path: Path) -> None:
+    assert node.describe_parameter('memory.folder').read_only
+    assert 'read-only' in set_one(node, 'memory.folder', str(tmp_path))
+    assert node.get_parameter('memory.folder').value == '~/.ros/memtrack'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import threading
 import weakref
 from collections.abc import Iterator
@@ -185,8 +186,8 @@ def test_what_cannot_be_saved_or_loaded_is_said_and_the_target_stays(
         assert 'leads out of its folder' in refusal.message
     assert unchanged(stage, before)
 
-    (tmp_path / 'file').touch()
-    assert not stage.set('memory.folder', str(tmp_path / 'file'))
+    shutil.rmtree(tmp_path / 'saved')
+    (tmp_path / 'saved').touch()
     refusal = stage.save_memory('cup')
     assert (refusal.success, 'cannot be written' in refusal.message) == (False, True)
     stage.until(lambda: stage.said('save_memory refused: '), 'the reason in the log')

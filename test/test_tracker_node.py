@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from math import atan, isnan, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from rclpy.qos import QoSProfile
+from memtrack_ros.srv import InitTarget
+from processes import await_import
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stage import (
     ACTIVATE,
@@ -35,14 +42,15 @@ from stage import (
     staged,
 )
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tracking import live_tensors
 
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.nodes import messages
-from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes import bond, diagnostics, messages
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.session import State
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.weights.files import shipped_file
 from memtrack_ros.wire import images
 
@@ -431,9 +439,10 @@ def wrong(**fields: Any) -> Image:
         (wrong(step=4000), 'not step 4000 times height 240'),
         (wrong(data=[]), 'the image is empty (320x240, 0 bytes)'),
         (wrong(width=0, height=0), 'the image is empty (0x0'),
-        (wrong(encoding='nv21'), "'nv21'"),
+        (wrong(encoding='nv21'), "not step 960 times height 240 and 120 of colour in 'nv21'"),
+        (wrong(encoding='nv24'), "'nv24'"),
     ],
-    ids=['small step', 'large step', 'no data', 'no size', 'encoding'],
+    ids=['small step', 'large step', 'no data', 'no size', 'small planes', 'encoding'],
 )
 def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     active: Stage, message: Image, reason: str
@@ -450,6 +459,36 @@ def test_a_bad_image_is_an_error_said_once_and_the_node_lives_on(
     assert after.frames_tracked == before.frames_tracked + 1
     active.until(lambda: active.said(reason), 'the reason in the log')
     assert active.said(reason) == 1
+
+
+def encoded(encoding: str) -> Image:
+    """FRAME as a camera of this encoding sends it."""
+    grey = cv2.cvtColor(FRAME, cv2.COLOR_BGR2GRAY)
+    mosaic = FRAME[:, :, 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = FRAME[::2, ::2, 2], FRAME[1::2, 1::2, 0]
+    pixels = {
+        '8UC1': grey,
+        '16UC1': 7000 + 4 * grey.astype(np.uint16),  # ten bits of an infrared camera
+        'nv12': np.vstack([grey, np.full((SIZE[1] // 2, SIZE[0]), 128, np.uint8)]),
+        'yuv422': np.dstack([np.full_like(grey, 128), grey]),
+        'bayer_rggb8': mosaic,
+    }[encoding]
+    step = pixels.nbytes // len(pixels)
+    message = Image(width=SIZE[0], height=SIZE[1], encoding=encoding, step=step)
+    message.data = array('B', pixels.tobytes())
+    return message
+
+
+@pytest.mark.parametrize('encoding', ['8UC1', '16UC1', 'nv12', 'yuv422', 'bayer_rggb8'])
+def test_a_target_is_followed_in_images_of_other_cameras(active: Stage, encoding: str) -> None:
+    message = encoded(encoding)
+    active.target(active.send(active.images, message))
+    assert active.init_target(box=BOX).success
+    target = active.target(active.send(active.images, message))
+    assert target.state == State.TRACKING
+    assert (target.image_width, target.image_height) == SIZE
+    centre = target.box.center_x, target.box.center_y
+    assert centre == pytest.approx((X + W / 2, Y + H / 2), abs=6)
 
 
 def test_a_prompt_on_a_bad_image_is_refused(active: Stage) -> None:
@@ -568,9 +607,17 @@ def test_compressed_images_and_remapped_topics() -> None:
         stage.until(lambda: stage.count_subscribers('/front/jpeg'), 'the subscription')
 
 
-def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
+def calibrated(**fields: Any) -> CameraInfo:
+    """K and P differ in their focal length."""
     info = CameraInfo(width=SIZE[0], height=SIZE[1], distortion_model='plumb_bob', d=[0.0] * 5)
     info.k = [200.0, 0.0, 100.0, 0.0, 200.0, 100.0, 0.0, 0.0, 1.0]
+    info.p = [250.0, 0.0, 100.0, 0.0, 0.0, 250.0, 100.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    for name, value in fields.items():
+        setattr(info, name, value)
+    return info
+
+
+def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
     with staged('-r image:=/front/image_raw', image='/front/image_raw') as stage:
         stage.bring(CONFIGURE, ACTIVATE)
         stage.shown()
@@ -579,15 +626,59 @@ def test_the_bearing_comes_from_the_camera_info_beside_the_image() -> None:
         assert not target.bearing_valid
         assert isnan(target.bearing_x)
         camera_info = stage.create_publisher(CameraInfo, '/front/camera_info', 10)
-        stage.send(camera_info, info)
-        stage.until(lambda: stage.tracker.pipeline.frames.calibration, 'the calibration')
+        stage.send(camera_info, calibrated())
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
         target = stage.shown()
         assert target.bearing_valid
         assert target.bearing_x == pytest.approx(atan((target.box.center_x - 100) / 200), abs=1e-4)
         assert target.bearing_y == pytest.approx(atan((target.box.center_y - 100) / 200), abs=1e-4)
+        for _ in range(2):
+            stage.send(camera_info, calibrated(distortion_model='of my own'))
+        stage.until(lambda: not stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        assert not stage.shown().bearing_valid
+        stage.until(lambda: stage.said("no bearing: the distortion_model 'of my own'"), 'the log')
+        assert stage.said('no bearing: ') == 1
     with staged('-r camera_info:=/calibration') as stage:
         stage.bring(CONFIGURE, ACTIVATE)
         stage.until(lambda: stage.count_subscribers('/calibration'), 'the subscription')
+
+
+@pytest.mark.parametrize(
+    ('topic', 'parameter', 'focal'),
+    [('image_rect', '', 250), ('image_rect', 'false', 200), ('image_raw', 'true', 250)],
+)
+def test_rectified_images_have_the_bearing_of_their_projection(
+    topic: str, parameter: str, focal: float
+) -> None:
+    given = f'-p rectified:={parameter}' if parameter else ''
+    topic = f'/wide/{topic}'
+    with staged(f'-r image:={topic} {given}', image=topic) as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.send(stage.create_publisher(CameraInfo, '/wide/camera_info', 10), calibrated())
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        target = stage.shown()
+        expected = atan((target.box.center_x - 100) / focal)
+        assert target.bearing_x == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize('late', [False, True], ids=['before the node', 'after the node'])
+def test_a_calibration_that_is_sent_once_and_kept_is_heard(late: bool) -> None:
+    profile = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    with staged() as stage:
+        name = f'{stage.space}/camera_info'
+        stage.bring(CONFIGURE)
+        if late:
+            stage.bring(ACTIVATE)
+        stage.create_publisher(CameraInfo, name, profile).publish(calibrated())
+        if not late:
+            stage.bring(ACTIVATE)
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the calibration')
+        stage.bring(DEACTIVATE)
+        stage.until(lambda: not stage.tracker.count_subscribers(name), 'the end of both')
+        stage.bring(ACTIVATE)
+        stage.until(lambda: stage.tracker.pipeline.frames.calibration.lens, 'the same again')
 
 
 def test_quality_of_service_can_be_overridden() -> None:
@@ -620,18 +711,18 @@ def test_diagnostics(active: Stage) -> None:
     def healthy() -> DiagnosticStatus | None:
         active.shown()
         latest = active.health[-1] if active.health else None
-        return latest if latest and latest.message == 'TRACKING' else None
+        well = latest and latest.message == 'TRACKING'
+        return latest if well and float(values(latest)['frames per second']) > 0 else None
 
     active.until(healthy, 'a healthy status')
     status = next(status for status in reversed(active.health) if status.message == 'TRACKING')
     assert status.level == DiagnosticStatus.OK
-    values = {value.key: value.value for value in status.values}
-    assert (values['state'], values['device'], values['tracker']) == ('TRACKING', 'cpu', 'stmtrack')
-    assert float(values['frames per second']) > 0
-    assert float(values['image age [s]']) > 0
-    assert int(values['memory entries']) > 0
-    assert int(values['memory bytes']) > 0
-    assert {'images dropped', 'images missing', 'memory capacity'} <= values.keys()
+    said = values(status)
+    assert (said['state'], said['device'], said['tracker']) == ('TRACKING', 'cpu', 'stmtrack')
+    assert float(said['image age [s]']) > 0
+    assert int(said['memory entries']) > 0
+    assert int(said['memory bytes']) > 0
+    assert {'images dropped', 'images missing', 'memory capacity'} <= said.keys()
     active.target(active.send(active.images, wrong(step=5)))
     active.until(
         lambda: any(
@@ -655,12 +746,297 @@ def test_lost_images_are_a_warning_with_its_remedy(active: Stage) -> None:
     )
 
 
+def test_an_error_is_cleared_by_success_only(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(frame: Any, *_: Any) -> None:
+        time.sleep(0.7)
+        raise RuntimeError('out of memory')
+
+    active.shown()
+    with monkeypatch.context() as patch:
+        patch.setattr(active.tracker.pipeline.session, 'step', fail)
+        active.shown()
+        before = len(active.health)
+        while len(active.health) < before + 4:
+            active.shown()
+    levels = {status.level for status in active.health[before + 1 :]}
+    assert levels == {DiagnosticStatus.ERROR}
+    active.shown()
+    before = len(active.health)
+    active.until(lambda: len(active.health) > before + 1, 'a diagnosis')
+    assert active.health[-1].level == DiagnosticStatus.OK
+
+
+def test_what_the_recent_images_take_is_bounded_and_reported() -> None:
+    size = FRAME.nbytes
+    with staged(f'-p frames.max_bytes:={2**20}') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stamps = [stage.publish(FRAME)]
+        for _ in range(6):
+            stage.target(stamps[-1])
+            stamps.append(stage.publish(FRAME))
+        stage.target(stamps[-1])
+        stage.until(
+            lambda: stage.health and values(stage.health[-1]).get('images kept') == str(4),
+            'the diagnosis',
+        )
+        assert int(values(stage.health[-1])['images kept [bytes]']) == 4 * size <= 2**20
+        refusal = stage.init_target(box=BOX, stamp=stamps[0])
+        assert 'only 4 from' in refusal.message
+        assert 'raise frames.max_bytes' in refusal.message
+        assert stage.init_target(box=BOX, stamp=stamps[-4]).success
+
+
+def test_frames_per_second_are_those_of_the_time_that_passed(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 100.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(diagnostics, 'time', clock)
+    health = diagnostics.Health(active.tracker)
+    clock.now += 1
+    health.status('active', active.tracker.pipeline, '')
+    for _ in range(5):
+        active.shown()
+    clock.now += 2.5
+    status = health.status('active', active.tracker.pipeline, '')
+    assert values(status)['frames per second'] == '2.000'
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {value.key: value.value for value in status.values}
+
+
+def test_a_camera_has_time_to_start(active: Stage) -> None:
+    active.bring(DEACTIVATE)
+    active.until(lambda: active.health[-1].message == 'inactive', 'the diagnosis')
+    active.bring(ACTIVATE)
+    before = len(active.health)
+    active.until(lambda: len(active.health) >= before + 3, 'diagnoses')
+    assert {status.level for status in active.health[before:]} == {DiagnosticStatus.OK}
+
+
+def test_every_warning_has_a_throttle_of_its_own(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, 'START', 0.0)
+    monkeypatch.setattr(diagnostics, 'PAUSE', 0.0)
+    active.tracker._warned.clear()
+    already = active.said('no image has come'), active.said('were lost')
+    active.bring(DEACTIVATE, ACTIVATE)
+    active.until(lambda: active.said('no image has come') > already[0], 'the first warning')
+    active.tracker.pipeline.frames.lost += 3
+    active.until(lambda: active.said('were lost') > already[1], 'the second warning')
+    said = active.said('no image has come')
+    before = len(active.health)
+    active.until(lambda: len(active.health) >= before + 2, 'diagnoses')
+    assert active.said('no image has come') == said
+
+
+def test_images_of_another_kind_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, 'START', 0.0)
+    elsewhere = Context()  # within one the two kinds would clash
+    rclpy.init(context=elsewhere)
+    camera = Node('camera', context=elsewhere)
+    camera.create_publisher(CompressedImage, '/front/jpeg', 10)
+    try:
+        with staged('-r image:=/front/jpeg') as stage:
+            stage.bring(CONFIGURE, ACTIVATE)
+            reason = 'published as sensor_msgs/msg/CompressedImage; set image_transport to compr'
+            stage.until(lambda: stage.said(reason), 'the warning')
+    finally:
+        camera.destroy_node()
+        rclpy.shutdown(context=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ('transport', 'image', 'reason'),
+    [
+        ('raw', '/front/compressed', 'image_transport to compressed, and image to /front'),
+        ('compressed', '/front/compressed', 'compressed twice: with'),
+        ('raw', '/depth/compressedDepth', 'image_transport compressedDepth is not read'),
+        ('compressed', '/front/theora', 'image_transport theora is not read'),
+    ],
+)
+def test_a_topic_of_another_transport_is_named_at_activate(
+    transport: str, image: str, reason: str
+) -> None:
+    with staged(f'-p image_transport:={transport} -r image:={image}') as stage:
+        stage.bring(CONFIGURE)
+        assert not stage.change(ACTIVATE)
+        assert stage.lifecycle() == INACTIVE
+        stage.until(lambda: stage.said(reason), 'the reason')
+        assert not stage.said('Traceback')
+
+
+def test_what_happens_is_logged(stage: Stage) -> None:
+    stage.bring(CONFIGURE, ACTIVATE)
+    stage.shown()
+    target_id = stage.init_target(box=BOX).target_id
+    stage.shown()
+    stage.reset()
+    stage.shown()
+    for text in (
+        f'active: images are awaited on {stage.space}/image',
+        f'init_target: target {target_id} is set',
+        f'target {target_id}: IDLE -> TRACKING',
+        f'target {target_id}: TRACKING -> IDLE',
+    ):
+        stage.until(lambda text=text: stage.said(text) == 1, text)
+
+
+@pytest.mark.parametrize('kind', ['init_target', 'reset'])
+def test_a_burst_of_requests_is_answered_whole(active: Stage, kind: str) -> None:
+    if kind == 'reset':
+        client, request = active._reset, Trigger.Request()
+    else:
+        client, request = active._init_target, InitTarget.Request()
+        request.box = messages.box_to_message(OrientedBox.from_box(BOX))
+    active.until(client.service_is_ready, 'the service')
+    with active.tracker.pipeline.turn():  # so that they pile up
+        futures = [client.call_async(request) for _ in range(60)]
+    active.until(lambda: all(future.done() for future in futures), 'all answers')
+    assert all(future.result().success for future in futures)
+    if kind == 'init_target':
+        ids = [future.result().target_id for future in futures]
+        assert sorted(set(ids)) == ids
+
+
+def test_missing_images_are_counted_right_in_a_flood(active: Stage) -> None:
+    active.bring(DEACTIVATE, ACTIVATE)
+    active.shown()
+    frames = active.tracker.pipeline.frames
+    small = FRAME[:32, :32].copy()
+    for number in range(1, 400):
+        stamp = active.get_clock().now().to_msg()
+        header = Header(stamp=stamp, frame_id=str(number))
+        active.images.publish(messages.bgr_to_image(small, header))
+        time.sleep(0.001 if number % 7 else 0.01)
+    active.target(active.publish(FRAME))  # its number is 400
+    assert frames.received + frames.missing == 401
+
+
+def test_a_finalized_node_says_so(stage: Stage) -> None:
+    assert stage.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    for answer in (stage.init_target(box=BOX), stage.reset(), stage.save_memory('x')):
+        assert not answer.success
+        assert 'the node is finalized, for good: start it again' in answer.message
+    stage.until(lambda: stage.health and stage.health[-1].message == 'finalized', 'the diagnosis')
+
+
+@pytest.mark.parametrize('folder', ["''", '~nosuchuser/x'])
+def test_a_folder_that_cannot_be_is_named(folder: str) -> None:
+    with staged(f'-p memory.folder:={folder}') as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        for answer in (stage.save_memory('cup'), stage.load_memory('cup')):
+            assert not answer.success
+            assert answer.message.startswith('memory.folder ')
+        assert not stage.said('Traceback')
+
+
+# nav2's lifecycle manager
+
+
+class DoubleOfBond:
+    """Stands in for bondpy's Bond, which PyPI does not have."""
+
+    held: ClassVar[list[DoubleOfBond]] = []
+
+    def __init__(self, node: Any, topic: str, bond_id: str) -> None:
+        self.asked = topic, bond_id
+        self.sub = self.pub = None
+
+    def start(self) -> None:
+        self.held.append(self)
+
+    def shutdown(self) -> None:
+        self.held.remove(self)
+
+
+def test_a_bond_is_held_while_active(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bond, 'Bond', DoubleOfBond)
+    stage.bring(CONFIGURE)
+    for _ in range(2):
+        assert DoubleOfBond.held == []
+        stage.bring(ACTIVATE)
+        assert [one.asked for one in DoubleOfBond.held] == [('bond', 'memtrack')]
+        stage.bring(DEACTIVATE)
+    stage.bring(ACTIVATE)
+    assert stage.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert DoubleOfBond.held == []
+
+
+def test_the_bond_is_formed_and_broken_as_the_manager_expects() -> None:
+    bondpy = pytest.importorskip('bondpy.bondpy', reason='bondpy comes with an installed ROS 2')
+    with staged() as stage:
+        stage.bring(CONFIGURE)
+        managers = bondpy.Bond(stage, f'{stage.space}/bond', 'memtrack')
+        managers.start()
+        stage.bring(ACTIVATE)
+        assert managers.wait_until_formed(Duration(seconds=DEADLINE))
+        stage.shown()
+        stage.bring(DEACTIVATE)
+        assert managers.wait_until_broken(Duration(seconds=DEADLINE))
+        stage.until(
+            lambda: stage.count_publishers(f'{stage.space}/bond') == 1,
+            'the end of the bond',
+        )
+        stage.bring(ACTIVATE)
+        stage.shown()
+    managers.is_shutdown = True  # its node is gone: nothing is left to be undone
+
+
+# The process
+
+
+def test_a_wrong_name_is_one_sentence(domain: None) -> None:
+    for remapping in ({'image': '/camera/1x'}, {'__ns': 'a b'}, {'__node': 'a-b'}):
+        with NodeProcess('nodes.tracker_node', {}, remapping) as process:
+            assert process.wait(DEADLINE) == 1
+            assert 'names are letters, digits and _ between slashes' in process.output()
+            assert 'Traceback' not in process.output()
+
+
+def test_an_interrupt_while_it_imports_is_quiet(domain: None) -> None:
+    with NodeProcess('nodes.tracker_node', {}) as process:
+        await_import(process.pid)
+        process.interrupt()
+        assert (process.wait(DEADLINE), process.output()) == (130, '')
+
+
+def test_interrupts_during_a_switch_of_trackers_are_quiet(domain: None) -> None:
+    with (
+        NodeProcess('nodes.tracker_node', {}, {'__node': 'other'}) as process,
+        TrackerClient('/other', check=process.check) as client,
+    ):
+        assert client.start()
+        client.target(client.publish(FRAME))
+        request = InitTarget.Request(tracker='samn')
+        request.box = messages.box_to_message(OrientedBox.from_box(BOX))
+        client._init_target.wait_for_service(DEADLINE)
+        client._init_target.call_async(request)
+        time.sleep(0.3)
+        for _ in range(3):
+            process.interrupt()
+            time.sleep(0.1)
+        assert process.wait(DEADLINE) == 0
+        assert 'Traceback' not in process.output()
+
+
 def test_the_process_ends_on_interrupt_and_on_wrong_parameters(domain: None) -> None:
-    with NodeProcess('tracker_node', {'frames.ring': 'many'}) as process:
+    with NodeProcess('nodes.tracker_node', {'frames.ring': 'many'}) as process:
         assert process.wait(DEADLINE) == 1
         assert 'frames.ring' in process.output()
         assert 'Traceback' not in process.output()
-    with NodeProcess('tracker_node', {}, {'__node': 'other'}) as process:
+    with NodeProcess('nodes.tracker_node', {}, {'__node': 'other'}) as process:
         with TrackerClient('/other', check=process.check) as client:
             assert client.change(CONFIGURE)
             assert client.change(ACTIVATE)

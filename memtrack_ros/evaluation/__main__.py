@@ -28,6 +28,7 @@ try:
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
     from memtrack_ros.evaluation.reads import pictures
+    from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         entrants.append(Entrant(name, origin, make))
         if arguments.first_frame:
             alone = partial(make, remembers=False)
-            entrants.append(Entrant(f'{name}-first', f'{origin}, first frame', alone))
+            entrants.append(Entrant(name + FIRST_ALONE, f'{origin}, first frame', alone))
     for name in arguments.peers:
         peers.create(name, arguments.models)
         made = partial(peers.create, name, arguments.models)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from math import nan
 from pathlib import Path
@@ -25,6 +26,7 @@ from memtrack_ros.evaluation.bag_writer import output_bag
 from memtrack_ros.evaluation.film import Film
 from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Prompt, Session, State
+from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 from memtrack_ros.wire.images import Frame, image_size
 from memtrack_ros.wire.targets import box_fields, target_fields
 
@@ -63,6 +65,8 @@ def follow(
     first = next(answers, None)
     if first is None:
         raise BagError(f'{topic.path} counts {topic.count} images of {topic.topic}, but has none')
+    warn = partial(console.print, style='yellow', markup=False)
+    calibration = CameraCalibration(is_rectified(topic.topic), warn)
     states: Counter[State] = Counter()
     faults: Counter[str] = Counter()
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
@@ -72,7 +76,7 @@ def follow(
                 answered = progress.track(
                     chain([first], answers), topic.count, description=topic.topic
                 )
-                for answer in _written(answered, topic.rate, session, made):
+                for answer in _written(answered, topic.rate, session, calibration, made):
                     states[answer.estimate.state] += 1
                     faults[answer.fault] += bool(answer.fault)
             for new in made.iterdir():
@@ -110,7 +114,11 @@ def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> I
 
 
 def _written(
-    answers: Iterable[Answer], rate: float, session: Session, folder: Path
+    answers: Iterable[Answer],
+    rate: float,
+    session: Session,
+    calibration: CameraCalibration,
+    folder: Path,
 ) -> Iterator[Answer]:
     """The answers, each as soon as it stands in the files."""
     tracker = session.tracker
@@ -121,7 +129,9 @@ def _written(
         film = stack.enter_context(closing(Film(folder / VIDEO, rate)))
         bag = stack.enter_context(output_bag(folder / BAG))
         for answer in answers:
-            estimate, (time, image, calibration) = answer.estimate, answer.shot
+            estimate, (time, image, info) = answer.estimate, answer.shot
+            if info is not None:
+                calibration.update(info)
             table.writerow(_row(image.header.stamp, estimate))
             if answer.frame is not None:
                 picture = draw(answer.frame, estimate)

@@ -12,8 +12,9 @@ from rosbags.typesys import Stores, get_typestore
 
 from memtrack_ros.errors import BagError
 from memtrack_ros.wire import images
+from memtrack_ros.wire.bearing import CameraInfo
+from memtrack_ros.wire.gain import Gain
 from memtrack_ros.wire.images import Frame
-from memtrack_ros.wire.targets import CameraInfo
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 INFO = 'sensor_msgs/msg/CameraInfo'
@@ -45,6 +46,7 @@ class ImageTopic:
         self.rate = USUAL
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._compressed = False
+        self._gain = Gain()
 
     def __enter__(self) -> ImageTopic:
         try:
@@ -85,7 +87,9 @@ class ImageTopic:
 
     def decode(self, image: Any) -> Frame:
         """The frame of one of the images. Raises ImageError as the node would."""
-        return images.compressed_to_bgr(image) if self._compressed else images.image_to_bgr(image)
+        decode: Any = images.compressed_to_bgr if self._compressed else images.image_to_bgr
+        frame: Frame = decode(image, self._gain)
+        return frame
 
     def _find(self) -> None:
         topics = self._reader.topics

@@ -20,6 +20,9 @@ from memtrack_ros.evaluation.metrics import METRICS, PROTOCOL, Scores, mean
 from memtrack_ros.evaluation.passes import Pass
 from memtrack_ros.evaluation.runner import scores
 
+# With which the names of trackers end that remember their first frame alone.
+FIRST_ALONE = '-first'
+
 # A head and lines of a table; the first column is text, the others numbers.
 Cells = list[list[str]]
 
@@ -51,6 +54,32 @@ class Outcome:
         return dict(sorted(means.items(), key=lambda item: -(item[1]['success_auc'] or 0)))
 
     @cached_property
+    def errors(self) -> dict[str, float | None]:
+        """Standard errors of the means of success AUC over the sequences, by tracker."""
+        return {
+            name: standard_error([row['success_auc'] for row in rows.values()])
+            for name, rows in self.scores.items()
+        }
+
+    @cached_property
+    def gains(self) -> dict[str, tuple[float, float | None]]:
+        """What memory adds to success AUC, and the standard error of that, by tracker.
+
+        Of those that ran with their first frame alone, too, sequence by sequence.
+        """
+        found = {}
+        for name in self.summaries:
+            alone = self.scores.get(name + FIRST_ALONE, {})
+            pairs = [
+                (self.scores[name][sequence]['success_auc'], row['success_auc'])
+                for sequence, row in alone.items()
+            ]
+            gained = [a - b for a, b in pairs if a is not None and b is not None]
+            if gained:
+                found[name] = float(np.mean(gained)), standard_error(gained)
+        return found
+
+    @cached_property
     def beliefs(self) -> dict[str, calibration.Beliefs]:
         """Confidences against hits, of the trackers that say how sure they are."""
         found = {
@@ -66,12 +95,19 @@ class Outcome:
         return {name: [s for s in self.sequences if name in s.attributes] for name in names}
 
 
+def standard_error(values: Iterable[float | None]) -> float | None:
+    """Of the mean of the values that are known; None of fewer than two."""
+    known = np.array([value for value in values if value is not None])
+    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else None
+
+
 def write(folder: Path, outcome: Outcome, console: Console) -> None:
     """Write results.json, results.md, the plots and sheets of the worst failures to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     trackers = {
         name: {
             'summary': summary,
+            'standard_error': outcome.errors[name],
             'calibration_error': outcome.beliefs[name].error if name in outcome.beliefs else None,
             'sequences': outcome.scores[name],
         }
@@ -120,6 +156,8 @@ def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
         '## Success AUC by sequence',
         _table(_by_sequence(outcome)),
     ]
+    if outcome.gains:
+        blocks += ['## What memory adds to success AUC', _table(_gains(outcome))]
     if any(summary['jf'] is not None for summary in outcome.summaries.values()):
         blocks += ['## J&F by sequence', _table(_by_sequence(outcome, 'jf'))]
     if outcome.faults:
@@ -137,15 +175,26 @@ def _summary(outcome: Outcome) -> Cells:
     """A line a tracker; metrics that none has are left out."""
     rows = outcome.summaries
     shown = [key for key in METRICS if any(row[key] is not None for row in rows.values())]
-    head = ['tracker', *shown] + ['calibration_error'] * bool(outcome.beliefs)
+    head = ['tracker', shown[0], '± of it', *shown[1:]]
+    head += ['calibration_error'] * bool(outcome.beliefs)
     lines = []
     for name, row in rows.items():
         line = [name, *(_cell(key, row[key]) for key in shown)]
+        line.insert(2, _cell(shown[0], outcome.errors[name]))
         if outcome.beliefs:
             error = outcome.beliefs[name].error if name in outcome.beliefs else None
             line.append(_cell('calibration_error', error))
         lines.append(line)
     return [head, *lines]
+
+
+def _gains(outcome: Outcome) -> Cells:
+    """A line a tracker that ran with its first frame alone, too."""
+    lines = [
+        [name, *(_cell('success_auc', value) for value in gain)]
+        for name, gain in outcome.gains.items()
+    ]
+    return [['tracker', 'with memory less first frame alone', '± of it'], *lines]
 
 
 def _by_sequence(outcome: Outcome, key: str = 'success_auc') -> Cells:

@@ -1,1 +1,1 @@
-"""The nodes: the only room that knows ROS."""
+"""The tracker node: rclpy and the messages, and what lies between them and a session."""

@@ -9,15 +9,26 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from memtrack_ros.errors import PromptError
+from memtrack_ros.nodes import messages
+from memtrack_ros.wire import images
+from memtrack_ros.wire.bearing import CameraCalibration
+from memtrack_ros.wire.gain import Gain
 
 AnyImage: TypeAlias = 'Image | CompressedImage'
 Item = TypeVar('Item')
 
+MAX_BYTES = 2**28
+"""What recent images may take by default: nine seconds of 640x480 at 30 Hz, ten images of 4K."""
+
 _PAUSE = 1_000_000_000
 _INTERVALS = 50
+_RUN = 5
+_UNEVEN = 0.15
+_PUBLISHERS = 8
+_UNNUMBERED = None, 2**64 - 1  # where rclpy or the middleware gives a message no number
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -64,19 +75,38 @@ class Mailbox(Generic[Item]):
 class Ring:
     """The last images by stamp, for prompts that refer to one of them."""
 
-    def __init__(self, size: int) -> None:
-        self._images: deque[AnyImage] = deque(maxlen=size)
+    def __init__(self, size: int, max_bytes: int = MAX_BYTES) -> None:
+        self._size, self._max_bytes = size, max_bytes
+        self._images: deque[AnyImage] = deque()
+        self._bytes = 0
+        self._limit = 'frames.ring'
         self._lock = threading.Lock()
 
     def add(self, image: AnyImage) -> None:
-        """Keeps an image; the oldest one goes when there are more than `size`."""
+        """Keeps an image; the oldest ones go when there are more than `size` or `max_bytes`.
+
+        This one stays, however large it is.
+        """
         with self._lock:
             self._images.append(image)
+            self._bytes += len(image.data)
+            while len(self._images) > self._size:
+                self._limit = 'frames.ring'
+                self._drop_oldest()
+            while self._bytes > self._max_bytes and len(self._images) > 1:
+                self._limit = 'frames.max_bytes'
+                self._drop_oldest()
 
     def clear(self) -> None:
         """Forgets all images."""
         with self._lock:
             self._images.clear()
+            self._bytes = 0
+
+    def held(self) -> tuple[int, int]:
+        """How many images are kept, and their bytes."""
+        with self._lock:
+            return len(self._images), self._bytes
 
     def find(self, stamp: Time) -> AnyImage:
         """The image with this stamp, the newest one for a stamp of zero.
@@ -84,7 +114,7 @@ class Ring:
         Raises PromptError: no image yet, or the stamped one is not there; names the span that is.
         """
         with self._lock:
-            images = tuple(self._images)
+            images, limit = tuple(self._images), self._limit
         if not images:
             raise PromptError('no image has come yet: prompt once the camera delivers')
         wanted = nanoseconds(stamp)
@@ -97,16 +127,42 @@ class Ring:
         raise PromptError(
             f'no image with stamp {wanted / 1e9:.9f} is kept, only {len(images)} from '
             f'{min(stamps) / 1e9:.9f} to {max(stamps) / 1e9:.9f}: '
-            'prompt on one of these, or raise frames.ring'
+            f'prompt on one of these, or raise {limit}'
         )
+
+    def _drop_oldest(self) -> None:
+        self._bytes -= len(self._images.popleft().data)
+
+
+class Numbers:
+    """Counts the images that were sent and never came, by the numbers the middleware gives them.
+
+    Every publisher numbers its own. Who sent an image is not told: it is taken to follow the one
+    that it is nearest to, and the first of a publisher to follow none.
+    """
+
+    def __init__(self) -> None:
+        self.missing = 0
+        """Numbers that were left out."""
+        self._last: deque[int] = deque(maxlen=_PUBLISHERS)
+
+    def see(self, number: int) -> None:
+        """Counts the numbers left out before this one."""
+        before = [last for last in self._last if last < number]
+        if before:
+            self.missing += number - max(before) - 1
+            self._last.remove(max(before))
+        self._last.append(number)
 
 
 class Gaps:
     """Counts the images that were sent and never came, by the gaps in the stamps of those that did.
 
-    The camera's period is taken to be the first decile of the last fifty intervals: right while
-    one image in ten still follows its predecessor, and not led astray by the shortest, which may
-    be jitter.
+    For middlewares that do not number them. The camera's period is taken to be the first decile of
+    the last fifty intervals: right while one image in ten still follows its predecessor, and not
+    led astray by the shortest, which may be jitter. Where the intervals are no multiples of it, as
+    in a flood, nothing can be told and nothing is counted. Five long intervals that are equal are
+    not losses but a slower rate.
     """
 
     def __init__(self) -> None:
@@ -114,6 +170,9 @@ class Gaps:
         """Images that a gap had room for."""
         self._last: int | None = None
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
+        self._long: list[int] = []
+        """The latest intervals, as far as they have room for more than one image: not counted yet,
+        as they may turn out to be a slower rate."""
 
     def see(self, stamp: int) -> bool:
         """Counts the gap before the image of this stamp (nanoseconds); False when time went back.
@@ -125,42 +184,86 @@ class Gaps:
             return True
         interval = stamp - last
         if interval < 0:
-            self._intervals.clear()
+            self._begin_anew()
             return False
         if 0 < interval < _PAUSE:
             self._intervals.append(interval)
             if len(self._intervals) >= 10:
-                usual = sorted(self._intervals)[len(self._intervals) // 10]
-                self.missing += max(round(interval / usual) - 1, 0)
+                self._judge(interval)
         return True
+
+    def _judge(self, interval: int) -> None:
+        usual = sorted(self._intervals)[len(self._intervals) // 10]
+        if self._uneven(usual):
+            self._long.clear()
+            return
+        if round(interval / usual) > 1:
+            self._long.append(interval)
+            if len(self._long) < _RUN:
+                return
+            if max(self._long) < 1.5 * min(self._long):
+                self._begin_anew()
+                return
+        self.missing += sum(round(one / usual) - 1 for one in self._long)
+        self._long.clear()
+
+    def _uneven(self, usual: int) -> bool:
+        """Whether the intervals are so far from multiples of the usual one that it says nothing."""
+        shares = [interval / usual for interval in self._intervals]
+        return sum(abs(share - round(share)) for share in shares) / len(shares) > _UNEVEN
+
+    def _begin_anew(self) -> None:
+        self._intervals.clear()
+        self._long.clear()
 
 
 class Frames:
     """What a camera sent since the node was activated."""
 
-    def __init__(self, topic: str, ring: int) -> None:
-        """topic: where they come from. ring: how many are kept for stamped prompts."""
-        self.topic = topic
+    def __init__(
+        self,
+        topic: str,
+        ring: int,
+        calibration: CameraCalibration,
+        max_bytes: int = MAX_BYTES,
+        kind: type[AnyImage] = Image,
+    ) -> None:
+        """topic, kind: where they come from, as which message.
+
+        ring, max_bytes: what is kept for stamped prompts.
+        """
+        self.topic, self.kind = topic, kind
+        self.calibration = calibration
         self.newest: Mailbox[AnyImage] = Mailbox()
-        self.recent = Ring(ring)
+        self.recent = Ring(ring, max_bytes)
         self.received = 0
         self.lost = 0
         """Images the middleware reports as lost."""
-        self.calibration: CameraInfo | None = None
-        """The camera's newest."""
+        self._gain = Gain()
+        self._numbers: Numbers | None = None
         self._gaps = Gaps()
 
-    def put(self, image: AnyImage) -> None:
-        """Stores an image that came."""
+    def receive(self, image: AnyImage, info: dict[str, Any]) -> None:
+        """Stores an image that came; `info` is what rclpy knows of the message."""
+        number = info.get('publication_sequence_number')
+        self.put(image, None if number in _UNNUMBERED else number)
+
+    def put(self, image: AnyImage, number: int | None = None) -> None:
+        """Stores an image that came; `number` is its publisher's, where the middleware tells."""
         self.received += 1
+        if number is not None:
+            self._numbers = self._numbers or Numbers()
+            self._numbers.see(number)
         if not self._gaps.see(nanoseconds(image.header.stamp)):
             self.recent.clear()
         self.recent.add(image)
         self.newest.put(image)
 
-    def calibrate(self, info: CameraInfo) -> None:
-        """Stores the camera's calibration."""
-        self.calibration = info
+    def decode(self, image: AnyImage) -> images.Frame:
+        """The frame of an image of this camera; raises ImageError where it has none."""
+        if isinstance(image, Image):
+            return messages.image_to_bgr(image, self._gain)
+        return images.compressed_to_bgr(image, self._gain)
 
     def count_lost(self, event: Any) -> None:
         """Notes what the middleware reports as lost."""
@@ -168,8 +271,8 @@ class Frames:
 
     @property
     def missing(self) -> int:
-        """Images that never came; what the middleware lost leaves a gap too: the larger count."""
-        return max(self.lost, self._gaps.missing)
+        """Images that never came; what the middleware lost left a gap, too: the larger count."""
+        return max(self.lost, (self._numbers or self._gaps).missing)
 
 
 class Turn:

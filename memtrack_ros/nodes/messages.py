@@ -13,30 +13,34 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros import msg
 from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.wire import images, targets
+from memtrack_ros.wire.gain import Gain
 
 if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
+    from memtrack_ros.wire.bearing import CameraCalibration
 
 Frame = NDArray[np.uint8]
 
 
-def image_to_bgr(image: Image) -> Frame:
+def image_to_bgr(image: Image, gain: Gain | None = None) -> Frame:
     """The image as a BGR frame; bgr8 without padding is a view of the message's own data.
 
-    Encodings that are not in images.ENCODINGS go through cv_bridge.
+    gain: its camera's, see images.image_to_bgr. Encodings that are not in images.ENCODINGS go
+    through cv_bridge.
 
-    Raises ImageError: no pixels, a wrong `step`, data of another length, an unreadable encoding.
+    Raises ImageError: no pixels, a size that the encoding does not have, a wrong `step`, data of
+    another length, an unreadable encoding.
     """
     if image.encoding in images.ENCODINGS:
-        return images.image_to_bgr(image)
+        return images.image_to_bgr(image, gain)
     return _through_bridge(image)
 
 
@@ -62,7 +66,7 @@ def estimate_to_target(
     *,
     target_id: int = 0,
     tracker: str = '',
-    calibration: CameraInfo | None = None,
+    calibration: CameraCalibration | None = None,
     last_seen: Time | None = None,
     memory: BankStatus | None = None,
     processing_time: float = 0.0,

@@ -12,9 +12,12 @@ from rclpy.parameter import Parameter as Value
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nodes.frames import MAX_BYTES
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
+RECTIFIED: dict[str, bool | None] = {'auto': None, 'true': True, 'false': False}
 _PRESENCE = 'presence.'
 
 
@@ -30,6 +33,8 @@ class Parameter:
     choices: tuple[str, ...] = ()
     at_configure: bool = False
     """Read when the node is configured: refused afterwards, until it is cleaned up."""
+    read_only: bool = False
+    """Given when the node is started, and never changed."""
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows; rclpy keeps type and range by it."""
@@ -40,8 +45,11 @@ class Parameter:
             limits.append(f'in {self.unit}')
         if self.at_configure:
             limits.append('read when the node is configured')
-        descriptor = ParameterDescriptor(description=self.sentence)
+        if self.read_only:
+            limits.append('given when the node is started')
+        descriptor = ParameterDescriptor(description=self.sentence, read_only=self.read_only)
         descriptor.additional_constraints = '; '.join(limits)
+        descriptor.dynamic_typing = 'true' in self.choices  # YAML makes a bool of that word
         if self.range is not None:
             low, high = self.range
             if isinstance(self.default, int):
@@ -54,9 +62,14 @@ class Parameter:
 
     def fault(self, value: object) -> str:
         """Why the value cannot be; empty when it can."""
-        if self.choices and value not in self.choices:
+        if self.choices and _word(value) not in self.choices:
             return f'{self.name} {value!r} is unknown: choose one of {", ".join(self.choices)}'
         return ''
+
+
+def _word(value: object) -> str:
+    """A choice as it is written: true and false may come as such."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 TABLE = (
@@ -94,11 +107,27 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'rectified',
+        'auto',
+        'Whether images are without lens distortion, so that the bearing is by P of camera_info, '
+        'not by K and D; auto takes those of a topic image_rect* for it.',
+        choices=tuple(RECTIFIED),
+        at_configure=True,
+    ),
+    Parameter(
         'frames.ring',
         30,
         'Recent images kept for prompts that carry a stamp.',
         unit='images',
         range=(1, 1000),
+        at_configure=True,
+    ),
+    Parameter(
+        'frames.max_bytes',
+        MAX_BYTES,
+        'Most that these images may take together; the newest one is kept however large it is.',
+        unit='bytes',
+        range=(2**20, 2**40),
         at_configure=True,
     ),
     Parameter(
@@ -113,6 +142,7 @@ TABLE = (
         'memory.folder',
         '~/.ros/memtrack',
         'Folder of what ~/save_memory writes and ~/load_memory reads; made when first needed.',
+        read_only=True,
     ),
     Parameter(
         'presence.remembered',
@@ -166,7 +196,10 @@ class Settings:
     weights: Path | None
     device: str
     image_transport: str
+    rectified: bool | None
+    """None: as the name of the topic says."""
     ring: int
+    ring_bytes: int
     max_bytes: int
 
 
@@ -189,10 +222,12 @@ def settings(node: Node) -> Settings:
     return Settings(
         tracker=value['tracker'],
         variant=value['variant'],
-        weights=Path(value['weights']).expanduser() if value['weights'] else None,
+        weights=expanded('weights', value['weights']) if value['weights'] else None,
         device=value['device'],
         image_transport=value['image_transport'],
+        rectified=RECTIFIED[_word(value['rectified'])],
         ring=value['frames.ring'],
+        ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],
     )
 

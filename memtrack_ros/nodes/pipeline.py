@@ -12,7 +12,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
@@ -59,7 +58,7 @@ class Pipeline:
         self.image_age = nan
         """Seconds from the stamp of the newest of these to its target."""
         self.error = ''
-        """Why this one could not be processed."""
+        """Why an image could not be processed; empty again once one is."""
         self._node = node
         self._target, self._mask, self._overlay = target, mask, overlay
         self._next_id, self._make, self._drop = next_id, make, drop
@@ -67,6 +66,7 @@ class Pipeline:
         self._closed = False
         self._target_id = 0
         self._last_seen = Time()
+        self._state = State.IDLE
         self.turn = Turn()
         self._thread: threading.Thread | None = None
         self._reasons: set[str] = set()
@@ -113,7 +113,7 @@ class Pipeline:
         if frames is None:
             raise PromptError('the node is inactive: activate it, then prompt')
         image = frames.recent.find(request.stamp)
-        frame = _decode(image)
+        frame = frames.decode(image)
         height, width = frame.shape[:2]
         prompt = prompts.from_request(request, width, height)
         configured, variant = self._configured
@@ -181,9 +181,8 @@ class Pipeline:
     def _process(self, image: AnyImage, frames: Frames) -> None:
         began = time.perf_counter()
         frame = None
-        self.error = ''
         try:
-            frame = _decode(image)
+            frame = frames.decode(image)
             estimate = self.session.step(frame)
         except Exception as error:  # whatever it is, the next image may be a good one
             estimate = UNPROCESSED
@@ -191,10 +190,12 @@ class Pipeline:
         self._publish_target(estimate, image, images.image_size(image, frame), frames, began)
         if frame is not None:
             self._publish_pictures(estimate, frame, image.header)
-        try:
-            self.session.remember()
-        except Exception as error:
-            self._report(error)
+        if estimate.state != State.ERROR:
+            try:
+                self.session.remember()
+                self.error = ''
+            except Exception as error:
+                self._report(error)
 
     def _publish_target(
         self,
@@ -224,6 +225,7 @@ class Pipeline:
             )
         )
         self.processed += 1
+        self._log_state()
 
     def _publish_pictures(
         self, estimate: Estimate, frame: NDArray[np.uint8], header: Header
@@ -239,6 +241,15 @@ class Pipeline:
         age = self._node.get_clock().now().nanoseconds - stamp
         return age / 1e9 if stamp and age >= 0 else nan
 
+    def _log_state(self) -> None:
+        """Says when the target's state is another than before."""
+        state = self.session.state
+        if state != self._state:
+            self._node.get_logger().info(
+                f'target {self._target_id}: {self._state.name} -> {state.name}'
+            )
+            self._state = state
+
     def _report(self, error: Exception) -> None:
         """Logs a reason once; of errors that are not the user's, with the way they came."""
         self.error = str(error) or repr(error)
@@ -249,9 +260,3 @@ class Pipeline:
             self._node.get_logger().error(self.error)
         else:
             self._node.get_logger().error(''.join(traceback.format_exception(error)))
-
-
-def _decode(image: AnyImage) -> NDArray[np.uint8]:
-    if isinstance(image, Image):
-        return messages.image_to_bgr(image)
-    return images.compressed_to_bgr(image)

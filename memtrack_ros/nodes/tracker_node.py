@@ -8,9 +8,15 @@ cleanup, shutdown, error    target, bank and weights go
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import gc
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,15 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 import torch
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import (
     LifecycleNode,
     LifecyclePublisher,
@@ -36,23 +39,26 @@ from rclpy.lifecycle import (
     TransitionCallbackReturn,
 )
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import uninstall_signal_handlers
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from memtrack_ros import trackers
-from memtrack_ros.errors import MemtrackError, PromptError
+from memtrack_ros.errors import ConfigurationError, MemtrackError, PromptError
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import parameters
+from memtrack_ros.nodes import parameters, running
+from memtrack_ros.nodes.bond import bonded
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
+from memtrack_ros.nodes.latched import latched_subscription
+from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.pipeline import Pipeline
 from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
 from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
+from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -60,7 +66,9 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 _WARM_UP_SIZE = 640, 480
+_OTHER_TRANSPORTS = 'compressedDepth', 'theora', 'ffmpeg', 'zstd', 'draco'
 _DIAGNOSIS = 1.0
+_WARNING = 30.0
 
 
 class TrackerNode(LifecycleNode):
@@ -76,12 +84,16 @@ class TrackerNode(LifecycleNode):
         self._activated = ExitStack()
         self._next_id = partial(next, count(1))
         self._fault = ''
+        self._request: threading.Thread | None = None
+        self._warned: dict[str, float] = {}
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._judge_parameters)
         self._answer_impossible_transitions()
 
-        # A group of its own: while one request is awaited, everything but the next one goes on.
+        # A group of its own: while one request is awaited, everything but the next one goes on,
+        # and those behind wait in the middleware, which drops none.
         requests = MutuallyExclusiveCallbackGroup()
+        queue = QoSProfile(history=HistoryPolicy.KEEP_ALL)
         for kind, name, work in (
             (InitTarget, 'init_target', self._prompt),
             (Trigger, 'reset', self._forget),
@@ -89,9 +101,11 @@ class TrackerNode(LifecycleNode):
             (LoadMemory, 'load_memory', self._load),
         ):
             serve = partial(self._serve, name, work)
-            self.create_service(kind, f'~/{name}', serve, callback_group=requests)
+            self.create_service(
+                kind, f'~/{name}', serve, qos_profile=queue, callback_group=requests
+            )
 
-        self._health = Health()
+        self._health = Health(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # A clock that runs when simulated time stands still.
         self.create_timer(
@@ -137,6 +151,12 @@ class TrackerNode(LifecycleNode):
         finally:
             self._configured.close()
             _free_memory()
+
+    def close(self) -> None:
+        """Ends what it does; to be called once nothing is served any more."""
+        if self._request is not None:
+            self._request.join()
+        self.release()
 
     def _transit(
         self, name: str, work: Callable[[], None], failed: TransitionCallbackReturn
@@ -194,19 +214,24 @@ class TrackerNode(LifecycleNode):
             super().on_activate(state)
             made.callback(super().on_deactivate, state)
             image = self.resolve_topic_name('image')
-            if compressed := settings.image_transport == 'compressed':
-                topic = self._remapped('image/compressed') or f'{image}/compressed'
+            _refuse_transport(image, settings.image_transport)
+            if settings.image_transport == 'compressed':
+                kind, topic = CompressedImage, self._remapped('image/compressed')
+                topic = topic or f'{image}/compressed'
             else:
-                topic = image
-            frames = Frames(topic, settings.ring)
+                kind, topic = Image, image
+            rectified = is_rectified(topic) if settings.rectified is None else settings.rectified
+            calibration = CameraCalibration(rectified, self.get_logger().warning)
+            frames = Frames(topic, settings.ring, calibration, settings.ring_bytes, kind)
             pipeline.start(frames)
             made.callback(pipeline.stop)
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
-            self._subscribe(CameraInfo, info, frames.calibrate, made)
-            self._subscribe(
-                CompressedImage if compressed else Image, topic, frames.put, made, frames.count_lost
-            )
+            self._subscribe(CameraInfo, info, calibration.update, made)
+            made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
+            self._subscribe(kind, topic, frames.receive, made, frames.count_lost)
+            made.enter_context(bonded(self))
             self._activated = made.pop_all()
+        self.get_logger().info(f'active: images are awaited on {topic}')
 
     # Publishers and subscriptions
 
@@ -225,11 +250,13 @@ class TrackerNode(LifecycleNode):
         self,
         kind: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         made: ExitStack,
         lost: Callable[[Any], None] | None = None,
     ) -> None:
         """Subscribes until `made` is closed; `lost` hears of messages the middleware lost.
+
+        A callback of two arguments is told what rclpy knows of the message, too.
 
         The callbacks must not hold the pipeline: an executor may keep a destroyed subscription for
         a while.
@@ -270,7 +297,8 @@ class TrackerNode(LifecycleNode):
                 future.set_result(None)
                 executor.wake()
 
-        threading.Thread(target=run, name=name).start()
+        self._request = threading.Thread(target=run, name=name)
+        self._request.start()
         await future
         return response
 
@@ -281,6 +309,7 @@ class TrackerNode(LifecycleNode):
         try:
             response.message = work(request, response)
             response.success = True
+            self.get_logger().info(f'{name}: {response.message}')
             return
         except MemtrackError as error:
             response.message = str(error)
@@ -311,11 +340,14 @@ class TrackerNode(LifecycleNode):
         return f'target {response.target_id} is that of {path}'
 
     def _snapshot_file(self, name: str) -> Path:
-        return snapshot_file(Path(self.get_parameter('memory.folder').value).expanduser(), name)
+        folder = expanded('memory.folder', self.get_parameter('memory.folder').value)
+        return snapshot_file(folder, name)
 
     def _running(self) -> Pipeline:
         pipeline = self.pipeline
         if pipeline is None:
+            if self._lifecycle() == 'finalized':
+                raise PromptError('the node is finalized, for good: start it again')
             raise PromptError('the node is unconfigured: configure and activate it first')
         return pipeline
 
@@ -343,12 +375,40 @@ class TrackerNode(LifecycleNode):
         service.callback = answer
 
     def _diagnose(self) -> None:
-        name = f'{self.get_fully_qualified_name()[1:]}: tracker'
-        status = self._health.status(name, self.pipeline, self._fault, _DIAGNOSIS)
-        if status.level == DiagnosticStatus.WARN:
-            self.get_logger().warning(status.message, throttle_duration_sec=30.0)
+        status = self._health.status(self._lifecycle(), self.pipeline, self._fault)
+        for kind, warning in self._health.warnings.items():
+            self._warn(kind, warning)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
+
+
+    def _warn(self, kind: str, warning: str) -> None:
+        """Logs a warning, but one of its kind only from time to time."""
+        now = time.monotonic()
+        if now >= self._warned.get(kind, now):
+            self._warned[kind] = now + _WARNING
+            self.get_logger().warning(warning)
+
+    def _lifecycle(self) -> str:
+        return str(self._state_machine.current_state[1])
+
+
+def _refuse_transport(image: str, transport: str) -> None:
+    """Raises ConfigurationError for a name of `image` that carries something else than images."""
+    base, _, last = image.rpartition('/')
+    if last == 'compressed':
+        raise ConfigurationError(
+            f'image is remapped to {image}, which carries compressed images: set image_transport '
+            f'to compressed, and image to {base}'
+            if transport == 'raw'
+            else f'image is remapped to {image}, which would be compressed twice: with '
+            f'image_transport compressed set image to {base}'
+        )
+    if last in _OTHER_TRANSPORTS:
+        raise ConfigurationError(
+            f'image is remapped to {image}, but image_transport {last} is not read: set image to '
+            f'{base}, and image_transport to one of {", ".join(parameters.TRANSPORTS)}'
+        )
 
 
 def _warm_up(session: Session) -> None:
@@ -369,30 +429,8 @@ def _free_memory() -> None:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node until it is interrupted."""
-    rclpy.init(args=args)
-    try:
-        node = TrackerNode()
-    except ParameterException as error:
-        rclpy.logging.get_logger('memtrack').fatal(str(error))
-        rclpy.try_shutdown()
-        return 1
-    # Not the multi-threaded one: with event handlers on a subscription it spins at full load until
-    # an image is taken (rclpy 7), and it falls over what a transition destroys meanwhile.
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        # On a signal a thread of rclpy wakes the executors: it has to be done before this one goes.
-        uninstall_signal_handlers()
-        executor.shutdown()
-        node.release()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    """Runs the node until it is interrupted; returns the exit code."""
+    return running.run('memtrack', lambda _: TrackerNode(), args)
 
 
 if __name__ == '__main__':

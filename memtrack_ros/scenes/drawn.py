@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from memtrack_ros.scenes.imagery import Imagery
 from memtrack_ros.scenes.scene import Scenes
 
 # Seeds of the demonstration, each with a look-alike. No training draws from them:
@@ -36,13 +37,21 @@ class SceneFrame:
 class DrawnScene:
     """A scene of `frames` frames; `render` is a pure function of the frame's number."""
 
-    def __init__(self, seed: int, width: int, height: int, frames: int, strength: float) -> None:
-        """Draw the scene of `seed`.
+    def __init__(
+        self,
+        seed: int,
+        width: int,
+        height: int,
+        frames: int,
+        strength: float,
+        imagery: Imagery | None = None,
+    ) -> None:
+        """Draw the scene of `seed`, with the pieces of `imagery` where there is any.
 
         It starts at the first moment at which the target is in full view.
         """
         self.frames, self._seed, self._width, self._height = frames, seed, width, height
-        self._scenes = Scenes(torch.Generator().manual_seed(seed), 1, strength)
+        self._scenes = Scenes(torch.Generator().manual_seed(seed), 1, strength, imagery)
         self._per_pixel = float(self._scenes.target_place(torch.zeros(1, 1))[0, 0, 2]) / (
             TARGET_SHARE * height
         )
@@ -78,7 +87,12 @@ class DrawnScene:
 
 
 def drawn_scene(
-    seed: int, width: int = 640, height: int = 480, frames: int = 300, strength: float = 1.0
+    seed: int,
+    width: int = 640,
+    height: int = 480,
+    frames: int = 300,
+    strength: float = 1.0,
+    imagery: Imagery | None = None,
 ) -> DrawnScene:
     """The scene of `seed` with its look-alike, occluder and moving camera at `strength` 0..1."""
-    return DrawnScene(seed, width, height, frames, strength)
+    return DrawnScene(seed, width, height, frames, strength, imagery)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
+from memtrack_ros.data.writer import write_sequence
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -45,7 +46,6 @@ RETURNED = 0.5  # IoU of the boxes forward and backward
 FITTING = 0.5  # IoU of box and bounds of the mask
 FEWEST, MOST = 6, 50  # frames of a sequence
 ROWS = 16  # sequences on a contact sheet
-QUALITY = 92  # of its images, JPEG
 
 
 # Looked at and found wrong: other objects were taken for these.
@@ -251,20 +251,6 @@ def read_frames(video: Path, first: int, last: int, most: int) -> list[Pixels]:
     return frames
 
 
-def save(labelled: Labelled, folder: Path) -> None:
-    """Write img/, mask/ and groundtruth.txt, as the layout of this project has it."""
-    for name in ('img', 'mask'):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number, (frame, mask) in enumerate(zip(labelled.frames, labelled.masks, strict=True), 1):
-        cv2.imwrite(
-            str(folder / f'img/{number:06}.jpg'), frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-        )
-        cv2.imwrite(str(folder / f'mask/{number:06}.png'), mask)
-        lines.append(','.join(map(str, cv2.boundingRect(mask))))
-    (folder / 'groundtruth.txt').write_text('\n'.join(lines) + '\n')
-
-
 def sheet(labelled: Labelled, columns: int = 8) -> NDArray[np.uint8]:
     """A row of a contact sheet: some of the frames, the mask's outline in green."""
     pictures = []
@@ -312,7 +298,7 @@ def main(words: Sequence[str]) -> None:
         labelled = label(frames, pointed.box, (first, second), features)
         print(f'{title}: {len(labelled.frames)} of {len(frames)} frames')
         if len(labelled.frames) >= FEWEST:
-            save(labelled, given.out / title)
+            write_sequence(given.out / title, zip(labelled.frames, labelled.masks, strict=True))
             rows.append(sheet(labelled))
             cv2.imwrite(
                 str(given.out / f'sheet{len(rows) // ROWS:02}.png'), np.vstack(rows[-ROWS:])

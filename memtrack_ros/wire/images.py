@@ -5,25 +5,84 @@ Frames are uint8 (height, width, 3) BGR, C-contiguous; masks uint8 (height, widt
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import re
+from fractions import Fraction
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memtrack_ros.errors import ImageError
+from memtrack_ros.wire.gain import Gain
 
 Frame = NDArray[np.uint8]
 
-# What is read: bytes a pixel, and how it becomes BGR (None: it is BGR already).
-ENCODINGS: dict[str, tuple[int, int | None]] = {
-    'bgr8': (3, None),
-    'rgb8': (3, cv2.COLOR_RGB2BGR),
-    'bgra8': (4, cv2.COLOR_BGRA2BGR),
-    'rgba8': (4, cv2.COLOR_RGBA2BGR),
-    'mono8': (1, cv2.COLOR_GRAY2BGR),
-    'mono16': (2, cv2.COLOR_GRAY2BGR),
+
+class Encoding(NamedTuple):
+    """How pixels lie in the data of an image, and how they become BGR."""
+
+    channels: int
+    """Values a pixel in the rows of the data."""
+    conversion: int | None
+    """OpenCV's, of eight-bit values; None: they are BGR already."""
+    depth: int = 1
+    """Bytes a value."""
+    multiple: tuple[int, int] = (1, 1)
+    """What width and height are multiples of: the pixels that share a colour."""
+    least: int = 1
+    """What width and height are not below."""
+    planes: Fraction = Fraction(1)
+    """Rows in the data for each row of the image: colours may lie below the brightness."""
+
+
+_BAYER = {
+    'rggb': cv2.COLOR_BayerBG2BGR,  # OpenCV names a pattern by its second row and column
+    'bggr': cv2.COLOR_BayerRG2BGR,
+    'gbrg': cv2.COLOR_BayerGR2BGR,
+    'grbg': cv2.COLOR_BayerGB2BGR,
 }
+_UYVY = Encoding(2, cv2.COLOR_YUV2BGR_UYVY, multiple=(2, 1))
+_YUYV = Encoding(2, cv2.COLOR_YUV2BGR_YUY2, multiple=(2, 1))
+
+ENCODINGS = {
+    'bgr8': Encoding(3, None),
+    'rgb8': Encoding(3, cv2.COLOR_RGB2BGR),
+    'bgra8': Encoding(4, cv2.COLOR_BGRA2BGR),
+    'rgba8': Encoding(4, cv2.COLOR_RGBA2BGR),
+    'mono8': Encoding(1, cv2.COLOR_GRAY2BGR),
+    # Types of OpenCV name no colours: they are its own.
+    '8UC1': Encoding(1, cv2.COLOR_GRAY2BGR),
+    '8UC3': Encoding(3, None),
+    '8UC4': Encoding(4, cv2.COLOR_BGRA2BGR),
+    'bgr16': Encoding(3, None, depth=2),
+    'rgb16': Encoding(3, cv2.COLOR_RGB2BGR, depth=2),
+    'bgra16': Encoding(4, cv2.COLOR_BGRA2BGR, depth=2),
+    'rgba16': Encoding(4, cv2.COLOR_RGBA2BGR, depth=2),
+    'mono16': Encoding(1, cv2.COLOR_GRAY2BGR, depth=2),
+    '16UC1': Encoding(1, cv2.COLOR_GRAY2BGR, depth=2),
+    '16UC3': Encoding(3, None, depth=2),
+    '16UC4': Encoding(4, cv2.COLOR_BGRA2BGR, depth=2),
+    'yuv422': _UYVY,
+    'uyvy': _UYVY,
+    'yuv422_yuy2': _YUYV,
+    'yuyv': _YUYV,
+    'nv12': Encoding(1, cv2.COLOR_YUV2BGR_NV12, multiple=(2, 2), planes=Fraction(3, 2)),
+    'nv21': Encoding(1, cv2.COLOR_YUV2BGR_NV21, multiple=(2, 2), planes=Fraction(3, 2)),
+    **{
+        f'bayer_{pattern}{8 * depth}': Encoding(1, conversion, depth, least=3)
+        for depth in (1, 2)
+        for pattern, conversion in _BAYER.items()
+    },
+}
+"""What is read."""
+
+# As FFmpeg, its image transport and Foxglove name them, and the encoders: libx264, hevc_nvenc.
+_VIDEO = re.compile(
+    r'(?<![a-z0-9])(lib)?'
+    r'(ffmpeg|h\.?26[3-6]|[xv]26[45]|hevc|vvc|avc|(aom-|svt)?av1|rav1e|'
+    r'vp[89x]|mpeg-?[124]|theora|ogg|ffv1|prores)'
+)
 
 
 class Image(Protocol):
@@ -44,25 +103,27 @@ class CompressedImage(Protocol):
     data: Any
 
 
-def image_to_bgr(image: Image) -> Frame:
+def image_to_bgr(image: Image, gain: Gain | None = None) -> Frame:
     """An image in one of ENCODINGS as a BGR frame; bgr8 without padding is a view of its data.
 
-    Of mono16 the high byte is taken.
+    gain: its camera's, by which values of sixteen bits become eight; without one they are spread by
+    this image alone.
 
-    Raises ImageError: no pixels, a wrong `step`, data of another length, another encoding.
+    Raises ImageError: no pixels, a size that the encoding does not have, a wrong `step`, data of
+    another length, another encoding.
     """
-    if image.encoding not in ENCODINGS:
+    encoding = ENCODINGS.get(image.encoding)
+    if encoding is None:
         refuse_empty(image)
         raise ImageError(
             f'encoding {image.encoding!r} is not read here: convert it to one of '
             f'{", ".join(ENCODINGS)}'
         )
-    size, conversion = ENCODINGS[image.encoding]
-    pixels = _pixels(image, size)
-    if image.encoding == 'mono16':
-        pixels = pixels[:, :, 0:1] if image.is_bigendian else pixels[:, :, 1:2]
-    pixels = np.ascontiguousarray(pixels)
-    return pixels if conversion is None else np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
+    pixels = np.ascontiguousarray(_pixels(image, encoding))
+    if encoding.depth == 2:
+        deep = pixels.view('>u2' if image.is_bigendian else '<u2').astype(np.uint16, copy=False)
+        pixels = (gain or Gain())(deep, image.encoding)
+    return _to_bgr(pixels, encoding)
 
 
 def image_to_mask(image: Image) -> Frame:
@@ -72,27 +133,47 @@ def image_to_mask(image: Image) -> Frame:
     """
     if image.encoding not in ('mono8', '8UC1'):
         raise ImageError(f'the mask is {image.encoding!r}: send mono8, non-zero on the target')
-    return np.asarray(np.where(_pixels(image, 1)[:, :, 0] > 0, 255, 0), np.uint8)
+    pixels = _pixels(image, ENCODINGS[image.encoding])
+    return np.asarray(np.where(pixels[:, :, 0] > 0, 255, 0), np.uint8)
 
 
-def compressed_to_bgr(image: CompressedImage) -> Frame:
+def compressed_to_bgr(image: CompressedImage, gain: Gain | None = None) -> Frame:
     """The picture in a compressed image (JPEG, PNG, whatever OpenCV reads) as a BGR frame.
 
-    Raises ImageError: no data, or none that decodes.
+    gain: its camera's, by which values of sixteen bits become eight; without one they are spread by
+    this image alone.
+
+    Raises ImageError: no data, none that decodes to 8 or 16 bits, depth, video.
     """
     if not len(image.data):
         raise ImageError('the compressed image is empty: see whether the camera delivers pictures')
+    _refuse_other_transports(image.format)
+    source, _, compression = image.format.partition(';')
+    mosaic = ENCODINGS.get(source) if source.startswith('bayer_') else None
+    if mosaic and 'bgr' in compression:
+        mosaic = None  # it was taken apart before it was compressed
+    colour = cv2.IMREAD_GRAYSCALE if mosaic else cv2.IMREAD_COLOR
     # The calibration is that of the sensor: an orientation noted in the file must not turn it.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        frame = cv2.imdecode(np.frombuffer(image.data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), flags)
     except cv2.error:
-        frame = None
-    if frame is None:
+        pixels = None
+    if pixels is None:
         raise ImageError(
             f'the compressed image ({image.format!r}) does not decode: send JPEG or PNG, whole'
         )
-    return np.asarray(frame, np.uint8)
+    if pixels.dtype == np.uint16:
+        pixels = (gain or Gain())(np.asarray(pixels, np.uint16), image.format)
+    elif pixels.dtype != np.uint8:
+        raise ImageError(
+            f'the compressed image ({image.format!r}) holds {pixels.dtype}: '
+            'send 8 or 16 bits a channel'
+        )
+    if not mosaic:
+        return np.asarray(pixels, np.uint8)
+    _refuse_size(source, mosaic, pixels.shape[1], pixels.shape[0])
+    return _to_bgr(np.asarray(pixels, np.uint8), mosaic)
 
 
 def image_size(image: Image | CompressedImage, frame: Frame | None) -> tuple[int, int]:
@@ -123,19 +204,60 @@ def refuse_empty(image: Image) -> None:
         )
 
 
-def _pixels(image: Image, size: int) -> Frame:
-    """A view (height, width, size) of the data: `size` bytes a pixel, without the rows' padding."""
+def _pixels(image: Image, encoding: Encoding) -> Frame:
+    """A view (rows, width, bytes a pixel) of the data, without the rows' padding."""
     refuse_empty(image)
     width, height, step, length = image.width, image.height, image.step, len(image.data)
+    _refuse_size(image.encoding, encoding, width, height)
+    rows, size = int(height * encoding.planes), encoding.channels * encoding.depth
     if step < width * size:
         raise ImageError(
             f'step {step} is below the {width * size} bytes of {width} {image.encoding} pixels: '
             'the camera has to set step to the bytes of a row'
         )
-    if length != step * height:
+    if length != step * rows:
         raise ImageError(
-            f'data has {length} bytes, not step {step} times height {height}: '
+            f'data has {length} bytes, not step {step} times {_rows(image.encoding, height)}: '
             'the camera has to set step to the bytes of a row'
         )
-    rows = np.frombuffer(image.data, np.uint8).reshape(height, step)
-    return rows[:, : width * size].reshape(height, width, size)
+    data = np.frombuffer(image.data, np.uint8).reshape(rows, step)
+    return data[:, : width * size].reshape(rows, width, size)
+
+
+def _rows(name: str, height: int) -> str:
+    colours = int(height * (ENCODINGS[name].planes - 1))
+    return f'height {height}' + (f' and {colours} of colour in {name!r}' if colours else '')
+
+
+def _to_bgr(pixels: Frame, encoding: Encoding) -> Frame:
+    if encoding.conversion is None:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, encoding.conversion), np.uint8)
+
+
+def _refuse_size(name: str, encoding: Encoding, width: int, height: int) -> None:
+    across, down = encoding.multiple
+    if width % across or height % down:
+        raise ImageError(
+            f'{name} of {width}x{height} cannot be: {across}x{down} pixels share their colour, '
+            'so publish a size of whole ones'
+        )
+    if min(width, height) < encoding.least:
+        raise ImageError(
+            f'{name} of {width}x{height} is below {encoding.least}x{encoding.least}, from which on '
+            'neighbours have all colours: publish a larger image'
+        )
+
+
+def _refuse_other_transports(name: str) -> None:
+    """Raises ImageError for what other image transports send as compressed images."""
+    known = name.lower()
+    if 'compresseddepth' in known:
+        raise ImageError(
+            f'the compressed image ({name!r}) holds depth: send pictures, as JPEG or PNG'
+        )
+    if _VIDEO.search(known):
+        raise ImageError(
+            f'the compressed image ({name!r}) is one of a video, which does not stand alone: '
+            'send JPEG or PNG'
+        )

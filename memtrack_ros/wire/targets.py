@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from math import atan, nan
-from typing import TYPE_CHECKING, Any, Protocol
+from math import nan
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,19 +13,7 @@ if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.geometry.oriented import OrientedBox
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
-
-
-class CameraInfo(Protocol):
-    """A sensor_msgs/CameraInfo."""
-
-    width: int
-    height: int
-    binning_x: int
-    binning_y: int
-    distortion_model: str
-    roi: Any
-    k: Any
-    d: Any
+    from memtrack_ros.wire.bearing import CameraCalibration
 
 
 def box_fields(box: OrientedBox | None) -> dict[str, float]:
@@ -42,7 +30,7 @@ def target_fields(
     *,
     target_id: int,
     tracker: str,
-    calibration: CameraInfo | None = None,
+    calibration: CameraCalibration | None = None,
     memory: BankStatus | None = None,
     processing_time: float = 0.0,
     image_age: float = 0.0,
@@ -57,7 +45,7 @@ def target_fields(
     width, height = size
     box, angles = estimate.box, None
     if box is not None and calibration is not None:
-        angles = bearing(calibration, (box.center_x, box.center_y), size)
+        angles = calibration.bearing((box.center_x, box.center_y), size)
     roi = np.full(4, nan) if estimate.roi is None else estimate.roi
     return {
         'target_id': target_id,
@@ -86,31 +74,3 @@ def target_fields(
         'frames_dropped': frames_dropped,
         'memory': {} if memory is None else asdict(memory),
     }
-
-
-def bearing(
-    info: CameraInfo, point: tuple[float, float], size: tuple[int, int]
-) -> tuple[float, float] | None:
-    """Angles of a pixel from the optical axis: radians right and below, lens distortion removed.
-
-    point: x, y in an image of size (width, height) that this calibration belongs to; binning and
-    region of interest are honoured. None where the camera is not calibrated, the calibration is for
-    another size, or the lens model has no answer there.
-    """
-    bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
-    width, height = info.roi.width or info.width, info.roi.height or info.height
-    if not info.k[0] or not info.k[4] or size != (width // bin_x, height // bin_y):
-        return None
-    # The calibration counts in pixels of the whole sensor.
-    x = (point[0] + 0.5) * bin_x - 0.5 + info.roi.x_offset
-    y = (point[1] + 0.5) * bin_y - 0.5 + info.roi.y_offset
-    undistort = (
-        cv2.fisheye.undistortPoints
-        if info.distortion_model in ('equidistant', 'fisheye')
-        else cv2.undistortPoints
-    )
-    try:
-        ray = undistort(np.array([[[x, y]]]), info.k.reshape(3, 3), np.array(info.d)).reshape(2)
-    except cv2.error:  # as many distortion coefficients as no model has
-        return None
-    return (atan(ray[0]), atan(ray[1])) if np.isfinite(ray).all() else None

@@ -1,4 +1,4 @@
-"""The whole way from camera to target, shown: python -m memtrack_ros.nodes.demo.
+"""The whole way from camera to target, shown: python -m memtrack_ros.tools.demo.
 
 Starts the camera node and the tracker node as processes in a ROS domain of their own, prompts the
 target through the service with the truth of an early image, and follows it through five drawn
@@ -12,6 +12,11 @@ table shows how many of those sent were processed.
 """
 
 from __future__ import annotations
+
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
 
 import argparse
 import math
@@ -32,21 +37,24 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from memtrack_ros import scenes
+from memtrack_ros.camera import sources
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
 from memtrack_ros.geometry import boxes
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import messages, processes, sources
-from memtrack_ros.nodes.client import TrackerClient
+from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.nodes.messages import Frame
-from memtrack_ros.nodes.processes import NodeProcess
 from memtrack_ros.session import State
+from memtrack_ros.tools import processes
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 
 try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
@@ -218,7 +226,7 @@ def follow(take: Take, recorder: Recorder, tracker: NodeProcess, progress: Progr
     recorder.take = take
     # It begins when the tracker and this node listen.
     parameters = {**take.camera, 'loop': False, 'wait_for_nodes': 2}
-    with NodeProcess('camera_node', parameters, {'__ns': CAMERA}, finite=True) as camera:
+    with NodeProcess('camera.camera_node', parameters, {'__ns': CAMERA}, finite=True) as camera:
 
         def check() -> None:
             tracker.check()
@@ -275,22 +283,21 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
 
 
 def show(console: Console, takes: list[Take]) -> None:
-    """Prints the table."""
+    """Prints the table; no text in it is taken for markup, which square brackets look like."""
     drawn = any(take.truths for take in takes)
-    table = Table('', 'frames', 'frames/s', 'latency [ms]')
-    if drawn:
-        table.add_column('box IoU')
+    heads = ['', 'frames', 'frames/s', 'latency [ms]', *(['box IoU'] if drawn else [])]
+    table = Table(*(Column(Text(head)) for head in heads))
     for column in table.columns[1:]:
         column.justify = 'right'
     for take in takes:
         row = [
+            take.title,
             f'{len(take.answers)} of {len(take.sent)}',
             f'{take.rate():.1f}',
             f'{take.latency() * 1e3:.0f}',
+            *([f'{take.iou():.2f}'] if drawn else []),
         ]
-        if drawn:
-            row.append(f'{take.iou():.2f}')
-        table.add_row(take.title, *row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -302,7 +309,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     processes.isolate()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     columns = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         TextColumn('{task.completed:.0f} {task.fields[state]}'),
     )
@@ -314,7 +321,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.tracker:
             parameters['tracker'] = arguments.tracker
         remappings = {'image': f'{CAMERA}/image_raw'}
-        tracker = stack.enter_context(NodeProcess('tracker_node', parameters, remappings))
+        tracker = stack.enter_context(NodeProcess('nodes.tracker_node', parameters, remappings))
         client = stack.enter_context(TrackerClient(TRACKER, check=tracker.check))
         recorder = Recorder(client, film)
         console.print('starting the tracker')
@@ -337,16 +344,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _box(text: str) -> Box:
-    numbers = [float(number) for number in text.split(',')]
-    if len(numbers) != 4:
-        raise ValueError
-    return np.array(numbers)
+    try:
+        box = np.array(text.split(','), float)
+    except ValueError:
+        box = np.empty(0)
+    if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no box: give x,y,w,h in pixels of the first image, w and h above 0'
+        )
+    return box
 
 
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, 1 when the mean IoU is too low, 2 for an error."""
     parser = argparse.ArgumentParser(
-        prog='python -m memtrack_ros.nodes.demo',
+        prog='python -m memtrack_ros.tools.demo',
         description='Follows a target through drawn scenes, or a video, with the live nodes.',
     )
     parser.add_argument('--video', type=Path, metavar='FILE', help='instead of the drawn scenes')
@@ -360,14 +372,14 @@ def main(args: list[str] | None = None) -> int:
     arguments = parser.parse_args(args)
     if (arguments.video is None) != (arguments.box is None):
         parser.error('--video and --box go together: the target in the first image of the video')
-    processes.end_on_signals()
+    interrupt.end_by_raising()
     try:
         return run(arguments, Console())
     except (MemtrackError, TimeoutError) as error:
         print(f'memtrack_ros: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupt.INTERRUPTED
 
 
 if __name__ == '__main__':

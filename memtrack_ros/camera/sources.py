@@ -72,6 +72,8 @@ def video(path: Path, loop: bool) -> Source:
     if not path.is_file():
         raise ConfigurationError(f'the video {path} is not there: give the path of a video file')
 
+    name = f'video {path}'
+
     def play() -> Iterator[Shot]:
         capture = cv2.VideoCapture(str(path))
         try:
@@ -81,7 +83,7 @@ def video(path: Path, loop: bool) -> Source:
             capture.release()
 
     def shots(now: Callable[[], Time]) -> Iterator[Shot]:
-        return _rounds(play, loop)  # opened anew: seeking is not exact in many formats
+        return _rounds(name, play, loop)  # opened anew: seeking is not exact in many formats
 
     first = next(play(), None)
     if first is None:
@@ -90,7 +92,7 @@ def video(path: Path, loop: bool) -> Source:
     capture = cv2.VideoCapture(str(path))
     rate = _rate(capture)
     capture.release()
-    return Source(f'video {path}', width, height, rate, False, shots)
+    return Source(name, width, height, rate, False, shots)
 
 
 def webcam(device: int | str, width: int, height: int, rate: float) -> Source:
@@ -145,6 +147,7 @@ def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop
 
     torch.set_num_threads(1)  # several images are drawn at a time instead
     drawer = threading.local()
+    name = f'drawn scene {seed}'
 
     def begin() -> None:
         drawer.scene = drawn_scene(seed, width, height, frames, strength)
@@ -177,20 +180,35 @@ def drawn(seed: int, strength: float, width: int, height: int, frames: int, loop
 
     def shots(now: Callable[[], Time]) -> Iterator[Shot]:
         # To draw takes longer than to show: once is enough.
-        return _rounds(play, loop, keep=loop and 3 * width * height * frames <= AHEAD_BYTES)
+        return _rounds(name, play, loop, keep=loop and 3 * width * height * frames <= AHEAD_BYTES)
 
-    return Source(f'drawn scene {seed}', width, height, DEFAULT_RATE, False, shots, True)
+    return Source(name, width, height, DEFAULT_RATE, False, shots, True)
 
 
-def _rounds(play: Callable[[], Iterator[Shot]], loop: bool, keep: bool = False) -> Iterator[Shot]:
-    """What play() gives, once, or again and again, then from memory if it is to be kept."""
+def _rounds(
+    name: str, play: Callable[[], Iterator[Shot]], loop: bool, keep: bool = False
+) -> Iterator[Shot]:
+    """What play() gives, once, or again and again, then from memory if it is to be kept.
+
+    Raises ConfigurationError when it gives nothing any more.
+    """
     kept: list[Shot] = []
-    for shot in play():
+    for shot in _some(name, play()):
         if keep:
             kept.append(shot)
         yield shot
     while loop:
-        yield from kept or play()
+        yield from kept or _some(name, play())
+
+
+def _some(name: str, shots: Iterator[Shot]) -> Iterator[Shot]:
+    first = next(shots, None)
+    if first is None:
+        raise ConfigurationError(
+            f'the {name} shows nothing any more: see whether it is still there'
+        )
+    yield first
+    yield from shots
 
 
 class Ahead:

@@ -7,30 +7,31 @@ one header: the stamp of the moment the image was taken, or was due. For a drawn
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import rclpy
 import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from memtrack_ros.errors import ConfigurationError, MemtrackError
+from memtrack_ros.camera import sources
+from memtrack_ros.camera.sources import Ahead, Shot, Source
+from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import messages, sources
-from memtrack_ros.nodes.sources import Ahead, Shot, Source
+from memtrack_ros.nodes import messages, running
+from memtrack_ros.nodes.paths import expanded
 
 SETTLE = 0.5
 """Seconds from seeing the listeners to the first image: they have to see this node, too."""
@@ -39,11 +40,11 @@ SETTLE = 0.5
 class CameraNode(Node):
     """Publishes one source; a thread of its own keeps the rate while the executor serves the rest.
 
-    `finished` is done when a source that is not looped has ended, or holds what went wrong.
     Raises ConfigurationError when the source cannot be had.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, end: Callable[[], None]) -> None:
+        """end: called when the source has ended, or something went wrong."""
         super().__init__('camera')
         self._declare(
             'source',
@@ -62,7 +63,8 @@ class CameraNode(Node):
         self._declare(
             'wait_for_nodes', 0, 'no image is published before so many nodes listen', (0, 100)
         )
-        self.finished = Future()
+        self._end = end
+        self._fault: Exception | None = None
         self._stopping = threading.Event()
         self._source = self._open()
         self._info = calibration(
@@ -89,10 +91,12 @@ class CameraNode(Node):
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the stream; to be called before the node is destroyed."""
+    def close(self) -> None:
+        """Ends the stream; raises what went wrong in it."""
         self._stopping.set()
         self._thread.join()
+        if self._fault is not None:
+            raise self._fault
 
     def _declare(
         self,
@@ -128,7 +132,7 @@ class CameraNode(Node):
         if source.isdecimal() or source.startswith('/dev/'):
             device = int(source) if source.isdecimal() else source
             return sources.webcam(device, *size, value('rate'))
-        return sources.video(Path(source).expanduser(), value('loop'))
+        return sources.video(expanded('source', source), value('loop'))
 
     def _run(self) -> None:
         try:
@@ -140,9 +144,10 @@ class CameraNode(Node):
             self._pause(SETTLE)  # what is under way in shared memory goes with the process
             if not self._stopping.is_set():
                 self.get_logger().info(f'{self._source.name} has ended after {self._count} images')
-            self.finished.set_result(None)
         except Exception as error:
-            self.finished.set_exception(error)
+            self._fault = error
+        finally:
+            self._end()
 
     def _publish_live(self, shots: Iterator[Shot]) -> None:
         self._await_listeners()
@@ -211,6 +216,8 @@ class CameraNode(Node):
                 )
             )
         self._count += 1
+        if self._count == 1:
+            self.get_logger().info(f'playing {self._source.name}')
 
 
 def calibration(url: str, width: int, height: int) -> CameraInfo:
@@ -220,7 +227,7 @@ def calibration(url: str, width: int, height: int) -> CameraInfo:
     """
     if not url:
         return CameraInfo(width=width, height=height)  # zeros mean: not calibrated
-    path = Path(url.removeprefix('file://')).expanduser()
+    path = expanded('camera_info_url', url.removeprefix('file://'))
     try:
         data = yaml.safe_load(path.read_text())
         info = CameraInfo(
@@ -250,23 +257,7 @@ def calibration(url: str, width: int, height: int) -> CameraInfo:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node until its source ends or a signal comes; returns the exit code."""
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = CameraNode()
-        rclpy.spin_until_future_complete(node, node.finished)
-        node.finished.result()  # raises what ended the stream
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (MemtrackError, ParameterException) as error:
-        get_logger('camera').fatal(str(error))
-        return 1
-    finally:
-        if node:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return running.run('camera', CameraNode, args)
 
 
 if __name__ == '__main__':

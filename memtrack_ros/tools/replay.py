@@ -1,4 +1,4 @@
-"""Evaluation through the live node: python -m memtrack_ros.nodes.replay --sequences DIR.
+"""Evaluation through the live node: python -m memtrack_ros.tools.replay --sequences DIR.
 
 Starts the tracker node as a process, publishes each sequence as images on a topic, the next one
 when the TrackedTarget of the last has come, and scores the roi of these messages just as
@@ -6,6 +6,11 @@ when the TrackedTarget of the last has come, and scores the roi of these message
 """
 
 from __future__ import annotations
+
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
 
 import argparse
 import shlex
@@ -21,10 +26,10 @@ from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.nodes import processes
-from memtrack_ros.nodes.client import TrackerClient
 from memtrack_ros.nodes.messages import Frame
-from memtrack_ros.nodes.processes import NodeProcess
+from memtrack_ros.tools import processes
+from memtrack_ros.tools.client import TrackerClient
+from memtrack_ros.tools.processes import NodeProcess
 
 try:
     from memtrack_ros.evaluation.compare import Entrant, compare
@@ -72,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
                 # The next image comes only after the answer to this one: none may be lost.
                 f'qos_overrides.{image}.subscription.reliability': 'reliable',
             }
-            process = NodeProcess('tracker_node', parameters, {'__ns': f'/{name}'})
+            process = NodeProcess('nodes.tracker_node', parameters, {'__ns': f'/{name}'})
             stack.enter_context(process)
             client = TrackerClient(f'/{name}/memtrack', image, check=process.check)
             stack.enter_context(client)
@@ -80,14 +85,14 @@ def run(arguments: argparse.Namespace) -> None:
                 raise MemtrackError(f'the tracker does not start:\n{process.output()}')
             origin = f'node with {name} {arguments.variant}, started {datetime.now():%F %T}'
             entrants.append(Entrant(name, origin, partial(NodeFollower, client)))
-        command = shlex.join(['python', '-m', 'memtrack_ros.nodes.replay', *sys.argv[1:]])
+        command = shlex.join(['python', '-m', 'memtrack_ros.tools.replay', *sys.argv[1:]])
         compare(entrants, arguments.sequences, arguments.out, command=command)
 
 
 def main(args: list[str] | None = None) -> int:
     """The exit code: 0, or 2 for an error."""
     parser = argparse.ArgumentParser(
-        prog='python -m memtrack_ros.nodes.replay',
+        prog='python -m memtrack_ros.tools.replay',
         description='Scores trackers over sequences through the live node.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -109,14 +114,14 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
     parser.add_argument('--out', type=Path, default='results', metavar='DIR', help='for the tables')
     arguments = parser.parse_args(args)
-    processes.end_on_signals()
+    interrupt.end_by_raising()
     try:
         run(arguments)
     except (MemtrackError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupt.INTERRUPTED
     return 0
 
 

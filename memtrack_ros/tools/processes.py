@@ -56,16 +56,6 @@ def isolate() -> None:
     os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
 
 
-def end_on_signals() -> None:
-    """Lets SIGTERM and SIGHUP end this process as errors do, so that its children end with it."""
-
-    def leave(number: int, _: object) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGHUP, leave)
-
-
 def _free_domain() -> int:
     """A ROS domain whose first participant's port is free."""
     domains = list(range(1, 102))  # above lie the ports that Linux gives to anybody
@@ -83,8 +73,8 @@ def _free_domain() -> int:
 class NodeProcess:
     """A module of this package run as a node in a process of its own. Use it as a context manager.
 
-    module: such as 'tracker_node'. parameters, remappings: as after -p and -r; a remapping of __ns
-    is the namespace. finite: whether it may end by itself.
+    module: such as 'nodes.tracker_node'. parameters, remappings: as after -p and -r; a remapping
+    of __ns is the namespace. finite: whether it may end by itself.
     """
 
     def __init__(
@@ -97,7 +87,7 @@ class NodeProcess:
     ) -> None:
         self.module = module
         self._finite = finite
-        command = [sys.executable, '-m', f'memtrack_ros.nodes.{module}', '--ros-args']
+        command = [sys.executable, '-m', f'memtrack_ros.{module}', '--ros-args']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={json.dumps(value)}']  # which is YAML, too
         for name, target in (remappings or {}).items():
@@ -128,6 +118,11 @@ class NodeProcess:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
+    @property
     def code(self) -> int | None:
         """The exit code, None while it runs."""
         return self._process.poll()
@@ -143,10 +138,14 @@ class NodeProcess:
             said = self.output() or 'it wrote nothing'
             raise ProcessDied(f'{self.module} ended with code {self.code}:\n{said}')
 
+    def interrupt(self) -> None:
+        """SIGINT, as from Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
     def stop(self) -> None:
-        """Ends it: SIGINT as from Ctrl-C, and after twenty seconds SIGKILL."""
+        """Ends it: SIGINT, and after twenty seconds SIGKILL."""
         if self.code is None:
-            self._process.send_signal(signal.SIGINT)
+            self.interrupt()
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:

@@ -1,0 +1,1 @@
+"""Where images come from when there is no camera driver: the camera node and its sources."""

@@ -1,0 +1,44 @@
+"""Ctrl-C, whenever it comes: a process ends with code 0 or 130, and without a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+INTERRUPTED = 130
+_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+
+def end_at_once() -> None:
+    """Lets Ctrl-C end this process on the spot: for as long as it imports, with nothing to undo."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+
+
+def end_by(end: Callable[[], None]) -> None:
+    """Lets every signal that asks for it end this process by `end()`, which may be called again."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: end())
+
+
+def end_by_raising() -> None:
+    """Lets the first signal end this process as errors do, so that its children end with it.
+
+    Raises KeyboardInterrupt, or SystemExit, in the main thread; later signals are ignored.
+    """
+
+    def leave(number: int, _: object) -> None:
+        ignore()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    for number in _SIGNALS:
+        signal.signal(number, leave)
+
+
+def ignore() -> None:
+    """Lets no signal disturb the end."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
