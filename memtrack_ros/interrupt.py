@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 INTERRUPTED = 130
-_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def end_at_once() -> None:
@@ -17,13 +17,13 @@ def end_at_once() -> None:
 
 
 def end_by(end: Callable[[], None]) -> None:
-    """Lets every signal that asks for it end this process by `end()`, which may be called again."""
+    """Lets SIGINT and SIGTERM end this process by `end()`, which may be called more than once."""
     for number in _SIGNALS:
         signal.signal(number, lambda *_: end())
 
 
 def end_by_raising() -> None:
-    """Lets the first signal end this process as errors do, so that its children end with it.
+    """Lets SIGINT, SIGTERM or SIGHUP end this process as errors do, its children with it.
 
     Raises KeyboardInterrupt, or SystemExit, in the main thread; later signals are ignored.
     """
@@ -34,11 +34,11 @@ def end_by_raising() -> None:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    for number in _SIGNALS:
+    for number in (*_SIGNALS, signal.SIGHUP):
         signal.signal(number, leave)
 
 
 def ignore() -> None:
     """Lets no signal disturb the end."""
-    for number in _SIGNALS:
+    for number in (*_SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -286,9 +286,9 @@ def show(console: Console, takes: list[Take]) -> None:
     """Prints the table; no text in it is taken for markup, which square brackets look like."""
     drawn = any(take.truths for take in takes)
     heads = ['', 'frames', 'frames/s', 'latency [ms]', *(['box IoU'] if drawn else [])]
-    table = Table(*map(Text, heads))
-    for column in table.columns[1:]:
-        column.justify = 'right'
+    table = Table()
+    for head in heads:
+        table.add_column(Text(head), justify='right' if head else 'left')
     for take in takes:
         row = [
             take.title,
