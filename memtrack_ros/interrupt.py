@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 INTERRUPTED = 130
+_PATIENCE = 30.0
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
@@ -25,11 +27,16 @@ def end_by(end: Callable[[], None]) -> None:
 def end_by_raising() -> None:
     """Lets SIGINT, SIGTERM or SIGHUP end this process as errors do, its children with it.
 
-    Raises KeyboardInterrupt, or SystemExit, in the main thread; later signals are ignored.
+    Raises KeyboardInterrupt, or SystemExit, in the main thread. Signals that follow it out of
+    impatience, before what was begun can have been undone, are passed over.
     """
+    undone = 0.0
 
     def leave(number: int, _: object) -> None:
-        ignore()
+        nonlocal undone
+        if time.monotonic() < undone:
+            return
+        undone = time.monotonic() + _PATIENCE
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
