@@ -28,7 +28,6 @@ _INTERVALS = 50
 _RUN = 5
 _UNEVEN = 0.15
 _PUBLISHERS = 8
-_UNNUMBERED = None, 2**64 - 1  # where rclpy or the middleware gives a message no number
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -245,8 +244,7 @@ class Frames:
 
     def receive(self, image: AnyImage, info: dict[str, Any]) -> None:
         """Stores an image that came; `info` is what rclpy knows of the message."""
-        number = info.get('publication_sequence_number')
-        self.put(image, None if number in _UNNUMBERED else number)
+        self.put(image, info['publication_sequence_number'])
 
     def put(self, image: AnyImage, number: int | None = None) -> None:
         """Stores an image that came; `number` is its publisher's, where the middleware tells."""

@@ -41,6 +41,7 @@ from rclpy.lifecycle import (
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -228,7 +229,10 @@ class TrackerNode(LifecycleNode):
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
             self._subscribe(CameraInfo, info, calibration.update, made)
             made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
-            self._subscribe(kind, topic, frames.receive, made, frames.count_lost)
+            # Humble's rclpy tells nothing of a message but the message.
+            numbered = hasattr(Subscription, 'CallbackType')
+            receive = frames.receive if numbered else frames.put
+            self._subscribe(kind, topic, receive, made, frames.count_lost)
             made.enter_context(bonded(self))
             self._activated = made.pop_all()
         self.get_logger().info(f'active: images are awaited on {topic}')
