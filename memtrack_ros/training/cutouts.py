@@ -39,7 +39,7 @@ SIDE = 7  # pixels of the windows in which the two sides are compared
 QUALITY = 95  # of the WebP files
 
 # Seen and thrown out: not one object, or not all of it, or with something else.
-THROWN_OUT = frozenset([])
+THROWN_OUT: frozenset[str] = frozenset()
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or with alpha
 Saliency = NDArray[np.float32]  # (H, W)
@@ -75,15 +75,15 @@ def cut_all(photos: Path, out: Path, importance: Callable[[Picture], Saliency]) 
     out.mkdir(parents=True, exist_ok=True)
     fates: Counter[str] = Counter()
     for path in files:
-        photo = cv2.imread(str(path))
-        if photo is None:
+        read = cv2.imread(str(path))
+        if read is None:
             fates['cannot be read'] += 1
         elif path.name.startswith(GROUNDS):
             fates['are grounds'] += 1
         elif path.stem in THROWN_OUT:
             fates['were thrown out by hand'] += 1
         else:
-            photo = np.asarray(photo, np.uint8)
+            photo = np.asarray(read, np.uint8)
             guess = importance(photo)
             mask = cut(photo, guess)
             fault = fault_of(photo, mask, guess > LIKELY)
