@@ -39,7 +39,7 @@ SIDE = 7  # pixels of the windows in which the two sides are compared
 QUALITY = 95  # of the WebP files
 
 # Seen and thrown out: not one object, or not all of it, or with something else.
-THROWN_OUT: frozenset[str] = frozenset()
+THROWN_OUT = frozenset([])
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or with alpha
 Saliency = NDArray[np.float32]  # (H, W)
