@@ -93,7 +93,7 @@ def test_what_was_thrown_out_by_hand_is_not_labelled(
         ('none.avi\t0\t1\t2\t30\t40\tthing\t9\n', 'none.avi shows none of the frames 0 to 9'),
         ('Some Scene.avi\t5\t1\t2\t30\t40\tthing\t3\n', 'shows none of the frames 5 to 3'),
         ('Some Scene.avi\t900\t1\t2\t30\t40\tthing\t999\n', 'shows none of the frames 900 to 999'),
-        ('Some Scene.avi\t0\t1\t2\t0\t-4\tthing\t9\n', 'box'),
+        ('Some Scene.avi\t0\t1\t2\t0\t-4\tthing\t9\n', 'The box x 1, y 2, w 0, h -4 has less than'),
     ],
 )
 def test_wrong_tables_are_refused_in_a_sentence(

@@ -14,6 +14,7 @@ from memtrack_ros.nets.memtrack import SIDE as TEMPLATE
 from memtrack_ros.nets.memtrack import Memory
 from memtrack_ros.training import recipe as recipes
 from memtrack_ros.training.__main__ import RECIPES
+from memtrack_ros.training.beginning import begin_with
 from memtrack_ros.training.clips import Clips
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import PEAK_RATE, shared, trunk_of
@@ -44,6 +45,13 @@ def batch(seed: int = 11) -> Clips:
 def network(tracker: str) -> nn.Module:
     torch.manual_seed(0)
     return RECIPES[tracker].net()
+
+
+def trained(tracker: str) -> nn.Module:
+    """Its shipped network: a random one thinks that all cells are alike, and reads any."""
+    net = network(tracker)
+    net.load_state_dict(begin_with(tracker))
+    return net
 
 
 def asked(tracker: str, net: nn.Module, clips: Clips) -> Any:
@@ -160,7 +168,7 @@ def test_a_trunk_sees_every_frame_of_the_clips_it_is_shown() -> None:
 def test_what_is_not_surely_seen_is_not_read_later(
     tracker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net, clips = network(tracker), batch()
+    net, clips = trained(tracker), batch()
     other = clips._replace(crops=clips.crops.clone())
     other.crops[:, 1] = clips.crops[:, 2]
     for threshold, remembered in ((1.1, False), (0.0, True)):
@@ -175,7 +183,7 @@ def test_the_truth_of_later_frames_is_not_told(
     tracker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipes, 'REMEMBERED', 0.0)
-    net, clips = network(tracker), batch()
+    net, clips = trained(tracker), batch()
     other = Clips(*(part.clone() for part in clips))
     other.masks[:, 1:] = 1 - other.masks[:, 1:]
     other.exact[:, 1:] = False

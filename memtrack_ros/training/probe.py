@@ -71,7 +71,11 @@ def propagated(first: Tensor, mask: Pixels, second: Tensor) -> Pixels:
     ).flatten()
     likeness, which = (second.flatten(1).T @ first.flatten(1)).topk(LIKE, 1)
     votes = ((likeness / SHARPNESS).softmax(1) * share[which]).sum(1)
-    soft = cv2.resize(votes.view(height, width).numpy(), mask.shape[::-1])
+    # Cell i stands at pixel 8 i.
+    beyond = F.pad(votes.view(1, 1, height, width), (0, 1, 0, 1), mode='replicate')
+    size = STRIDE * height + 1, STRIDE * width + 1
+    fine = F.interpolate(beyond, size, mode='bilinear', align_corners=True)[0, 0, :-1, :-1]
+    soft = cv2.resize(fine.numpy(), mask.shape[::-1])
     return np.asarray((soft > 0.5) * 255, np.uint8)
 
 

