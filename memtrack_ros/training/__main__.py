@@ -19,7 +19,7 @@ from memtrack_ros.errors import MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import find_device
 from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
-from memtrack_ros.training.beginning import begin_with
+from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import PEAK_RATE, Sources, train
@@ -35,12 +35,10 @@ RECIPES = {
     'cmedfl': cmedfl.RECIPE,
 }
 TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
-# Of the imagery that the folder is expected to hold, and the trunk's.
-ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
 
 def main() -> int:
-    """Train one tracker's compact variant, or use a tool of training."""
+    """Train compact variants of trackers, or use a tool of training."""
     if sys.argv[1:2] and sys.argv[1] in TOOLS:
         return _reported(TOOLS[sys.argv[1]], sys.argv[2:])
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
@@ -116,8 +114,9 @@ def start(arguments: argparse.Namespace) -> None:
         device=device,
         sources=Sources(MixedClips([scenes, *real]) if real else scenes, validation),
         attribution='; '.join(
-            ['drawn scenes' if imagery is None else ATTRIBUTION]
+            ['drawn scenes' if imagery is None else 'drawn scenes with imagery: see the model card']
             + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
+            + ([f'trunk: {origin(arguments.trunk)}'] if arguments.trunk else [])
         ),
         command=shlex.join(['python', '-m', 'memtrack_ros.training', *sys.argv[1:]]),
         workers=workers,

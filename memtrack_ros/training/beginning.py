@@ -6,7 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -41,3 +41,12 @@ def begin_with(source: str) -> dict[str, Tensor]:
             f'name one, or one of: {", ".join(NAMES)}.'
         ) from reason
     return {name: x.float() if x.is_floating_point() else x for name, x in tensors.items()}
+
+
+def origin(source: str) -> str:
+    """What the weights that `begin_with` takes from `source` say of where they come from."""
+    path = shipped_file(source, 'compact') if source in NAMES else Path(source)
+    if path.suffix != '.safetensors':
+        return path.name
+    with safe_open(path, framework='pt') as file:
+        return (file.metadata() or {}).get('attribution', path.name)

