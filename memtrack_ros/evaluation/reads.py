@@ -171,7 +171,7 @@ def memtrack(tracker: slots.CompactTracker, written: list[Moment], now: Moment) 
     found, signals = tracker.net.answer(memory, query)
     read, (write, usage) = signals.read[0], template_slots.addresses(memory.usage, signals)
     nothing, again, fresh = signals.gates[0].tolist()
-    pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().numpy()
+    pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().cpu().numpy()
     return Reading(
         'MemTrack',
         'The controller looks at patches of the query, and adds what it reads from the slots to '
@@ -206,12 +206,13 @@ def slot_pictures(tracker: slots.CompactTracker, written: list[Moment]) -> Tenso
     """What the slots would hold (N, 3, S, S) if crops were written instead of their templates."""
     count = tracker.bank.capacity
     memory, signals = tracker.net.controller.start(tracker.bank.read().initial, count)
-    memory = memory._replace(templates=torch.zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP))
+    blank = memory.templates.new_zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP)
+    memory = memory._replace(templates=blank)
     for moment in written:
         if isinstance(moment.found, slots.Found):
             signals = moment.found.signals
         crop = torch.from_numpy(moment.crop(moment.template)).permute(2, 0, 1)[None]
-        memory = template_slots.written(memory, signals, crop)
+        memory = template_slots.written(memory, signals, crop.to(blank))
     return memory.templates[0]
 
 

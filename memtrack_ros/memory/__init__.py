@@ -7,7 +7,7 @@ from memtrack_ros.memory.filter_samples import FilterSamples
 from memtrack_ros.memory.joined import JoinedBanks
 from memtrack_ros.memory.part_ring import PartRing
 from memtrack_ros.memory.sampled_frames import SampledFrames
-from memtrack_ros.memory.snapshot import Kept
+from memtrack_ros.memory.snapshot import Stateful
 from memtrack_ros.memory.template_slots import TemplateSlots
 
 __all__ = [
@@ -17,8 +17,8 @@ __all__ = [
     'Cells',
     'FilterSamples',
     'JoinedBanks',
-    'Kept',
     'PartRing',
     'SampledFrames',
+    'Stateful',
     'TemplateSlots',
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.memory.snapshot import Kept
+from memtrack_ros.memory.snapshot import MOST, Given, Stateful, outside
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class BankStatus:
     frozen: bool
 
 
-class Bank(Kept, ABC):
+class Bank(Stateful, ABC):
     """A memory of fixed capacity. A frozen bank refuses writes; refusals are counted."""
 
     kept: ClassVar[tuple[str, ...]] = ('writes', 'refused')
@@ -42,6 +43,11 @@ class Bank(Kept, ABC):
         self.writes = 0
         self.refused = 0
         self.frozen = False
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The bank of a target was written at least once."""
+        yield from outside(given, 'writes', 1, MOST)
+        yield from outside(given, 'refused', 0, MOST)
 
     @property
     @abstractmethod

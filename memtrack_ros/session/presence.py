@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memtrack_ros.memory import Kept
+from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.trackers.tracker import State
 
 
@@ -21,7 +23,7 @@ class Presence:
     seen_frames: int = 2  # frames in a row seen before OCCLUDED or LOST becomes TRACKING
 
 
-class PresenceFilter(Kept):
+class PresenceFilter(Stateful):
     """What is believed of one target over time: TRACKING, OCCLUDED or LOST."""
 
     kept: ClassVar[tuple[str, ...]] = ('belief', '_unseen', '_seen')
@@ -30,6 +32,13 @@ class PresenceFilter(Kept):
         self.belief = State.TRACKING
         self._unseen = 0
         self._seen = 0
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """Of a target something is believed."""
+        if (belief := given['belief']) not in (State.TRACKING, State.OCCLUDED, State.LOST):
+            yield f'belief is {belief.name}, which nobody has of a target'
+        yield from outside(given, '_unseen', 0, MOST)
+        yield from outside(given, '_seen', 0, MOST)
 
     def update(self, confidence: float, settings: Presence) -> State:
         """Take in one frame's confidence; returns the new belief."""

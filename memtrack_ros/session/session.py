@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,8 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import Kept
+from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.presence import Presence, PresenceFilter
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, State, Tracker
@@ -22,11 +23,13 @@ from memtrack_ros.trackers.tracker import Estimate, Observation, Prior, Prompt, 
 NOTHING = Estimate(State.IDLE, float('nan'), float('nan'), None, None, None, False, 0)
 WIDER = 1.5  # how much wider than usual an unseen target is searched for
 DRAG = 0.9  # share of its speed that an unseen target keeps from frame to frame
+LARGEST_FRAME = 2**16  # pixels of a side
+SMALLEST_BOX = 0.01  # pixels of a side, in a frame that became much smaller
 SPEED_MEMORY = 0.7  # share of the old speed in the running mean
 
 
 @dataclass
-class Course(Kept):
+class Course(Stateful):
     """Where the target was last seen and how it moves.
 
     Box in pixels of a frame of `width` x `height`; speed (2,) in pixels a frame.
@@ -38,6 +41,16 @@ class Course(Kept):
     width: int
     height: int
     speed: Floats
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The box has an area and lies in its frame, or not far beside."""
+        for side in ('width', 'height'):
+            yield from outside(given, side, 1, LARGEST_FRAME)
+        yield from outside(given, 'speed', -LARGEST_FRAME, LARGEST_FRAME)
+        box, frame = given['box'], np.array([given['width'], given['height']])
+        beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
+        if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
+            yield f'box is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
 
     def seen(self, box: Floats) -> None:
         """Take in a box that shows the target."""
@@ -72,7 +85,7 @@ class Step:
     observation: Observation
 
 
-class Followed(Kept):
+class Followed(Stateful):
     """One target: where it is, whether it is there, and what the tracker remembers of it."""
 
     # The tracker last: restoring what is before it changes nothing but a new target.
@@ -92,6 +105,11 @@ class Followed(Kept):
         """Frames in which it was LOST and searched for."""
         self.frames_tracked = 1
         """Frames that showed it, that of the prompt among them."""
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The frame of the prompt showed it."""
+        yield from outside(given, 'searched', 0, MOST)
+        yield from outside(given, 'frames_tracked', 1, MOST)
 
 
 class Session:

@@ -20,7 +20,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.guided import laid_along_edges
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
-from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Kept
+from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
 from memtrack_ros.trackers.d3s import (
     TARGET,
     Outline,
@@ -53,7 +53,7 @@ Seen = TypeVar('Seen')
 Maps = NDArray[np.float32]
 
 
-class Appearance(Kept, ABC, Generic[Seen]):
+class Appearance(Stateful, ABC, Generic[Seen]):
     """What a target looks like: segments it in a crop, and learns from what was segmented.
 
     Crops are (N, 3, S, S), RGB 0..255; `Seen` is what a network makes of them.
@@ -284,7 +284,7 @@ class PublishedFilterTracker(FilterTracker[Seen]):
 
         The box is that of the outlined mask, if it is believed, else one of the last size.
         """
-        size = self.size.size
+        size = self.size.inside(frame.shape)
         window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
         peak = self.filter.locate(
             self.appearance.deep(self._see([sample])),
@@ -322,7 +322,7 @@ class PublishedFilterTracker(FilterTracker[Seen]):
     ) -> tuple[Window, Pixels]:
         """The filter's window around `centre` (2,), and what it shows, or `times` as much of it."""
         settings = self.filter.settings
-        extent = settings.search * search * float(np.sqrt(self.size.size.prod()))
+        extent = settings.search * search * float(np.sqrt(self.size.inside(frame.shape).prod()))
         window = Window.around(centre, extent / settings.side, settings.side)
         return window, patch(frame, centre, window.pitch, times * settings.side)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import nan
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import Bank, Kept
+from memtrack_ros.memory import Bank, Stateful
+from memtrack_ros.memory.snapshot import Given, outside
 from memtrack_ros.weights.files import Calibration
 
 
@@ -87,7 +89,7 @@ UNPROCESSED = Estimate(State.ERROR, nan, nan, None, None, None, False, 0)
 """Of a frame that could not be processed."""
 
 
-class Tracker(Kept, ABC):
+class Tracker(Stateful, ABC):
     """One published tracker.
 
     Frames are uint8 (H, W, 3) BGR; any number of instances live side by side.
@@ -103,6 +105,11 @@ class Tracker(Kept, ABC):
     calibration: Calibration
     weights: str = ''  # digest of what it was made with; the registry notes it
     sure: float = 0.0  # confidence from which it remembers, where presence.remembered asks for less
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The border's colour, where there is one, is one of an image."""
+        if '_border' in given:
+            yield from outside(given, '_border', 0, 255)
 
     @abstractmethod
     def initialise(self, frame: Pixels, target: Target) -> Observation:

@@ -10,13 +10,11 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor
 
-from memtrack_ros.errors import ConfigurationError, MemtrackError
-from memtrack_ros.nets.efficientnet import published
+from memtrack_ros.errors import MemtrackError
+from memtrack_ros.nets.efficientnet import EfficientNetLite0, published
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import NAMES, find_device
 from memtrack_ros.training import cmedfl, dmv, memtrack, samn, stmtrack
@@ -25,7 +23,8 @@ from memtrack_ros.training.loop import BODY, PEAK_RATE, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
-from memtrack_ros.weights.files import load_weights, shipped_file
+from memtrack_ros.weights.checkpoints import opened_checkpoint
+from memtrack_ros.weights.files import load_weights, mismatches, shipped_file
 
 RECIPES = {
     'stmtrack': stmtrack.RECIPE,
@@ -118,14 +117,12 @@ def begin_with(source: str) -> dict[str, Tensor]:
     """
     if source in NAMES:
         return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
-    try:
-        checkpoint = torch.load(source, weights_only=True, map_location='cpu')
-        return {BODY + name: tensor for name, tensor in published(checkpoint).items()}
-    except (OSError, UnpicklingError, KeyError) as reason:
-        raise ConfigurationError(
-            f'{source} is no checkpoint of EfficientNet-Lite0 ({reason}); set --begin to one, or '
-            f'to one of: {", ".join(NAMES)}.'
-        ) from reason
+    remedy = f'set --begin to one, or to one of: {", ".join(NAMES)}'
+    with opened_checkpoint(Path(source), 'checkpoint of EfficientNet-Lite0', remedy) as checkpoint:
+        body = published(checkpoint)
+        if faults := mismatches(EfficientNetLite0().state_dict(), body):
+            raise ValueError(faults[0])
+        return {BODY + name: tensor for name, tensor in body.items()}
 
 
 if __name__ == '__main__':
