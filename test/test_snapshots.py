@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tracking import Maker
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import SnapshotError
@@ -159,21 +158,19 @@ def test_what_does_not_fit_is_refused_and_the_earlier_target_kept(
 
 def corrupted(value: torch.Tensor) -> Iterator[torch.Tensor]:
     """What somebody may have put in the place of a tensor."""
-    entries = value.numel()
     if value.is_floating_point():
-        wrong = [torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 1e5, -1e5, 1e4, -1e4, 1e-30, 0.5]
-        yield from (torch.full_like(value, number) for number in wrong)
-        for number in wrong[:3]:
+        for number in (torch.inf, 1e30, -1e30, 1e4, -1e4, 0.5):
+            yield torch.full_like(value, number)
+        for number in (torch.nan, -torch.inf):
             one = value.clone()
-            one.view(-1)[entries // 2] = number
+            one.view(-1)[value.numel() // 2] = number
             yield one
-        generator = torch.Generator().manual_seed(entries)
-        yield 1e3 * torch.randn(value.shape, generator=generator, dtype=value.dtype)
         yield value.half()
     elif value.dtype == torch.int64:
-        for number in (-(2**62), -2, -1, 1, 2, 5, 600, 2**20, 2**31, 2**40, 2**62):
+        for number in (-1, 1, 2**40, 2**62):
             yield torch.full_like(value, number)
-            yield value + number
+        yield value + 1
+        yield value + 2**31
         yield value.int()
         yield value.double()
     else:
@@ -182,54 +179,52 @@ def corrupted(value: torch.Tensor) -> Iterator[torch.Tensor]:
     yield torch.zeros_like(value)
     yield -value if value.dtype != torch.bool else value.long()
     yield value[None]
-    yield torch.stack([value, value])
     if value.ndim:
         yield value[:0]
-        yield value[:1]
         yield value[1:]
         yield value.flip(0)
         yield torch.cat([value, value])
 
 
-def check_followed(session: Session, scene: list[SceneFrame]) -> None:
+def check_followed(session: Session, frame: SceneFrame) -> None:
     """That it goes on: everything known is said in numbers, and remembered."""
-    for frame in scene[11:13]:
-        estimate = session.step(frame.image)
-        assert estimate.state in (State.TRACKING, State.OCCLUDED, State.LOST)
-        assert np.isfinite([estimate.confidence, estimate.score, *estimate.roi]).all()
-        assert 0 < estimate.frames_tracked < 2**32
-        assert session._last is not None
-        session.tracker.remember(frame.image, session._last.observation)
+    estimate = session.step(frame.image)
+    assert estimate.state in (State.TRACKING, State.OCCLUDED, State.LOST)
+    assert np.isfinite([estimate.confidence, estimate.score, *estimate.roi]).all()
+    assert 0 < estimate.frames_tracked < 2**32
+    assert session._last is not None
+    session.tracker.remember(frame.image, session._last.observation)
+    assert np.isfinite(session.step(frame.image).score)
     assert all(value.isfinite().all() for value in session.snapshot().values())
 
 
-@pytest.mark.parametrize('variant', trackers.VARIANTS)
 @pytest.mark.parametrize('tracker', trackers.NAMES)
 def test_whatever_stands_in_it_is_refused_in_a_sentence_or_harmless(
-    tracker: str, variant: str, scene: list[SceneFrame], make: Maker
+    tracker: str, scene: list[SceneFrame]
 ) -> None:
-    session = prompted(Session(make(tracker, variant)), scene[0])
+    session = prompted(fresh(tracker), scene[0])
     for frame in scene[1:7]:
         session.step(frame.image)
         session.tracker.remember(frame.image, session._last.observation)
     good = Snapshot.of(session)
+    refused = 0
     for name, value in good.state.items():
-        for other in corrupted(value):
-            before = session.snapshot()
+        changes = [given(name, other) for other in corrupted(value)]
+        changes += [without(name), given(f'{name}x', value), given(f'{name}.x', value)]
+        for change in changes:
             try:
-                given(name, other)(good).restore(session)
+                change(good).restore(session)
             except SnapshotError as error:
                 assert str(error).startswith('The snapshot does not fit this tracker (')
                 assert '\n' not in str(error)
-                after = session.snapshot()
-                assert all(torch.equal(before[key], after[key]) for key in before)
+                refused += 1
             else:
-                check_followed(session, scene)
-        for change in (without(name), given(f'{name}x', value), given(f'{name}.x', value)):
-            with pytest.raises(SnapshotError, match='is missing|is unknown'):
-                change(good).restore(session)
-    good.restore(session)
-    check_followed(session, scene)
+                check_followed(session, scene[11])
+                good.restore(session)
+        after = session.snapshot()
+        assert all(torch.equal(good.state[key], after[key]) for key in after)
+    assert refused > 10 * len(good.state)
+    check_followed(session, scene[11])
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'text', 'empty'])

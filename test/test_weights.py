@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.nets.memtrack import PaperMemTrack
 from memtrack_ros.nets.stmtrack import PaperSTMTrack
 from memtrack_ros.training.__main__ import begin_with
 from memtrack_ros.weights import files
@@ -257,11 +256,13 @@ def test_a_checkpoint_to_go_on_from_that_does_not_fit_is_refused_in_a_sentence(
 
 
 def test_a_place_that_cannot_be_written_is_said_by_convert(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.save(PaperMemTrack().state_dict(), tmp_path / 'theirs.pt')
+    monkeypatch.setattr(
+        'memtrack_ros.weights.__main__.convert', lambda *_: {'weight': torch.zeros(1)}
+    )
     for out in (tmp_path / 'nowhere' / 'x.safetensors', tmp_path):
-        assert convert(['convert', 'memtrack', str(tmp_path / 'theirs.pt'), str(out)]) == 1
+        assert convert(['convert', 'memtrack', 'theirs.pt', str(out)]) == 1
         told = capsys.readouterr().err
         assert told.startswith(f'{out} cannot be written (')
         assert told.count('\n') == 1

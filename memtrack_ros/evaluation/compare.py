@@ -186,11 +186,9 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
 def visible_gpus(count: int) -> list[str]:
     """The names by which CUDA knows the `count` GPUs that the caller lets be seen."""
     chosen = os.environ.get(VISIBLE)
-    return (
-        [str(number) for number in range(count)]
-        if chosen is None
-        else [name.strip() for name in chosen.split(',')]
-    )
+    if chosen is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in chosen.split(',')]
 
 
 def _run_there(task: Task) -> passes.Pass | SequenceError:

@@ -125,7 +125,7 @@ def _check_prompt(name: str, index: int, frame: Pixels, target: Target) -> None:
         resolve(frame, prompt_of(target))
     except PromptError as error:
         raise SequenceError(
-            f'{name}: its truth of frame {index + 1} is no prompt: {error}'
+            f'{name}: the truth of frame {index + 1} is no prompt: {error}'
         ) from None
 
 
