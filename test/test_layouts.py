@@ -456,6 +456,19 @@ def test_labels_of_few_bits_are_read(tmp_path: Path, bits: int) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), [row])
 
 
+@pytest.mark.parametrize('end', [26, 40, 0.5, 0.8])
+def test_indices_that_are_cut_off_are_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], end: float
+) -> None:
+    path = tmp_path / 'a.png'
+    write_indexed(path, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    data = path.read_bytes()
+    path.write_bytes(data[: round(end * len(data)) if isinstance(end, float) else end])
+    with pytest.raises(SequenceError, match='a.png cannot be read as an image'):
+        read_labels(path)
+    assert capfd.readouterr().err == ''
+
+
 def test_white_is_one_label_however_it_is_written(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((1, 1, 4), 255, np.uint8))
     assert read_labels(tmp_path / 'a.png') == [[255]]
