@@ -91,7 +91,9 @@ def test_every_library_that_is_imported_is_declared() -> None:
         assert pypi in installed
         assert rosdep is None or rosdep in declared
     extras = {'got10k', 'matplotlib', 'rich', 'rosbags'}
-    of_ros = re.compile(r'\w*(_msgs|_srvs|_interfaces|rclpy|ament_index_python|cv_bridge|memtrack_ros)')
+    of_ros = re.compile(
+        r'\w*(_msgs|_srvs|_interfaces|rclpy|ament_index_python|cv_bridge|memtrack_ros)'
+    )
     rest = imported - sys.stdlib_module_names - LIBRARIES.keys() - extras
     assert [name for name in rest if not of_ros.fullmatch(name)] == []
 

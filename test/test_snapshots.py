@@ -264,6 +264,17 @@ def test_a_damaged_hash_of_weights_is_said(
     assert len(str(caught.value)) < 300 + len(str(path))
 
 
+@pytest.mark.parametrize('wrong', [{'tracker': 'x' * 10_000}, {'variant': ''}, {'tracker': ''}])
+def test_a_snapshot_of_an_unknown_tracker_is_said(
+    wrong: dict[str, str], snapshot: Snapshot, tmp_path: Path
+) -> None:
+    path = tmp_path / 'some.safetensors'
+    replace(snapshot, **wrong).save(path)
+    with pytest.raises(SnapshotError, match='which is not among the trackers here') as caught:
+        Snapshot.load(path, MAX_BYTES)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="has format '1', but 'snapshot 1' is needed"):
         Snapshot.load(shipped_file('stmtrack', 'compact'), MAX_BYTES)

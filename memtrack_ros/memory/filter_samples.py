@@ -13,7 +13,7 @@ from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import Given, outside
 
 FLOAT = 4  # bytes
-STRONGEST = 1e3  # magnitude of a projected feature: their mean square is about one
+STRONGEST = 1e3  # magnitude of features and labels; their mean squares are about one
 ROUNDING = 1e-3  # by which the sum of the weights may differ from one
 
 
@@ -52,7 +52,7 @@ class FilterSamples(Bank):
         """The slots before `_count`, and they alone, share a weight of one."""
         yield from super().faults(given)
         yield from outside(given, '_features', -STRONGEST, STRONGEST)
-        yield from outside(given, '_labels', 0, 1)
+        yield from outside(given, '_labels', -STRONGEST, STRONGEST)
         yield from outside(given, '_weights', 0, 1)
         yield from outside(given, '_count', 1, self.capacity)
         yield from outside(given, 'newest', -1, given['_count'] - 1)

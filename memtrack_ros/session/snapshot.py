@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memtrack_ros.errors import SnapshotError
 from memtrack_ros.session.session import Session
+from memtrack_ros.trackers import NAMES, VARIANTS
 from memtrack_ros.weights import tables
 
 FORMAT = 'snapshot 1'
@@ -94,6 +95,11 @@ class Snapshot:
         tracker, variant, weights = (
             about.get(key, '') for key in ('tracker', 'variant', 'weights')
         )
+        if tracker not in NAMES or variant not in VARIANTS:
+            raise SnapshotError(
+                f'{path} is of {reprlib.repr(tracker)} ({reprlib.repr(variant)}), which is not '
+                'among the trackers here; choose a snapshot that this version saved.'
+            )
         if not re.fullmatch('[0-9a-f]{64}', weights):
             raise SnapshotError(
                 f'{path} is damaged: the hash of its weights is {reprlib.repr(weights)}, not 64 '
