@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +12,11 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import Given, outside
 
 DRAG = 0.9  # share of its speed that an unseen target keeps from frame to frame
+LARGEST_FRAME = 2**16  # pixels of a side
+SMALLEST_BOX = 0.01  # pixels of a side, in a frame that became much smaller
 SPEED_MEMORY = 0.7  # share of the old speed in the running mean
 
 
@@ -29,6 +33,16 @@ class Course(Stateful):
     width: int
     height: int
     speed: Floats
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The box has an area and lies in its frame, or not far beside."""
+        for side in ('width', 'height'):
+            yield from outside(given, side, 1, LARGEST_FRAME)
+        yield from outside(given, 'speed', -LARGEST_FRAME, LARGEST_FRAME)
+        box, frame = given['box'], np.array([given['width'], given['height']])
+        beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
+        if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
+            yield f'box is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
 
     def seen(self, box: Floats) -> None:
         """Take in a box that shows the target."""

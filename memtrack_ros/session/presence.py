@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.estimate import State
 
 
@@ -35,6 +37,13 @@ class Belief(Stateful):
         self.verdict = State.TRACKING
         self._unseen = 0
         self._seen = 0
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """Of a target something is believed."""
+        if (verdict := given['verdict']) not in (State.TRACKING, State.OCCLUDED, State.LOST):
+            yield f'verdict is {verdict.name}, which nobody has of a target'
+        yield from outside(given, '_unseen', 0, MOST)
+        yield from outside(given, '_seen', 0, MOST)
 
     def update(self, confidence: float, settings: Presence) -> State:
         """Take in one frame's confidence; returns the new verdict."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from memtrack_ros.errors import SnapshotError, TrackingError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus, Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.course import Course, search_box
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
@@ -51,6 +52,11 @@ class Followed(Stateful):
         """Frames in which it was LOST and searched for."""
         self.frames_tracked = 1
         """Frames that showed it, that of the prompt among them."""
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The frame of the prompt showed it."""
+        yield from outside(given, 'searched', 0, MOST)
+        yield from outside(given, 'frames_tracked', 1, MOST)
 
 
 class Session:

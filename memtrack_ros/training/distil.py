@@ -29,6 +29,7 @@ from memtrack_ros.training.likeness import VIEW, DistilledTrunk, losses, photogr
 from memtrack_ros.training.probe import probe
 from memtrack_ros.training.teacher import Teacher, load_teacher
 from memtrack_ros.training.views import Views
+from memtrack_ros.weights.checkpoints import opened_checkpoint
 
 PEAK_RATE = 1.5e-3
 WEIGHT_DECAY = 0.02
@@ -74,7 +75,10 @@ class Distillation:
     """A distillation under way; goes on from `out` / checkpoint.pt where there is one."""
 
     def __init__(self, out: Path, beginning: dict[str, Tensor], device: torch.device) -> None:
-        """Begin with what fits of the parameters `beginning`."""
+        """Begin with what fits of the parameters `beginning`.
+
+        ConfigurationError where the checkpoint is damaged or another network's.
+        """
         self.checkpoint = out / 'checkpoint.pt'
         self.net = DistilledTrunk()
         own = self.net.state_dict()
@@ -86,11 +90,16 @@ class Distillation:
         self.optimiser = torch.optim.AdamW(_groups(self.net), weight_decay=WEIGHT_DECAY)
         self.steps, self.seconds = 0, 0.0
         if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            self.net.load_state_dict(state['net'])
-            self.average.load_state_dict(state['average'])
-            self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds = state['step'], state['seconds']
+            with opened_checkpoint(
+                self.checkpoint,
+                'checkpoint of this distillation',
+                'remove it to begin anew',
+                device,
+            ) as state:
+                self.net.load_state_dict(state['net'])
+                self.average.load_state_dict(state['average'])
+                self.optimiser.load_state_dict(state['optimiser'])
+                self.steps, self.seconds = int(state['step']), float(state['seconds'])
 
     def learn(
         self, generator: torch.Generator, views: Tensor, tokens: Tensor, done: float

@@ -27,6 +27,7 @@ from memtrack_ros.training.clips import Clips, ClipSource
 from memtrack_ros.training.losses import corner_iou
 from memtrack_ros.training.recipe import Recipe, Seen
 from memtrack_ros.training.workers import Workers
+from memtrack_ros.weights.checkpoints import opened_checkpoint
 from memtrack_ros.weights.files import Calibration, save_weights
 
 LENGTH = 8  # frames of a clip
@@ -72,7 +73,8 @@ class Run:
         """Go on from `out` / checkpoint.pt where there is one.
 
         Else each tracker begins with what fits of the parameters that `beginning` has for it. All
-        have the first one's trunk.
+        have the first one's trunk. ConfigurationError where the checkpoint is damaged or another
+        training's.
         """
         self.recipes, self.rate, self.workers, self.out = recipes, rate, workers, out
         self.checkpoint = out / 'checkpoint.pt'
@@ -102,11 +104,14 @@ class Run:
         )
         self.steps, self.seconds, self.clips = 0, 0.0, 0
         if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            self.nets.load_state_dict(state['nets'])
-            self.average.load_state_dict(state['average'])
-            self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds, self.clips = state['step'], state['seconds'], state['clips']
+            with opened_checkpoint(
+                self.checkpoint, 'checkpoint of this training', 'remove it to begin anew', device
+            ) as state:
+                self.nets.load_state_dict(state['nets'])
+                self.average.load_state_dict(state['average'])
+                self.optimiser.load_state_dict(state['optimiser'])
+                self.steps, self.clips = int(state['step']), int(state['clips'])
+                self.seconds = float(state['seconds'])
 
     def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
