@@ -89,7 +89,7 @@ def test_the_next_20_estimates_are_identical(
 
 
 def test_one_that_is_lost_goes_on_being_searched_for(scene: list[SceneFrame]) -> None:
-    presence = Presence(unseen_frames=2, lost_frames=4)
+    presence = Presence(unseen_seconds=2 / 30, lost_seconds=4 / 30)
     session, other = prompted(fresh(), scene[0]), fresh()
     session.presence = other.presence = presence
     blank = np.full((240, 320, 3), 127, np.uint8)

@@ -15,6 +15,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from memtrack_ros.msg import TrackedTarget
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stage import (
@@ -376,6 +377,40 @@ def test_a_stamped_prompt_is_for_its_own_image(active: Stage) -> None:
     assert newest.stamp == second
 
 
+@pytest.mark.parametrize('speed', [4, 8])
+def test_a_prompt_for_an_old_image_is_caught_up_with(active: Stage, speed: int) -> None:
+    def moved(number: int) -> Any:
+        return np.roll(FRAME, (speed if number < 16 else -speed) * (number % 16), axis=1)
+
+    stamps = [active.publish(moved(number)) for number in range(28)]
+    active.target(stamps[-1])
+    answer = active.init_target(box=BOX, stamp=stamps[0])
+    assert answer.success, answer.message
+    for number in range(28, 31):
+        target = active.shown(moved(number))
+        assert target.state == State.TRACKING
+        centre = X + W / 2 - speed * (number % 16)
+        assert target.box.center_x == pytest.approx(centre, abs=W / 4)
+        assert target.roi[0] + target.roi[2] / 2 == pytest.approx(centre, abs=W / 4)
+
+
+def test_images_without_stamps_are_followed_and_warned_of_once() -> None:
+    with staged() as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        heard: list[TrackedTarget] = []
+        topic = f'{stage.space}/memtrack/target'
+        stage.create_subscription(TrackedTarget, topic, heard.append, 10)
+        stage.until(lambda: stage.tracker.count_subscribers(topic) > 1, 'the subscription')
+        for number in range(1, 5):
+            stage.images.publish(messages.bgr_to_image(FRAME, Header(frame_id='camera')))
+            stage.until(lambda n=number: len(heard) == n, 'the target')
+        assert {target.state for target in heard} == {State.TRACKING}
+        stage.until(lambda: stage.said('carry no stamps'), 'the warning')
+        assert stage.said('carry no stamps') == 1
+
+
 def test_the_ring_holds_as_many_images_as_configured() -> None:
     with staged('-p frames.ring:=2') as stage:
         stage.bring(CONFIGURE, ACTIVATE)
@@ -465,7 +500,7 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
     target_id = active.init_target(box=BOX).target_id
     session = active.tracker.pipeline.session
 
-    def fail(frame: Any) -> None:
+    def fail(*given: Any) -> None:
         raise RuntimeError('out of memory')
 
     with monkeypatch.context() as patch:
@@ -473,7 +508,7 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
         for _ in range(2):
             assert active.shown().state == State.ERROR
     with monkeypatch.context() as patch:
-        patch.setattr(session, 'remember', lambda: fail(None))
+        patch.setattr(session, 'remember', fail)
         assert active.shown().target_id == target_id
     assert active.shown().target_id == target_id
     active.until(lambda: active.said('RuntimeError: out of memory'), 'the reason in the log')

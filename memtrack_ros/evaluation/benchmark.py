@@ -14,15 +14,14 @@ from rich.progress import Progress
 
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Presence, Prompt, Session
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.session.presence import EVERYTHING
 from memtrack_ros.trackers import AnyTracker
 
 WIDTH, HEIGHT, SEED = 640, 480, 4
 DISTINCT = 60  # frames that are drawn; they are shown to and fro
 ROUND = 10  # frames of one tracker before it is the next one's turn
 HEAD = ('tracker', 'step ms', 'remember ms', 'frames/s', 'first fifth', 'last fifth', 'bank MB')
-# Whatever is found counts as the target: every frame is remembered, the most that can be asked.
-CERTAIN = Presence(seen=0.0, unseen=0.0)
 
 
 class Course:
@@ -58,7 +57,10 @@ def to_and_fro(frames: list[Pixels]) -> Iterator[Pixels]:
 
 
 def benchmark(trackers: Mapping[str, AnyTracker], frames: int, console: Console) -> None:
-    """Time all trackers in turns on one drawn scene, and print a table in Markdown."""
+    """Time all trackers in turns on one drawn scene, and print a table in Markdown.
+
+    Every frame is remembered, the most that can be asked of a memory.
+    """
     with Progress(console=console, transient=True) as progress:
         drawing = progress.add_task('drawing', total=DISTINCT)
         scene, pictures = drawn_scene(SEED, WIDTH, HEIGHT, DISTINCT), []
@@ -67,7 +69,7 @@ def benchmark(trackers: Mapping[str, AnyTracker], frames: int, console: Console)
             pictures.append(scene.render(number).image)
             progress.advance(drawing)
         courses = {
-            name: Course(Session(tracker, CERTAIN), pictures, first.box)
+            name: Course(Session(tracker, EVERYTHING), pictures, first.box)
             for name, tracker in trackers.items()
         }
         timing = progress.add_task('timing', total=frames)

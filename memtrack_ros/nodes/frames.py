@@ -101,6 +101,13 @@ class Ring:
         )
 
 
+    def after(self, stamp: int) -> AnyImage | None:
+        """The first image of this stamp (nanoseconds) or a later one, unless it is the newest."""
+        with self._lock:
+            images = tuple(self._images)[:-1]
+        return next((i for i in images if nanoseconds(i.header.stamp) >= stamp), None)
+
+
 class Gaps:
     """Counts the images that were sent and never came, by the gaps in the stamps of those that did.
 
