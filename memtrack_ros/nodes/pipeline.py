@@ -25,7 +25,7 @@ from memtrack_ros.wire import images
 from memtrack_ros.wire.stamps import seconds
 
 _MOST_REASONS = 100
-_CATCH_UP = 2  # times as fast as the images came, at least
+_CATCH_UP = 2.0  # times as fast as the images came, at least
 
 
 class Pipeline:
