@@ -381,22 +381,23 @@ def test_a_stamped_prompt_is_for_its_own_image(active: Stage) -> None:
 def test_a_prompt_for_an_old_image_is_caught_up_with(
     active: Stage, speed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, '_CATCH_UP', 0.0)  # no image is left out, however slow it is here
+    monkeypatch.setattr(pipeline, '_CATCH_UP', 0.0)  # none is left out, however slow it is here
 
     def offset(number: int) -> int:  # there and back
         return speed * min(number, 28 - number)
 
-    def moved(number: int) -> Any:
-        return np.roll(FRAME, offset(number), axis=1)
+    def shown(number: int) -> TrackedTarget:
+        """The target of an image of a camera of 25 Hz."""
+        frame = np.roll(FRAME, offset(number), axis=1)
+        header = Header(stamp=Time(sec=100 * speed + number // 25, nanosec=40_000_000 * (number % 25)))
+        active.images.publish(messages.bgr_to_image(frame, header))
+        return active.target(header.stamp)
 
-    stamps = []
-    for number in range(28):
-        stamps.append(active.publish(moved(number)))
-        active.target(stamps[-1])  # so it has come
+    stamps = [shown(number).header.stamp for number in range(28)]
     answer = active.init_target(box=BOX, stamp=stamps[0])
     assert answer.success, answer.message
     for number in range(28, 31):
-        target = active.shown(moved(number))
+        target = shown(number)
         assert target.state == State.TRACKING
         centre = X + W / 2 + offset(number)
         assert target.box.center_x == pytest.approx(centre, abs=W / 4)
