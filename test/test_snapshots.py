@@ -91,7 +91,7 @@ def test_the_next_20_estimates_are_identical(
 
 
 def test_one_that_is_lost_goes_on_being_searched_for(scene: list[SceneFrame]) -> None:
-    presence = Presence(unseen_frames=2, lost_frames=4)
+    presence = Presence(unseen_seconds=2 / 30, lost_seconds=4 / 30)
     session, other = prompted(fresh(), scene[0]), fresh()
     session.presence = other.presence = presence
     blank = np.full((240, 320, 3), 127, np.uint8)
@@ -141,6 +141,17 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
         (given('course.box', torch.zeros(4, 1).double()), r'has shape \(4, 1\), not \(4,\)'),
         (given('tracker.bank._features', torch.zeros(3)), r'_features has shape \(3,\), not'),
         (given('searched', torch.tensor(0.5)), 'searched has type'),
+        (given('belief.seen', torch.tensor(1)), 'seen is 1, but a target that is TRACKING'),
+        (given('clock.seconds', torch.tensor(-1.0).double()), 'clock.seconds holds -1, which'),
+        (given('course.seen.rate', torch.full((2, 2), 1e9).double()), 'course.seen.rate holds 1e'),
+        (
+            given('course.seen.covariance', torch.eye(2).expand(2, 2, 2).triu().double() * -1),
+            'course.seen.covariance is not positive definite',
+        ),
+        (
+            given('course.candidate.covariance', torch.ones(2, 2, 2).triu().double()),
+            'course.candidate.covariance is not symmetric',
+        ),
         (given('belief.verdict', torch.tensor(9)), '9 is not a valid State'),
     ],
 )

@@ -28,6 +28,7 @@ from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Prompt, Session, State
 from memtrack_ros.wire.bearing import Calibration, is_rectified
 from memtrack_ros.wire.images import Frame, image_size
+from memtrack_ros.wire.stamps import seconds
 from memtrack_ros.wire.targets import box_fields, target_fields
 
 RESULTS, VIDEO, BAG = 'results.csv', 'overlay.mp4', 'outputs'
@@ -102,10 +103,11 @@ def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> I
         frame, fault = None, ''
         try:
             frame = topic.decode(shot.image)
+            time = seconds(shot.image.header.stamp)
             if last_seen is None:
-                estimate = session.prompt(frame, Prompt('box', box))
+                estimate = session.prompt(frame, Prompt('box', box), time)
             else:
-                estimate = session.step(frame)
+                estimate = session.step(frame, time)
         except ImageError as error:
             if last_seen is None:
                 raise

@@ -14,7 +14,8 @@ from rich.progress import Progress
 
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.scenes import drawn_scene
-from memtrack_ros.session import Presence, Prompt, Session
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.session.presence import EVERYTHING
 from memtrack_ros.trackers import AnyTracker
 
 WIDTH, HEIGHT, SEED = 640, 480, 4
@@ -30,9 +31,6 @@ HEAD = (
     'writes',
     'bank MB',
 )
-# Whatever is found counts as the target, and all of it is to be remembered: the most that can be
-# asked. What a tracker itself writes of that, by the rules of its paper, is counted.
-CERTAIN = Presence(remembered=0.0, seen=0.0, unseen=0.0)
 
 
 class Course:
@@ -74,7 +72,11 @@ def to_and_fro(frames: list[Pixels]) -> Iterator[Pixels]:
 
 
 def benchmark(trackers: Mapping[str, AnyTracker], frames: int, console: Console) -> None:
-    """Time all trackers in turns on one drawn scene, and print a table in Markdown."""
+    """Time all trackers in turns on one drawn scene, and print a table in Markdown.
+
+    Whatever is found counts as the target, and all of it is to be remembered: the most that can be
+    asked. What a tracker itself writes of that, by the rules of its paper, is counted.
+    """
     with Progress(console=console, transient=True) as progress:
         drawing = progress.add_task('drawing', total=DISTINCT)
         scene, pictures = drawn_scene(SEED, WIDTH, HEIGHT, DISTINCT), []
@@ -83,7 +85,7 @@ def benchmark(trackers: Mapping[str, AnyTracker], frames: int, console: Console)
             pictures.append(scene.render(number).image)
             progress.advance(drawing)
         courses = {
-            name: Course(Session(tracker, CERTAIN), pictures, first.box)
+            name: Course(Session(tracker, EVERYTHING), pictures, first.box)
             for name, tracker in trackers.items()
         }
         timing = progress.add_task('timing', total=frames)
