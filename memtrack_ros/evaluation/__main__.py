@@ -175,7 +175,7 @@ def main(args: list[str] | None = None) -> int:
         type=Path,
         required=True,
         metavar='DIR',
-        help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, TLD, DAVIS or SET/NAME/img',
+        help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, NFS, TLD, DAVIS ...',
     )
     command.add_argument(
         '--prompt', choices=('box', 'mask'), default='box', help='mask: where the truth has any'

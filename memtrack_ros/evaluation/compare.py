@@ -23,6 +23,7 @@ from memtrack_ros.evaluation import passes, report
 from memtrack_ros.evaluation.runner import Follower, one_pass
 
 THREADS = 2  # of a job, at most
+VISIBLE = 'CUDA_VISIBLE_DEVICES'
 PASSES = 'passes'  # folder of TRACKER/SET/NAME.csv
 
 
@@ -72,7 +73,8 @@ def compare(
 ) -> None:
     """Run each entrant over each sequence in the folder, show the tables and write them to `out`.
 
-    Passes that `out` already holds are not run again. Malformed sequences are named and skipped.
+    Passes that `out` already holds are not run again. Malformed sequences, and those whose first
+    truth is no prompt, are named and skipped.
     `command` is what the report says that it was made with. Raises SequenceError when no sequence
     can be scored.
     """
@@ -152,7 +154,7 @@ def side_by_side(
 def run_task(
     task: Task, made: dict[str, Follower], advance: Callable[[int], None]
 ) -> passes.Pass | SequenceError:
-    """Run one pass and keep it, too, in its file; the error where the sequence is damaged.
+    """Run one pass and keep it, too, in its file; the error where the sequence cannot be used.
 
     Followers are taken from `made`, by name, or made and put there.
     """
@@ -178,7 +180,15 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
     turn = turns.get()
     torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     if gpus := torch.cuda.device_count():
-        os.environ['CUDA_VISIBLE_DEVICES'] = str(turn % gpus)
+        os.environ[VISIBLE] = visible_gpus(gpus)[turn % gpus]
+
+
+def visible_gpus(count: int) -> list[str]:
+    """The names by which CUDA knows the `count` GPUs that the caller lets be seen."""
+    chosen = os.environ.get(VISIBLE)
+    if chosen is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in chosen.split(',')]
 
 
 def _run_there(task: Task) -> passes.Pass | SequenceError:

@@ -129,6 +129,12 @@ class Ring:
             f'prompt on one of these, or raise {limit}'
         )
 
+    def after(self, stamp: int) -> AnyImage | None:
+        """The first image of this stamp (nanoseconds) or a later one, unless it is the newest."""
+        with self._lock:
+            images = tuple(self._images)[:-1]
+        return next((i for i in images if nanoseconds(i.header.stamp) >= stamp), None)
+
     def _drop_oldest(self) -> None:
         self._bytes -= len(self._images.popleft().data)
 

@@ -5,6 +5,7 @@ The crop that is segmented, and how a segmentation becomes a box and a new size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -16,6 +17,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import Given, outside
 
 D3S_CROP = 384  # side of the crop that is segmented, pixels
 SEARCH = 4.0  # its side over sqrt(w h) of the target, in the frame
@@ -26,6 +28,7 @@ CHANGED_AREA = 2.0  # relative difference from their mean from which a segmentat
 CHANGED_SIZE = 0.75  # relative change of size from which it is not taken over
 SLOWEST, FASTEST = 0.95, 1.05  # factor of the size from frame to frame
 SMALLEST = 10.0  # pixels, of a side of the target
+LEAST_SIDE, MOST_SIDE = 0.01, 2.0**16  # pixels, of a side of any target in any frame
 SMALLEST_SCALE = 0.2 * 256 / 4.5  # pixels, of the sqrt(w h) that may be taken over
 OUTSIDE = 0.25  # alpha: what a pixel of the box beyond the mask counts
 COVERED = 0.9  # share of the mask that its box covers, at least
@@ -214,10 +217,20 @@ class TargetSize(Stateful):
     """The target's size (2,) w, h in frame pixels: the first box's, scaled a little every frame."""
 
     kept = ('size', '_areas')
+    longest: Mapping[str, int] = {'_areas': AREAS}
 
     def __init__(self) -> None:
         self.size: Floats = np.ones(2)
         self._areas: Floats = np.ones(1)
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """It is a size of something; areas are those of contours in a crop."""
+        yield from outside(given, 'size', LEAST_SIDE, MOST_SIDE)
+        yield from outside(given, '_areas', 0, D3S_CROP**2)
+
+    def inside(self, shape: tuple[int, ...]) -> Floats:
+        """The size (2,), in a frame of `shape` which may be smaller than the one before."""
+        return np.minimum(self.size, shape[1::-1])
 
     def begin(self, size: ArrayLike) -> None:
         """Start with the first box's size."""

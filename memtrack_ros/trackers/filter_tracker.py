@@ -316,7 +316,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
 
         The box is that of the outlined mask, if it is believed, else one of the last size.
         """
-        size = self.size.size
+        size = self.size.inside(frame.shape)
         window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
         peak = self.filter.locate(
             self.appearance.deep(self._see([sample])), size / window.pitch, central=prior.usual
@@ -353,7 +353,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
     ) -> tuple[Window, Pixels]:
         """The filter's window around `centre` (2,), and what it shows, or `times` as much of it."""
         settings = self.filter.settings
-        extent = settings.search * search * float(np.sqrt(self.size.size.prod()))
+        extent = settings.search * search * float(np.sqrt(self.size.inside(frame.shape).prod()))
         window = Window.around(centre, extent / settings.side, settings.side)
         return window, patch(frame, centre, window.pitch, times * settings.side)
 

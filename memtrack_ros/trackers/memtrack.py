@@ -32,6 +32,7 @@ from memtrack_ros.trackers.search import (
     mask_in_frame,
     search_window,
     to_device,
+    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
@@ -125,7 +126,7 @@ class CompactMemTracker(MemTracker):
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
         mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return MemTrackObservation(choice.score, choice.box, mask, signals)
+        return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""

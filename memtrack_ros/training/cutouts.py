@@ -119,7 +119,7 @@ def saliency(teacher: Path) -> Callable[[Picture], Saliency]:
     Raises ConfigurationError where the file does not hold it.
     """
     try:
-        import onnxruntime  # type: ignore[import-untyped]  # of the extra `training`
+        import onnxruntime  # of the extra `training`
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()

@@ -75,9 +75,7 @@ class Distillation(Learning):
         self.net = DistilledTrunk()
         own = self.net.state_dict()
         self.net.load_state_dict(own | fitting(own, beginning))
-        super().__init__(
-            self.net, shares(self.net), out, device, rate=PEAK_RATE, warm_up=WARM_UP
-        )
+        super().__init__(self.net, shares(self.net), out, device, rate=PEAK_RATE, warm_up=WARM_UP)
 
     def step(
         self,

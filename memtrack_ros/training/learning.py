@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.weights.checkpoints import opened_checkpoint
 
 WEIGHT_DECAY = 0.02
 LEAST_RATE = 1 / 200  # of the peak
@@ -37,7 +38,7 @@ class Learning:
         """Go on from `out` / checkpoint.pt where there is one.
 
         `groups` says by which share of the `rate` parameters learn, which is reached after
-        `warm_up` steps.
+        `warm_up` steps. ConfigurationError where the checkpoint is damaged or another training's.
         """
         self.out, self.checkpoint = out, out / 'checkpoint.pt'
         self.rate, self.warm_up, self.shares = rate, warm_up, list(groups)
@@ -53,11 +54,14 @@ class Learning:
         self.learner = nets
         self.steps, self.seconds, self.clips = 0, 0.0, 0
         if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            nets.load_state_dict(state['nets'])
-            self.average.load_state_dict(state['average'])
-            self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds, self.clips = state['step'], state['seconds'], state['clips']
+            with opened_checkpoint(
+                self.checkpoint, 'checkpoint of this training', 'remove it to begin anew', device
+            ) as state:
+                nets.load_state_dict(state['nets'])
+                self.average.load_state_dict(state['average'])
+                self.optimiser.load_state_dict(state['optimiser'])
+                self.steps, self.clips = int(state['step']), int(state['clips'])
+                self.seconds = float(state['seconds'])
         self.saved = self.seconds
 
     def set_rate(self, done: float) -> None:

@@ -65,7 +65,8 @@ class Run(Learning):
         """Go on from `out` / checkpoint.pt where there is one.
 
         Else each tracker begins with what fits of the parameters that `beginning` has for it. All
-        have the first one's trunk.
+        have the first one's trunk. ConfigurationError where the checkpoint is damaged or another
+        training's.
         """
         self.recipes, self.workers = recipes, workers
         self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
