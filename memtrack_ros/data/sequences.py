@@ -27,18 +27,23 @@ def read_sequence(folder: Path) -> Sequence:
     return sequences[0]
 
 
-def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> list[Sequence]:
+def read_sequences(
+    folder: Path, faults: list[SequenceError] | None = None, *, test_splits: bool = False
+) -> list[Sequence]:
     """All sequences in a folder, sorted by name; the folder may be a sequence, a set, several sets.
 
     A malformed one (missing frames, frames, truth and masks that differ in number, no or unreadable
     truth) is skipped and its error added to faults; without that list it is raised. Images are
     not read (but masks are where they are the truth): what is wrong in one is found when it is
     asked for. SequenceError when there is no sequence at all, malformed or not.
+
+    Those of `test_splits`, which have but their first box, are among them if asked for, else
+    malformed.
     """
     sequences: dict[str, Sequence] = {}
     for video in find_videos(folder):
         try:
-            for sequence in read_video(video):
+            for sequence in read_video(video, test_splits=test_splits):
                 if sequence.name in sequences:
                     raise SequenceError(f'{sequence.name}: two sequences have this name')
                 sequences[sequence.name] = sequence
@@ -60,13 +65,15 @@ def find_videos(folder: Path) -> list[Found]:
     return found
 
 
-def read_video(video: Found) -> list[Sequence]:
-    """The sequences of a video that was found, one a target.
+def read_video(video: Found, *, test_splits: bool = False) -> list[Sequence]:
+    """The sequences of a video that was found, one a target; of `test_splits`, too, if asked for.
 
     SequenceError names it and what is wrong.
     """
     with naming(video.name):
         sequences = video.read()
+        if test_splits:
+            sequences = [sequence.padded() for sequence in sequences]
         for sequence in sequences:
             sequence.check()
     return sequences

@@ -1,4 +1,4 @@
-"""The command line: python -m memtrack_ros.evaluation run | bag | parity | benchmark | reads."""
+"""The command line: python -m memtrack_ros.evaluation COMMAND; run, export, bag, parity ..."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import trackers
+from memtrack_ros.data.results import FORMATS
 from memtrack_ros.errors import MemtrackError
+from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
 from memtrack_ros.session import Session
@@ -121,6 +123,13 @@ def compare_with_authors(arguments: argparse.Namespace) -> int:
     return 0 if parity(reference, subjects, Console()) else 1
 
 
+def write_results(arguments: argparse.Namespace) -> int:
+    """Writes kept passes for a benchmark's server or toolkit."""
+    count = export(arguments.format, arguments.passes, arguments.out)
+    print(f'written: {arguments.out}, {count} sequences')
+    return 0
+
+
 def listed(names: str) -> list[str]:
     """Names that commas separate."""
     return [name for name in names.split(',') if name]
@@ -205,6 +214,18 @@ def main(args: list[str] | None = None) -> int:
         help='for tables, plots and every answer; passes that it holds are not run again',
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'export', help="write the passes of a run for a benchmark's server or toolkit"
+    )
+    command.add_argument('format', choices=FORMATS, help='whose')
+    command.add_argument(
+        '--passes', type=Path, required=True, metavar='DIR', help='passes/TRACKER of a run'
+    )
+    command.add_argument(
+        '--out', type=Path, required=True, metavar='PATH', help='of a new zip; lasot, otb: folder'
+    )
+    command.set_defaults(run=write_results)
 
     command = commands.add_parser(
         'bag',
