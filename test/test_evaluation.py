@@ -307,6 +307,22 @@ def test_a_run_writes_every_answer_plots_and_sheets(tmp_path: Path) -> None:
     assert (out / 'passes' / 'counting' / 'SET' / 'a.csv').is_file()
 
 
+def test_masks_are_reported_as_davis_has_them(masked: Sequence, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    entrants = [Entrant('bright', 'bright 1', BrightFollower), Entrant('box', '1', AbsentFollower)]
+    compare(entrants, tmp_path / 'SET', out, command='a test')
+    found = json.loads((out / 'results.json').read_text())['trackers']
+    assert 'davis' not in found['box']
+    row = found['bright']['davis']['SET/square']
+    assert found['bright']['davis']['mean'] == row
+    # J of frames 2 to 7: 1, 1, .5, 1, 1, 1; quarters end at 1, 2, 3 (3.5 + 1e-10: 4), 5, 6.
+    assert row['j_mean'] == pytest.approx(5.5 / 6)
+    assert row['j_recall'] == pytest.approx(5 / 6)
+    assert row['j_decay'] == pytest.approx(0)
+    assert row['f_mean'] < 1
+    assert '| bright | 0.917 | 0.833 | 0.000 |' in (out / 'results.md').read_text()
+
+
 def test_calibration_error_is_the_mean_distance_of_confidence_from_hits() -> None:
     # Bin .8 to .9: two frames at .85, one hit: distance .35. Bin 0 to .1: a miss at .05.
     # Bin .9 to 1, certainty included: one hit at 1.
