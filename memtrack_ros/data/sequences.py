@@ -8,6 +8,7 @@ from pathlib import Path
 from memtrack_ros.data.files import naming
 from memtrack_ros.data.layouts import LAYOUTS, NAMES, Found
 from memtrack_ros.data.sequence import Sequence
+from memtrack_ros.data.splits import listed, missing, read_split
 from memtrack_ros.errors import SequenceError
 
 __all__ = ['Found', 'Sequence', 'find_videos', 'read_sequence', 'read_sequences', 'read_video']
@@ -28,7 +29,11 @@ def read_sequence(folder: Path) -> Sequence:
 
 
 def read_sequences(
-    folder: Path, faults: list[SequenceError] | None = None, *, test_splits: bool = False
+    folder: Path,
+    faults: list[SequenceError] | None = None,
+    *,
+    split: str | None = None,
+    test_splits: bool = False,
 ) -> list[Sequence]:
     """All sequences in a folder, sorted by name; the folder may be a sequence, a set, several sets.
 
@@ -37,11 +42,12 @@ def read_sequences(
     not read (but masks are where they are the truth): what is wrong in one is found when it is
     asked for. SequenceError when there is no sequence at all, malformed or not.
 
-    Those of `test_splits`, which have but their first box, are among them if asked for, else
+    Only those of a `split`, if there is one: see `read_split`; some of it that are not there are a
+    fault. Those of `test_splits`, which have but their first box, are among them if asked for, else
     malformed.
     """
     sequences: dict[str, Sequence] = {}
-    for video in find_videos(folder):
+    for video in _videos_of(folder, split, faults):
         try:
             for sequence in read_video(video, test_splits=test_splits):
                 if sequence.name in sequences:
@@ -52,6 +58,22 @@ def read_sequences(
                 raise
             faults.append(error)
     return [sequences[name] for name in sorted(sequences)]
+
+
+def _videos_of(folder: Path, split: str | None, faults: list[SequenceError] | None) -> list[Found]:
+    videos = find_videos(folder)
+    if split is None:
+        return videos
+    names = read_split(folder, split)
+    if lost := missing(names, [video.name for video in videos]):
+        error = SequenceError(
+            f'{folder}: {len(lost)} of the {len(names)} sequences of {split} are not in it, the '
+            f'first is {lost[0]}'
+        )
+        if faults is None:
+            raise error
+        faults.append(error)
+    return [video for video in videos if listed(video.name, names)]
 
 
 def find_videos(folder: Path) -> list[Found]:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import trackers
+from memtrack_ros.data.otb_lists import OTB
 from memtrack_ros.data.results import FORMATS
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.evaluation.export import export
@@ -81,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         entrants,
         arguments.sequences,
         arguments.out,
+        split=arguments.split,
         by_mask=arguments.prompt == 'mask',
         jobs=arguments.jobs,
         command=shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]]),
@@ -184,6 +186,12 @@ def main(args: list[str] | None = None) -> int:
         required=True,
         metavar='DIR',
         help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, NFS, TLD, DAVIS ...',
+    )
+    command.add_argument(
+        '--split',
+        metavar='LIST',
+        help='only what it lists: a file of names, NAME of a NAME.txt in DIR or its ImageSets '
+        f'(DAVIS: 2017/val), or {", ".join(OTB)}',
     )
     command.add_argument(
         '--prompt', choices=('box', 'mask'), default='box', help='mask: where the truth has any'

@@ -67,11 +67,14 @@ def compare(
     folder: Path,
     out: Path,
     *,
+    split: str | None = None,
     by_mask: bool = False,
     jobs: int = 1,
     command: str,
 ) -> None:
     """Run each entrant over each sequence in the folder, show the tables and write them to `out`.
+
+    Only those of a `split`, if there is one: see `data.splits`.
 
     Passes that `out` already holds are not run again. Malformed sequences, and those whose first
     truth is no prompt, are named and skipped; those of a test split are run, but not scored.
@@ -80,7 +83,7 @@ def compare(
     """
     console = Console()
     faults: list[SequenceError] = []
-    sequences = read_sequences(folder, faults, test_splits=True)
+    sequences = read_sequences(folder, faults, split=split, test_splits=True)
     tasks = [
         Task(entrant, sequence, by_mask, out / PASSES / entrant.name / f'{sequence.name}.csv')
         for sequence in sequences
