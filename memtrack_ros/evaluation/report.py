@@ -63,9 +63,9 @@ class Outcome:
             for tracker, answers in self.passes.items()
         }
         return {
-            name: {**row, MEAN: {key: fmean(r[key] for r in row.values()) for key in DAVIS}}
+            name: objects | {MEAN: {key: fmean(o[key] for o in objects.values()) for key in DAVIS}}
             for name in self.summaries
-            if (row := rows[name])
+            if (objects := rows[name])
         }
 
     @cached_property
