@@ -59,9 +59,7 @@ class BrightFollower:
 
     segments = True
 
-    def start(
-        self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None
-    ) -> None:
+    def start(self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None) -> None:
         self.box, self.mask = box, mask
 
     def follow(self, frame: NDArray[np.uint8]) -> Prediction:
@@ -347,6 +345,22 @@ def test_means_have_standard_errors_and_memory_is_compared_sequence_by_sequence(
     assert trackers['one-first']['standard_error'] == pytest.approx((whole - half) / 2)
     gain = f'{(whole - half) / 2:.3f}'
     assert f'| one | {gain} | {gain} |' in (out / 'results.md').read_text().splitlines()
+
+
+def test_masks_are_reported_as_davis_has_them(masked: Sequence, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    entrants = [Entrant('bright', 'bright 1', BrightFollower), Entrant('box', '1', AbsentFollower)]
+    compare(entrants, tmp_path / 'SET', out, command='a test')
+    found = json.loads((out / 'results.json').read_text())['trackers']
+    assert 'davis' not in found['box']
+    row = found['bright']['davis']['SET/square']
+    assert found['bright']['davis']['mean'] == row
+    # J of frames 2 to 7: 1, 1, .5, 1, 1, 1; quarters end at 1, 2, 3 (3.5 + 1e-10: 4), 5, 6.
+    assert row['j_mean'] == pytest.approx(5.5 / 6)
+    assert row['j_recall'] == pytest.approx(5 / 6)
+    assert row['j_decay'] == pytest.approx(0)
+    assert row['f_mean'] < 1
+    assert '| bright | 0.917 | 0.833 | 0.000 |' in (out / 'results.md').read_text()
 
 
 def test_calibration_error_is_the_mean_distance_of_confidence_from_hits() -> None:

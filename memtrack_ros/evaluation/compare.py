@@ -67,20 +67,23 @@ def compare(
     folder: Path,
     out: Path,
     *,
+    split: str | None = None,
     by_mask: bool = False,
     jobs: int = 1,
     command: str,
 ) -> None:
     """Run each entrant over each sequence in the folder, show the tables and write them to `out`.
 
+    Only those of a `split`, if there is one: see `data.splits`.
+
     Passes that `out` already holds are not run again. Malformed sequences, and those whose first
-    truth is no prompt, are named and skipped.
+    truth is no prompt, are named and skipped; those of a test split are run, but not scored.
     `command` is what the report says that it was made with. Raises SequenceError when no sequence
-    can be scored.
+    can be run.
     """
     console = Console()
     faults: list[SequenceError] = []
-    sequences = read_sequences(folder, faults)
+    sequences = read_sequences(folder, faults, split=split, test_splits=True)
     tasks = [
         Task(entrant, sequence, by_mask, out / PASSES / entrant.name / f'{sequence.name}.csv')
         for sequence in sequences
@@ -104,10 +107,19 @@ def compare(
             else:
                 answers[task.key] = result
             progress.advance(whole)
-    whole_ones = [sequence for sequence in sequences if sequence.name not in broken]
+    whole_ones = [s for s in sequences if s.name not in broken and s.scorable]
     faults += broken.values()
+    untold = [s for s in sequences if s.name not in broken and not s.scorable]
+    if untold:
+        console.print(
+            f'{len(untold)} sequences of a test split, which only its benchmark can score: their '
+            f'passes lie in {out / PASSES}, export writes them for it',
+            highlight=False,
+        )
     if not whole_ones:
         report.show_faults(console, faults)
+        if untold:
+            return
         raise SequenceError(f'{folder}: none of its sequences can be scored')
     outcome = report.Outcome(
         whole_ones,
