@@ -213,15 +213,20 @@ def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
 class TargetSize(Stateful):
     """The target's size (2,) w, h in frame pixels: the first box's, scaled a little every frame."""
 
-    kept = ('size', '_areas')
+    kept = ('_size', '_frame', '_areas')
 
     def __init__(self) -> None:
-        self.size: Floats = np.ones(2)
+        self._size: Floats = np.ones(2)
+        self._frame: Floats = np.ones(2)  # its own size w, h
         self._areas: Floats = np.ones(1)
 
-    def begin(self, size: ArrayLike) -> None:
-        """Start with the first box's size."""
-        self.size = np.array(size, float)
+    def begin(self, size: ArrayLike, shape: tuple[int, ...]) -> None:
+        """Start with the first box's size in a frame of `shape`."""
+        self._size, self._frame = np.array(size, float), np.array(shape[1::-1], float)
+
+    def within(self, shape: tuple[int, ...]) -> Floats:
+        """The size in a frame of `shape`, the resolution of which may be new."""
+        return self._size * (np.array(shape[1::-1]) / self._frame)
 
     def expect(self, area: float) -> None:
         """Start with the area of the first mask, in its crop's pixels."""
@@ -237,14 +242,15 @@ class TargetSize(Stateful):
 
         As far as it is believed, and slowly; neither below SMALLEST nor beyond the frame's `shape`.
         """
+        self._size, self._frame = self.within(shape), np.array(shape[1::-1], float)
         if not self.believes(found):
             return
         self._areas = np.append(self._areas, found.area)[-AREAS:]
         scale = found.scale * pitch
-        change = scale / np.sqrt(self.size.prod())
+        change = scale / np.sqrt(self._size.prod())
         if scale > SMALLEST_SCALE and abs(change - 1) < CHANGED_SIZE:
             change = np.clip(change, SLOWEST, FASTEST)
         else:
             change = 1.0
-        limits = (SMALLEST / self.size).max(), (np.array(shape[1::-1]) / self.size).min()
-        self.size = self.size * np.clip(change, *limits)
+        limits = (SMALLEST / self._size).max(), (self._frame / self._size).min()
+        self._size = self._size * np.clip(change, *limits)
