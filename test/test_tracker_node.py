@@ -555,13 +555,13 @@ def test_an_image_of_quite_another_size_is_an_error_and_changes_nothing(active: 
 
 def test_an_image_without_contrast_shows_no_target(active: Stage) -> None:
     target_id = active.init_target(box=BOX).target_id
-    before = active.shown()
-    blank = active.shown(np.full_like(FRAME, 128))
+    before = active.next(FRAME)
+    blank = active.next(np.full_like(FRAME, 128))
     assert (blank.state, blank.target_id, blank.confidence) == (State.OCCLUDED, target_id, 0)
     assert blank.roi == pytest.approx(before.roi, abs=2)
     assert (blank.has_mask, blank.memory.writes) == (False, before.memory.writes + 1)
     assert blank.spread > before.spread
-    assert active.shown().state == State.TRACKING
+    assert active.next(FRAME).state == State.TRACKING
 
 
 def test_resolution_changes_in_mid_stream(active: Stage) -> None:

@@ -73,8 +73,13 @@ class Course(Stateful):
         While it is, it is believed to be where it was last: a moment later it hardly is elsewhere.
         """
         motion = self.seen.after(seconds, seen=seen).within(self.width, self.height)
-        box = self.box if seen else motion.box
-        return replace(self, box=box, seen=motion, candidate=self.candidate.after(seconds))
+        course = replace(self, seen=motion, candidate=self.candidate.after(seconds))
+        return course if seen else replace(course, box=course.expected)
+
+    @property
+    def expected(self) -> Floats:
+        """The box (4,) where it is predicted, of the size that was seen last."""
+        return boxes.from_centre(self.seen.place[0], self.box[2:])
 
     def tracked(self, box: Floats) -> Course:
         """The target is seen in `box` (4,), as it was before."""
@@ -82,7 +87,7 @@ class Course(Stateful):
 
     def missed(self, hunch: Floats) -> Course:
         """The target is not seen: it is where it is predicted, if not where the `hunch` (4,) is."""
-        return replace(self, box=self.seen.box, hunch=hunch)
+        return replace(self, box=self.expected, hunch=hunch)
 
     def considered(self, box: Floats, *, again: bool) -> Course:
         """What may be the target is in `box` (4,), maybe `again`; of the target nothing changes."""
@@ -108,11 +113,10 @@ class Course(Stateful):
         Every other time where it was last, else at the next place of a grid: places two target
         sizes apart, row by row, one a frame.
         """
-        box = self.seen.box
         if turn % 2:
-            return box
-        spacing = 2 * boxes.scale(box)
+            return self.box
+        spacing = 2 * boxes.scale(self.box)
         columns, rows = (max(1, round(extent / spacing)) for extent in (self.width, self.height))
         row, column = divmod(turn // 2 % (columns * rows), columns)
         centre = (np.array([column, row]) + 0.5) / [columns, rows] * [self.width, self.height]
-        return boxes.from_centre(centre, box[2:])
+        return boxes.from_centre(centre, self.box[2:])

@@ -76,7 +76,7 @@ class Followed(Stateful):
         if self.believed:
             places = [course.box]
             if search > 1:
-                places.append(course.seen.box)
+                places.append(course.expected)
             if self.belief.unseen:
                 places.append(course.hunch)
             return [Prior(place, search) for place in places]
