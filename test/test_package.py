@@ -76,15 +76,25 @@ LIBRARIES = {
 }
 
 
+def _modules(statement: ast.stmt) -> list[str]:
+    """What an import statement takes from; nothing of others."""
+    if isinstance(statement, ast.ImportFrom):
+        return [statement.module or '']
+    return [name.name for name in statement.names] if isinstance(statement, ast.Import) else []
+
+
 def test_every_library_that_is_imported_is_declared() -> None:
     tree = ElementTree.parse(ROOT / 'package.xml')
     declared = {tag.text for tag in tree.iter() if tag.tag == 'exec_depend'}
     wanted = re.search(r'^RUN = (\[.*\])$', (ROOT / 'setup.py').read_text(), re.MULTILINE)
     assert wanted is not None
     installed = {re.split('[<>=]', name)[0] for name in ast.literal_eval(wanted[1])}
-    sources = [*ROOT.glob('memtrack_ros/**/*.py')]
-    statements = re.compile(r'^(?:from|import) (\w+)', re.MULTILINE)
-    imported = {name for path in sources for name in statements.findall(path.read_text())}
+    imported = {
+        name.split('.')[0]
+        for path in ROOT.glob('memtrack_ros/**/*.py')
+        for statement in ast.parse(path.read_text()).body
+        for name in _modules(statement)
+    }
     for name, (pypi, rosdep) in LIBRARIES.items():
         assert name in imported
         assert pypi in installed

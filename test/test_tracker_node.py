@@ -397,7 +397,8 @@ def test_a_prompt_for_an_old_image_is_caught_up_with(
     def shown(number: int) -> TrackedTarget:
         """The target of an image of a camera of 25 Hz."""
         frame = np.roll(FRAME, offset(number), axis=1)
-        stamp = Time(sec=100 * speed + number // 25, nanosec=40_000_000 * (number % 25))
+        second, part = divmod(number, 25)
+        stamp = Time(sec=100 * speed + second, nanosec=40_000_000 * part)
         active.images.publish(messages.bgr_to_image(frame, Header(stamp=stamp)))
         return active.target(stamp)
 
@@ -562,6 +563,44 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
     assert active.shown().target_id == target_id
     active.until(lambda: active.said('RuntimeError: out of memory'), 'the reason in the log')
     assert active.said('RuntimeError: out of memory') == 1
+
+
+def test_presence_is_as_it_was_set_last(active: Stage) -> None:
+    session = active.tracker.pipeline.session
+    assert active.init_target(box=BOX).success
+    try:
+        assert not active.set('presence.seen', 0.7)
+        assert (session.presence.seen, session.presence.unseen) == (0.7, 0.15)
+        assert active.set('presence.unseen', 0.8)  # refused: above presence.seen
+        assert session.presence.unseen == 0.15
+        assert not active.set('presence.lost_seconds', 9.0)
+        assert active.shown().state == State.TRACKING
+        assert session.presence.lost_seconds == 9
+    finally:
+        active.set('presence.seen', 0.5)
+        active.set('presence.lost_seconds', 1.5)
+
+
+def test_an_image_of_quite_another_size_is_an_error_and_changes_nothing(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.shown()
+    for size in ((1, 1), (4, 3), (16, 12)):
+        target = active.target(active.publish(scene(*size)))
+        assert (target.state, target.target_id) == (State.ERROR, target_id)
+    after = active.shown()
+    assert (after.state, after.frames_tracked) == (State.TRACKING, before.frames_tracked + 1)
+    active.until(lambda: active.said('those before were 320x240'), 'the reason in the log')
+
+
+def test_an_image_without_contrast_shows_no_target(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.next(FRAME)
+    blank = active.next(np.full_like(FRAME, 128))
+    assert (blank.state, blank.target_id, blank.confidence) == (State.OCCLUDED, target_id, 0)
+    assert blank.roi == pytest.approx(before.roi, abs=2)
+    assert (blank.has_mask, blank.memory.writes) == (False, before.memory.writes + 1)
+    assert blank.spread > before.spread
+    assert active.next(FRAME).state == State.TRACKING
 
 
 def test_resolution_changes_in_mid_stream(active: Stage) -> None:

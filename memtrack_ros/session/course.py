@@ -28,15 +28,16 @@ WIDEST = 2.0  # and any target at most: in a wider window it is too small to be 
 class Course(Stateful):
     """Where a target is in images of `width` x `height`. Methods give new ones.
 
-    `box` (4,) is where it is believed to be; `seen` its motion since it was last seen, `candidate`
-    that of what may be it again.
+    `box` (4,) is where it is believed to be, `hunch` (4,) where something was that was hardly seen;
+    `seen` its motion since it was last seen, `candidate` that of what may be it again.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ('width', 'height', 'box', 'seen', 'candidate')
+    kept: ClassVar[tuple[str, ...]] = ('width', 'height', 'box', 'hunch', 'seen', 'candidate')
 
     width: int
     height: int
     box: Floats
+    hunch: Floats
     seen: Motion
     candidate: Motion
 
@@ -53,7 +54,7 @@ class Course(Stateful):
     def of(cls, box: Floats, frame: Pixels) -> Course:
         """Of a target just pointed at."""
         height, width = frame.shape[:2]
-        return cls(width, height, box, Motion.of(box), Motion.of(box))
+        return cls(width, height, box, box, Motion.of(box), Motion.of(box))
 
     def fitted(self, frame: Pixels) -> Course:
         """In the size of `frame`, should the resolution have changed.
@@ -64,15 +65,18 @@ class Course(Stateful):
         if (width, height) == (self.width, self.height):
             return self
         scale = np.array([width / self.width, height / self.height])
-        size = self.box[2:] * scale
-        if max(*scale, *(1 / scale)) > RESIZED or size.min() < SMALLEST:
+        if max(*scale, *(1 / scale)) > RESIZED or (self.box[2:] * scale).min() < SMALLEST:
             raise ImageError(
                 f'the image is {width}x{height}, those before were {self.width}x{self.height}: '
                 f'with a side more than {RESIZED:g} times another, or less than {SMALLEST} pixels '
                 'of the target, it is skipped; prompt again if the camera has changed'
             )
-        box = boxes.from_centre((boxes.centre(self.box) + 0.5) * scale - 0.5, size)
-        return Course(width, height, box, self.seen.scaled(scale), self.candidate.scaled(scale))
+        box, hunch = (
+            boxes.from_centre((boxes.centre(old) + 0.5) * scale - 0.5, old[2:] * scale)
+            for old in (self.box, self.hunch)
+        )
+        seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
+        return Course(width, height, box, hunch, seen, candidate)
 
     def after(self, seconds: float, *, seen: bool = True) -> Course:
         """Predicted; a target that is not `seen` slows down. The centre stays in the image.
@@ -81,12 +85,21 @@ class Course(Stateful):
         """
         motion = self.seen.after(seconds, seen=seen).within(self.width, self.height)
         candidate = self.candidate.after(seconds).within(self.width, self.height)
-        box = self.box if seen else motion.box
-        return replace(self, box=box, seen=motion, candidate=candidate)
+        course = replace(self, seen=motion, candidate=candidate)
+        return course if seen else replace(course, box=course.expected)
+
+    @property
+    def expected(self) -> Floats:
+        """The box (4,) where it is predicted, of the size that was seen last."""
+        return boxes.from_centre(self.seen.place[0], self.box[2:])
 
     def tracked(self, box: Floats) -> Course:
         """The target is seen in `box` (4,), as it was before."""
         return replace(self, box=box, seen=self.seen.corrected(box))
+
+    def missed(self, hunch: Floats) -> Course:
+        """The target is not seen: it is where it is predicted, if not where the `hunch` (4,) is."""
+        return replace(self, box=self.expected, hunch=hunch)
 
     def considered(self, box: Floats, *, again: bool) -> Course:
         """What may be the target is in `box` (4,), maybe `again`; of the target nothing changes."""
@@ -112,11 +125,10 @@ class Course(Stateful):
         Every other time where it was last, else at the next place of a grid: places two target
         sizes apart, row by row, one a frame.
         """
-        box = self.seen.box
         if turn % 2:
-            return box
-        spacing = 2 * boxes.scale(box)
+            return self.box
+        spacing = 2 * boxes.scale(self.box)
         columns, rows = (max(1, round(extent / spacing)) for extent in (self.width, self.height))
         row, column = divmod(turn // 2 % (columns * rows), columns)
         centre = (np.array([column, row]) + 0.5) / [columns, rows] * [self.width, self.height]
-        return boxes.from_centre(centre, box[2:])
+        return boxes.from_centre(centre, self.box[2:])

@@ -69,9 +69,10 @@ class Followed(Stateful):
         return replace(before, course=course, searched=before.searched + searches)
 
     def priors(self) -> list[Prior]:
-        """Where to look for it now: where it was and, long after, where it would be by now, too.
+        """Where to look for it now: where it was; long after, where it would be by now, too.
 
-        One that is LOST is looked for elsewhere each time.
+        Where it was hardly seen just before, there, too. One that is LOST is looked for elsewhere
+        each time.
         """
         course, belief = self.course, self.belief
         if not self.tracker.gated:
@@ -80,7 +81,11 @@ class Followed(Stateful):
             return [Prior(course.candidate.box, course.search(course.candidate))]
         search = course.search(course.seen)
         if self.believed:
-            places = [course.box] if search == 1.0 else [course.box, course.seen.box]
+            places = [course.box]
+            if search > 1:
+                places.append(course.expected)
+            if self.belief.unseen:
+                places.append(course.hunch)
             return [Prior(place, search) for place in places]
         if belief.verdict is State.OCCLUDED:
             return [Prior(course.box, max(WIDER, search))]
@@ -92,6 +97,8 @@ class Followed(Stateful):
         course, seen = self.course, belief.now is State.TRACKING
         if seen and self.believed:
             course = course.tracked(box)
+        elif self.believed and self.tracker.gated:
+            course = course.missed(box)
         elif seen or belief.candidate:
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course

@@ -36,8 +36,8 @@ class Session:
     """Follows one target with one tracker. Not thread-safe: the caller serialises.
 
     Frames are uint8 (H, W, 3) BGR. Times are in seconds from any start; without any, frames are
-    taken to come at 30 Hz. A published tracker that is not `gated` sees and remembers the target in
-    every frame, whatever `presence` says.
+    taken to come at 30 Hz. A tracker that is not `gated`, a paper variant, sees and remembers the
+    target in every frame, whatever `presence` says.
     """
 
     def __init__(self, tracker: AnyTracker, presence: Presence | None = None) -> None:
@@ -163,9 +163,9 @@ class Session:
 
     def _look(self, frame: Pixels, before: Followed) -> Observation:
         """The best of what is found where the target is to be looked for."""
-        looks = [self._locate(frame, prior) for prior in before.priors()]
-        found = max(looks, key=_score)
-        if len(looks) > 1:
+        priors = before.priors()
+        found = max([self._locate(frame, prior) for prior in priors], key=_score)
+        if before.believed and not priors[0].usual:
             # In a wide window it is small: a closer look sees more.
             found = max(found, self._locate(frame, Prior(found.box)), key=_score)
         return found

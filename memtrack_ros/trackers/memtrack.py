@@ -40,7 +40,7 @@ from memtrack_ros.weights.files import Calibration, Weights, load_into
 SLOTS = 8  # N
 CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
-# The published tracker's inference, in the authors' numbers.
+# The paper variant's inference, in the authors' numbers.
 TEMPLATE_SIDE, SEARCH_SIDE = 127, 255  # of the crops, pixels
 CONTEXT = 0.5  # of w + h that a template shows around the target
 SCALES = 1.05 ** np.array([-1.0, 0.0, 1.0])
