@@ -242,7 +242,7 @@ def test_the_trunk_stands_still_but_each_label_learns(tmp_path: Path) -> None:
         own = {part.removeprefix(f'{name}.') for part in changed if part.startswith(f'{name}.')}
         # Statistics of its normalisations stand still, too.
         assert {part for part in own if part.startswith('trunk.')} == {'trunk.label.weight'}
-        assert any(part.startswith('mask_decoder.') for part in own)
+        assert len(own) > 1
     labels = [after[f'{name}.trunk.label.weight'] for name in run.recipes]
     assert not torch.equal(*labels)
 

@@ -56,4 +56,5 @@ def origin(source: str) -> str:
     if path.suffix != '.safetensors':
         return path.name
     with safe_open(path, framework='pt') as file:
-        return str((file.metadata() or {}).get('attribution', path.name))
+        said: str = (file.metadata() or {}).get('attribution', path.name)
+    return said
