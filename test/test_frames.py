@@ -263,8 +263,7 @@ def test_the_publishers_numbers_tell_exactly_what_never_came() -> None:
 
 
 def test_without_numbers_the_stamps_have_to_tell() -> None:
-    for number in (None, 2**64 - 1):
-        frames = frames_of_a_camera()
-        for time in (*range(50), *range(55, 60)):
-            frames.receive(image(time * PERIOD), {'publication_sequence_number': number})
-        assert frames.missing == 5
+    frames = frames_of_a_camera()
+    for time in (*range(50), *range(55, 60)):
+        frames.receive(image(time * PERIOD), {'publication_sequence_number': None})
+    assert frames.missing == 5
