@@ -22,7 +22,7 @@ from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack,
 from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import PEAK_RATE, Sources, train
+from memtrack_ros.training.loop import LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
@@ -97,7 +97,12 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    trunk = begin_with(arguments.trunk) if arguments.trunk else {}
+    # The trunk's label convolution is each tracker's own.
+    trunk = {
+        name: tensor
+        for name, tensor in (begin_with(arguments.trunk) if arguments.trunk else {}).items()
+        if not name.startswith(LABEL)
+    }
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
     real = [RealClips(folder) for folder in arguments.data]
     validation: dict[str, ClipSource] = {'drawn': scenes}
