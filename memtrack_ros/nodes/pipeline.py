@@ -185,8 +185,8 @@ class Pipeline:
                     self._last_seen = image.header.stamp
             except MemtrackError as error:
                 self._report(error)
-            took = (time.perf_counter() - began) * 1e9
-            next_stamp = nanoseconds(image.header.stamp) + max(round(_CATCH_UP * took), 1)
+            lead = round(_CATCH_UP * (time.perf_counter() - began) * 1e9)
+            next_stamp = nanoseconds(image.header.stamp) + max(lead, 1)
 
     def _run(self, frames: Frames) -> None:
         while frames.newest.wait():
