@@ -440,6 +440,10 @@ def test_a_steady_motion_is_known() -> None:
         motion = motion.after(0.05).corrected(boxes.from_centre([9.5 + 3 * step, 9.5], [size] * 2))
     assert motion.rate[0] == pytest.approx([60, 0], abs=0.5)
     assert motion.rate[1] == pytest.approx([np.log(1.01) / 0.05] * 2, rel=0.1)
+    for seconds in (60.0, 1e9):  # of a camera that is asleep for long
+        far = motion.after(seconds)
+        assert np.isfinite([*far.box, far.spread]).all()
+        assert far.box[2:].max() < 10 * motion.box[2]
     ahead = motion.after(1.0)
     assert boxes.centre(ahead.box) == pytest.approx([9.5 + 120 + 60, 9.5], abs=1)
     assert ahead.spread > 10 * motion.spread
@@ -473,6 +477,15 @@ def test_frames_in_a_wrong_order_or_without_times_are_no_jump() -> None:
     session, _ = prompted()
     for time in (1e9, 1e9 + 0.5, 1e9 + 1.0, None):
         assert session.step(NOISE, time).state is State.TRACKING
+
+
+def test_no_time_is_too_far_away() -> None:
+    session, _ = prompted(time=1.0)
+    for time in (1e9, -1e9, 1e300, -1e300, 1.7e308, -1.7e308, 2.0):
+        for later in range(3):
+            estimate = session.step(NOISE, time + later / 30)
+            assert np.isfinite([*estimate.roi, estimate.spread]).all()
+            assert boxes.iou(estimate.roi, BOX) > 0.9
 
 
 def test_a_slow_camera_is_no_jump() -> None:

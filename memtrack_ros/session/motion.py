@@ -90,9 +90,10 @@ class Motion(Stateful):
         noise = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
         power = (AGILITY * _unit(self.box)) ** 2
         covariance = step @ self.covariance @ step.T + power[:, None, None] * noise
-        limit = (FARTHEST * _unit(self.box)) ** 2
-        covariance *= np.minimum(1, limit / covariance[:, 0, 0])[:, None, None]
-        return Motion(self.place + travelled * self.rate, left * self.rate, covariance)
+        reach = FARTHEST * _unit(self.box)
+        covariance *= np.minimum(1, reach**2 / covariance[:, 0, 0])[:, None, None]
+        shift = np.clip(travelled * self.rate, -reach[:, None], reach[:, None])
+        return Motion(self.place + shift, left * self.rate, covariance)
 
     def corrected(self, box: Floats) -> Motion:
         """By a box (4,) in which the target is seen now, which is taken as it is.
