@@ -363,7 +363,7 @@ def test_the_command_distils_stops_goes_on_and_trackers_begin_with_its_trunk(
         (['--minutes', '0'], '--minutes is 0; it must be above 0.'),
         (['--teacher', 'nowhere'], 'nowhere does not hold the teacher'),
         (['--data', 'nowhere'], 'no photograph'),
-        (['--begin', 'nowhere'], 'nowhere is neither a weight file nor a checkpoint'),
+        (['--begin', 'nowhere'], 'nowhere is damaged or no checkpoint of EfficientNet-Lite0'),
     ],
 )
 def test_what_the_command_cannot_use_is_said_and_nothing_written(

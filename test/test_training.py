@@ -304,7 +304,7 @@ def test_weights_to_begin_with_are_those_shipped_or_in_a_file(tmp_path: Path) ->
     assert 'drawn scenes' in origin('samn')
     damaged = tmp_path / 'a.safetensors'
     damaged.write_bytes(b'none')
-    with pytest.raises(ConfigurationError, match='neither a weight file nor a checkpoint'):
+    with pytest.raises(ConfigurationError, match='damaged or no weight file'):
         begin_with(str(damaged))
 
 
