@@ -41,7 +41,7 @@ ROS_BUILD = [
     'ninja',
     'numpy',
 ]
-RUN = ['numpy', 'opencv-python-headless<5', 'pyyaml', 'safetensors', 'torch>=2.2']
+RUN = ['numpy', 'opencv-python-headless<5', 'pillow', 'pyyaml', 'safetensors', 'torch>=2.2']
 
 
 def sourced_ros() -> bool:

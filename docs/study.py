@@ -1,8 +1,9 @@
 """What each part of the drawn scenes is worth: CMEDFL trained without it, scored on real video.
 
-python docs/study.py --begin BEGINNING --imagery IMAGERY --sequences SEQUENCES --minutes 8
+python docs/study.py --begin TRUNK --imagery IMAGERY --sequences SEQUENCES --minutes 8
 
-Prints a table in Markdown. Finished trainings and passes in --out are not repeated.
+It begins with the trunk that `training distil` makes and nothing else. Prints a table in Markdown.
+Finished trainings and passes in --out are not repeated.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 INTERRUPTED = 130
-_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+_PATIENCE = 30.0
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def end_at_once() -> None:
@@ -17,28 +19,33 @@ def end_at_once() -> None:
 
 
 def end_by(end: Callable[[], None]) -> None:
-    """Lets every signal that asks for it end this process by `end()`, which may be called again."""
+    """Lets SIGINT and SIGTERM end this process by `end()`, which may be called more than once."""
     for number in _SIGNALS:
         signal.signal(number, lambda *_: end())
 
 
 def end_by_raising() -> None:
-    """Lets the first signal end this process as errors do, so that its children end with it.
+    """Lets SIGINT, SIGTERM or SIGHUP end this process as errors do, its children with it.
 
-    Raises KeyboardInterrupt, or SystemExit, in the main thread; later signals are ignored.
+    Raises KeyboardInterrupt, or SystemExit, in the main thread. Signals that follow it out of
+    impatience, before what was begun can have been undone, are passed over.
     """
+    undone = 0.0
 
     def leave(number: int, _: object) -> None:
-        ignore()
+        nonlocal undone
+        if time.monotonic() < undone:
+            return
+        undone = time.monotonic() + _PATIENCE
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    for number in _SIGNALS:
+    for number in (*_SIGNALS, signal.SIGHUP):
         signal.signal(number, leave)
 
 
 def ignore() -> None:
     """Lets no signal disturb the end."""
-    for number in _SIGNALS:
+    for number in (*_SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -26,6 +26,7 @@ from memtrack_ros.tools.client import TrackerClient
 
 DEADLINE = 60
 STAGES = count(1)
+PERIOD = 40_000_000  # nanoseconds between images
 SIZE = 320, 240
 BOX = 140, 100, 40, 30
 
@@ -90,6 +91,12 @@ class Stage(TrackerClient):
     def shown(self, frame: np.ndarray[Any, Any] = FRAME) -> TrackedTarget:
         """The target of this frame."""
         return self.target(self.publish(frame))
+
+    def next(self, frame: np.ndarray[Any, Any]) -> TrackedTarget:
+        """The target of this frame, taken PERIOD after the last one however long that took."""
+        self._last_stamp += PERIOD
+        stamp = Time(sec=self._last_stamp // 10**9, nanosec=self._last_stamp % 10**9)
+        return self.target(self.publish(frame, stamp))
 
     def said(self, text: str) -> int:
         """How often this was logged."""

@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from stage import ACTIVATE, CONFIGURE, staged
 
 from memtrack_ros.evaluation import __main__ as command_line
+from memtrack_ros.evaluation.bag import UNFINISHED
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import State
 from memtrack_ros.wire.images import image_to_mask
@@ -275,13 +276,43 @@ def test_a_bad_image_is_an_error_and_the_next_goes_on(
 
 def test_a_second_run_takes_the_place_of_the_first(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / 'out'
-    (out / 'unfinished' / 'outputs').mkdir(parents=True)  # of a run that was killed
+    (out / UNFINISHED / 'outputs').mkdir(parents=True)  # of a run that was killed
     for count in (3, 2):
         images = [raw(f, n) for n, f in enumerate(clip.frames[:count])]
         assert run(write_bag(tmp_path / f'of{count}', images), clip.box, out) == 0
     assert sorted(path.name for path in out.iterdir()) == ['outputs', 'overlay.mp4', 'results.csv']
     assert len(rows(out)) == 2
     assert len(list(recorded(out / 'outputs', '/memtrack/target', TrackedTarget))) == 2
+
+
+@pytest.mark.parametrize(
+    'theirs', ['results.csv', 'overlay.mp4', 'outputs/mine.txt', 'unfinished/mine.txt', 'mine.txt']
+)
+def test_what_a_run_did_not_make_stays(
+    clip: Clip, short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], theirs: str
+) -> None:
+    out = tmp_path / 'out'
+    file = out / theirs
+    file.parent.mkdir(parents=True)
+    file.write_text('precious,1\n')
+    taken = theirs.partition('/')[0] in ('results.csv', 'overlay.mp4', 'outputs')
+    assert run(short, clip.box, out) == (2 if taken else 0)
+    if taken:
+        assert 'was made by no earlier run: give another folder' in capsys.readouterr().err
+        assert [path for path in out.rglob('*') if path.is_file()] == [file]
+    assert file.read_text() == 'precious,1\n'
+
+
+def test_what_was_laid_beside_the_files_of_a_run_stays(
+    clip: Clip, short: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / 'out'
+    assert run(short, clip.box, out) == 0
+    for beside in (out / 'mine.txt', out / 'outputs' / 'mine.txt'):
+        beside.write_text('precious')
+    assert run(short, clip.box, out) == 0
+    for beside in (out / 'mine.txt', out / 'outputs' / 'mine.txt'):
+        assert beside.read_text() == 'precious'
 
 
 @pytest.fixture(scope='module')

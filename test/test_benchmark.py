@@ -25,6 +25,14 @@ def test_the_table_has_a_line_a_tracker(capsys: pytest.CaptureFixture[str]) -> N
     # 128 frames of 96 channels and 24 x 24 cells, four bytes each.
     assert cells['bank MB |'] == '28.3 |'
     assert float(cells['step ms']) > 0
+    assert cells['writes'] == '10 of 10'
+
+
+def test_writes_are_those_that_were_done(capsys: pytest.CaptureFixture[str]) -> None:
+    # DMV's paper stores frames that are 30 apart.
+    assert main(['benchmark', '--trackers', 'dmv', '--frames', '40', '--device', 'cpu']) == 0
+    head, _, line = capsys.readouterr().out.strip().splitlines()
+    assert dict(zip(head.split(' | '), line.split(' | '), strict=True))['writes'] == '1 of 40'
 
 
 def test_one_weight_file_is_for_one_tracker(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,18 +103,18 @@ def test_the_fitted_box_turns_with_the_target() -> None:
 
 def test_the_size_follows_slowly_and_only_what_is_believed() -> None:
     size = TargetSize()
-    size.begin((60, 40))
+    size.begin((60, 40), FRAME)
     size.expect(2400)
     larger = outline(filled((100, 120, 79, 54)))
     assert larger is not None
     size.follow(larger, 1.0, FRAME)  # sqrt(79 * 54 / 2400) = 1.33, at most 1.05
-    assert size.size == pytest.approx([63, 42])
+    assert size.within(FRAME) == pytest.approx([63, 42])
     size.follow(larger, 0.5, FRAME)  # 0.65, at least 0.95
-    assert size.size == pytest.approx([63 * 0.95, 42 * 0.95])
+    assert size.within(FRAME) == pytest.approx([63 * 0.95, 42 * 0.95])
     # Areas accepted: 2400 and twice 78 * 53 = 4134; three times their mean is believed no more.
     assert size.believes(larger)
     huge = outline(filled((50, 50, 130, 90)))
     assert huge is not None
     assert not size.believes(huge)
     size.follow(huge, 1.0, FRAME)
-    assert size.size == pytest.approx([63 * 0.95, 42 * 0.95])
+    assert size.within(FRAME) == pytest.approx([63 * 0.95, 42 * 0.95])

@@ -7,16 +7,19 @@ import subprocess
 import sys
 from dataclasses import astuple, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import scenes, trackers
 from memtrack_ros.data.sequences import Sequence, read_sequence
 from memtrack_ros.errors import ConfigurationError, SequenceError
 from memtrack_ros.evaluation import __main__ as command_line
+from memtrack_ros.evaluation import compare as compare_module
 from memtrack_ros.evaluation import peers
 from memtrack_ros.evaluation.calibration import Beliefs
 from memtrack_ros.evaluation.compare import Entrant, compare
@@ -56,9 +59,7 @@ class BrightFollower:
 
     segments = True
 
-    def start(
-        self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None
-    ) -> None:
+    def start(self, frame: NDArray[np.uint8], box: Floats, mask: NDArray[np.uint8] | None) -> None:
         self.box, self.mask = box, mask
 
     def follow(self, frame: NDArray[np.uint8]) -> Prediction:
@@ -230,6 +231,57 @@ def test_other_weights_or_another_truth_are_run_again(tmp_path: Path) -> None:
     assert run_counting(folder, out, 100, 'counting 2') == 7
 
 
+def test_a_first_truth_that_is_no_prompt_is_named_and_the_rest_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / 'sequences', tmp_path / 'out'
+    write_square(folder / 'SET' / 'good')
+    for name, box in (('small', '1,20,2,8'), ('beside', '640,20,10,8'), ('above', '1,-20,10,8')):
+        truth = write_square(folder / 'SET' / name) / 'groundtruth.txt'
+        truth.write_text('\n'.join([box, *truth.read_text().splitlines()[1:]]))
+    assert run_counting(folder, out, 100) == 7
+    content = json.loads((out / 'results.json').read_text())
+    assert set(content['trackers']['counting']['sequences']) == {'SET/good'}
+    shown = ' '.join(capsys.readouterr().out.split())
+    for name in ('small', 'beside', 'above'):
+        said = f'SET/{name}: the truth of frame 1 is no prompt: The box x'
+        assert said in shown
+        assert said in (out / 'results.md').read_text()
+
+
+def test_a_first_mask_that_is_no_prompt_is_an_error_of_its_sequence(masked: Sequence) -> None:
+    cv2.imwrite(str(masked.masks.files[0]), np.zeros((48, 64), np.uint8))
+    with pytest.raises(SequenceError, match='SET/square: the truth of frame 1 .* marks 0 pixels'):
+        passed(BrightFollower(), masked, by_mask=True)
+    passed(BrightFollower(), masked)
+
+
+@pytest.mark.parametrize(
+    ('callers', 'count', 'names'),
+    [
+        (None, 2, ['0', '1', '0']),
+        ('2,3', 2, ['2', '3', '2']),
+        ('5', 1, ['5', '5', '5']),
+        ('GPU-ab, MIG-cd,-1,4', 2, ['GPU-ab', 'MIG-cd', 'GPU-ab']),
+    ],
+)
+def test_jobs_share_the_gpus_that_the_caller_lets_be_seen(
+    callers: str | None, count: int, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A double: there need be no GPU here.
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    for turn, name in enumerate(names):
+        with monkeypatch.context() as patch:
+            patch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+            if callers is not None:
+                patch.setenv('CUDA_VISIBLE_DEVICES', callers)
+            turns = SimpleQueue()
+            turns.put(turn)
+            compare_module._prepare(SimpleQueue(), turns)
+            assert os.environ['CUDA_VISIBLE_DEVICES'] == name
+            del os.environ['CUDA_VISIBLE_DEVICES']
+
+
 def test_a_run_writes_every_answer_plots_and_sheets(tmp_path: Path) -> None:
     folder, out = tmp_path / 'sequences', tmp_path / 'out'
     write_square(folder / 'SET' / 'a', hidden=(3,))
@@ -293,6 +345,22 @@ def test_means_have_standard_errors_and_memory_is_compared_sequence_by_sequence(
     assert trackers['one-first']['standard_error'] == pytest.approx((whole - half) / 2)
     gain = f'{(whole - half) / 2:.3f}'
     assert f'| one | {gain} | {gain} |' in (out / 'results.md').read_text().splitlines()
+
+
+def test_masks_are_reported_as_davis_has_them(masked: Sequence, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    entrants = [Entrant('bright', 'bright 1', BrightFollower), Entrant('box', '1', AbsentFollower)]
+    compare(entrants, tmp_path / 'SET', out, command='a test')
+    found = json.loads((out / 'results.json').read_text())['trackers']
+    assert 'davis' not in found['box']
+    row = found['bright']['davis']['SET/square']
+    assert found['bright']['davis']['mean'] == row
+    # J of frames 2 to 7: 1, 1, .5, 1, 1, 1; quarters end at 1, 2, 3 (3.5 + 1e-10: 4), 5, 6.
+    assert row['j_mean'] == pytest.approx(5.5 / 6)
+    assert row['j_recall'] == pytest.approx(5 / 6)
+    assert row['j_decay'] == pytest.approx(0)
+    assert row['f_mean'] < 1
+    assert '| bright | 0.917 | 0.833 | 0.000 |' in (out / 'results.md').read_text()
 
 
 def test_calibration_error_is_the_mean_distance_of_confidence_from_hits() -> None:

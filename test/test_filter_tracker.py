@@ -160,6 +160,21 @@ def test_an_unsure_frame_gets_its_mask_but_is_not_remembered(
     assert (tracker.appearance.written, tracker.bank.status().refused) == (0, 1)
 
 
+@pytest.mark.parametrize('variant', KINDS)
+def test_a_change_of_resolution_is_heeded(variant: str) -> None:
+    tracker = tracker_of(variant)
+    frame, mask, _ = scene(0)
+    box = np.array(cv2.boundingRect(mask), float)
+    tracker.initialise(frame, Target(box, mask))
+    for scale in (0.5, 2.0):
+        other = cv2.resize(scene(1)[0], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        truth = cv2.resize(scene(1)[1], None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        found = tracker.locate(other, Prior(scale * box))
+        assert overlap(found.mask, truth) > 0.8
+        assert boxes.iou(found.box, np.array(cv2.boundingRect(truth), float)) > 0.7
+        remember(tracker, other, found)
+
+
 def test_a_score_is_the_mean_of_what_filter_and_mask_say() -> None:
     probability = np.array([[0.9, 0.7], [0.5, 0.1]], np.float32)
     # The foreground's mean probability is .8.

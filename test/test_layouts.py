@@ -368,6 +368,60 @@ def test_malformed_tld(tmp_path: Path, line: str, fault: str) -> None:
     assert only_fault(tmp_path) == f'TLD/06_car: {fault}'
 
 
+# NFS ------------------------------------------------------------------------------------------
+
+
+def write_nfs(root: Path, rate: str, frames: int, *lines: str, name: str = 'ball') -> Path:
+    folder = root / 'Nfs' / name
+    write_frames(folder / rate / name, range(1, frames + 1), 5)
+    write_text(folder / rate / f'{name}.txt', *lines)
+    return folder
+
+
+def nfs_line(number: int, *, left: float = 1) -> str:
+    return f'0 {left + number} 2 {left + number + 4} 5 {number} 0 0 1 "a ball"'
+
+
+def test_nfs_has_corners_and_a_label(tmp_path: Path) -> None:
+    write_nfs(tmp_path, '240', 3, *(nfs_line(n) for n in range(3)))
+    (sequence,) = read_sequences(tmp_path)
+    assert sequence.name == 'Nfs/ball.240'
+    np.testing.assert_array_equal(sequence.truth, [[1, 2, 4, 3], [2, 2, 4, 3], [3, 2, 4, 3]])
+
+
+def test_nfs_at_the_lower_rate_takes_every_eighth_line(tmp_path: Path) -> None:
+    write_nfs(tmp_path, '30', 3, *(nfs_line(n) for n in range(22)))
+    write_nfs(tmp_path, '30', 3, *(nfs_line(n) for n in range(3)), name='cup')
+    ball, cup = read_sequences(tmp_path)
+    assert (ball.name, cup.name) == ('Nfs/ball.30', 'Nfs/cup.30')
+    np.testing.assert_array_equal(ball.truth[:, 0], [1, 9, 17])
+    np.testing.assert_array_equal(cup.truth[:, 0], [1, 2, 3])
+
+
+@pytest.mark.parametrize(('frames', 'lines'), [(4, 3), (3, 4)])
+def test_nfs_may_have_one_frame_or_line_too_many(tmp_path: Path, frames: int, lines: int) -> None:
+    write_nfs(tmp_path, '240', frames, *(nfs_line(n) for n in range(lines)))
+    (sequence,) = read_sequences(tmp_path)
+    assert len(sequence) == 3
+    assert len(sequence.truth) == 3
+
+
+def test_nfs_is_read_as_its_toolkit_reads_it(tmp_path: Path) -> None:
+    datasets = pytest.importorskip('got10k.datasets')
+    lines = [nfs_line(n, left=n % 5).replace('"a ball"', '"ball"') for n in range(33)]
+    write_nfs(tmp_path, '30', 4, *lines)
+    frames, truth = datasets.NfS(str(tmp_path / 'Nfs'), fps=30)[0]
+    (sequence,) = read_sequences(tmp_path)
+    assert [str(frame) for frame in sequence.frames] == frames
+    np.testing.assert_array_equal(sequence.truth, truth)
+
+
+@pytest.mark.parametrize('line', ['', '0 1 2 3', '0 a 2 3 4 5', '0 1 2 inf 4 5'])
+def test_a_line_of_nfs_that_is_no_box_is_named(tmp_path: Path, line: str) -> None:
+    write_nfs(tmp_path, '240', 3, nfs_line(0), line, nfs_line(2))
+    assert only_fault(tmp_path).startswith(f'Nfs/ball.240: ball.txt:2: "{line}" is no box')
+
+
 # DAVIS ----------------------------------------------------------------------------------------
 
 
@@ -454,6 +508,19 @@ def test_labels_of_few_bits_are_read(tmp_path: Path, bits: int) -> None:
     each = np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]
     write_indexed(tmp_path / 'a.png', np.packbits(each)[None], bits=bits)
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), [row])
+
+
+@pytest.mark.parametrize('end', [26, 40, 0.5, 0.8])
+def test_indices_that_are_cut_off_are_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], end: float
+) -> None:
+    path = tmp_path / 'a.png'
+    write_indexed(path, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    data = path.read_bytes()
+    path.write_bytes(data[: round(end * len(data)) if isinstance(end, float) else end])
+    with pytest.raises(SequenceError, match='a.png cannot be read as an image'):
+        read_labels(path)
+    assert capfd.readouterr().err == ''
 
 
 def test_white_is_one_label_however_it_is_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j, scored
+from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j, scored, statistics
 
 Mask = NDArray[np.uint8]
 
@@ -29,6 +29,23 @@ def left_of(column: int, size: tuple[int, int]) -> Mask:
     mask = np.zeros(size, np.uint8)
     mask[:, :column] = 1
     return mask
+
+
+@pytest.mark.parametrize(
+    ('values', 'expected'),
+    [
+        # Ends at 1, 3, 5, 7, 9 of nine: the first quarter is frames 1 to 3, the last 7 to 9.
+        ([1.0, 0.9, 0.8, 0.5, 0.5, 0.5, 0.4, 0.3, 0.2], (5.1 / 9, 3 / 9, 0.9 - 0.3)),
+        # Ends at 1, 2 (1.75), 3 (2.5, to even 2), 3 (3.25), 4 of four: 1 to 2 and 3 to 4.
+        ([1.0, 0.6, 0.2, 0.4], (0.55, 0.5, 0.8 - 0.3)),
+        ([0.75], (0.75, 1.0, 0.0)),
+        ([0.5] * 300, (0.5, 0.0, 0.0)),
+    ],
+)
+def test_statistics_of_davis_by_hand(
+    values: list[float], expected: tuple[float, float, float]
+) -> None:
+    assert tuple(statistics(np.array(values))) == pytest.approx(expected)
 
 
 NOTHING = blocks()

@@ -22,6 +22,7 @@ from memtrack_ros.session import Estimate, State
 from memtrack_ros.wire import images
 from memtrack_ros.wire.bearing import CameraCalibration
 from memtrack_ros.wire.gain import Gain
+from memtrack_ros.wire.stamps import seconds
 
 RNG = np.random.default_rng(7)
 FRAME = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -83,6 +84,7 @@ def estimate(box: OrientedBox | None, **fields: Any) -> Estimate:
         'mask': None,
         'mask_is_box': False,
         'frames_tracked': 4,
+        'spread': 2.5,
     }
     return Estimate(**(values | fields))
 
@@ -103,10 +105,15 @@ def test_an_estimate_becomes_a_target() -> None:
         calibration=calibration,
         last_seen=HEADER.stamp,
         memory=BankStatus(entries=1, capacity=2, bytes=3, writes=4, refused=5, frozen=True),
+        processing_time=0.25,
+        image_age=0.5,
+        frames_dropped=7,
     )
+    assert (target.processing_time, target.image_age, target.frames_dropped) == (0.25, 0.5, 7)
     assert target.header == HEADER
     assert (target.target_id, target.tracker, target.state) == (3, 'stmtrack', 1)
     assert (target.confidence, target.score, target.frames_tracked) == (0.75, 0.5, 4)
+    assert target.spread == 2.5
     box = target.box
     assert (box.center_x, box.center_y) == (59.5, 104.5)
     assert (box.size_x, box.size_y, box.theta) == (20, 10, 0)
@@ -125,9 +132,10 @@ def test_an_estimate_becomes_a_target() -> None:
 
 
 def test_what_is_unknown_is_nan_and_its_flag_false() -> None:
-    idle = estimate(None, state=State.IDLE, confidence=nan, score=nan, frames_tracked=0)
+    idle = estimate(None, state=State.IDLE, confidence=nan, score=nan, frames_tracked=0, spread=nan)
     target = messages.estimate_to_target(idle, HEADER, (640, 480))
-    numbers = [target.confidence, target.score, *target.roi, target.error_x, target.error_y]
+    numbers = [target.confidence, target.score, target.spread, *target.roi]
+    numbers += [target.error_x, target.error_y]
     numbers += [target.bearing_x, target.bearing_y, *target.position_covariance]
     numbers += [target.position.x, target.position.y, target.position.z]
     numbers += [getattr(target.box, name) for name in msg.OrientedBox.get_fields_and_field_types()]
@@ -135,3 +143,9 @@ def test_what_is_unknown_is_nan_and_its_flag_false() -> None:
     flags = target.has_mask, target.mask_is_box, target.bearing_valid, target.position_valid
     assert flags == (False,) * 4
     assert target.last_seen == Time()
+
+
+def test_stamps_are_seconds_and_zero_is_none() -> None:
+    assert seconds(Time(sec=1_700_000_000, nanosec=250_000_000)) == 1_700_000_000.25
+    assert seconds(Time(nanosec=1)) == 1e-9
+    assert seconds(Time()) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,45 @@ def test_every_ros_package_that_is_imported_is_declared() -> None:
     imported = {name for path in sources for name in statements.findall(path.read_text())}
     of_ros = ('_msgs', '_interfaces', 'ament_index_python', 'launch', 'launch_ros', 'rclpy')
     assert {name for name in imported if name.endswith(of_ros)} <= declared
+
+
+# What the code imports, as PyPI and rosdep call it; torch and safetensors come from pip alone.
+LIBRARIES = {
+    'PIL': ('pillow', 'python3-pil'),
+    'cv2': ('opencv-python-headless', 'python3-opencv'),
+    'numpy': ('numpy', 'python3-numpy'),
+    'safetensors': ('safetensors', None),
+    'torch': ('torch', None),
+    'yaml': ('pyyaml', 'python3-yaml'),
+}
+
+
+def _modules(statement: ast.stmt) -> list[str]:
+    """What an import statement takes from; nothing of others."""
+    if isinstance(statement, ast.ImportFrom):
+        return [statement.module or '']
+    return [name.name for name in statement.names] if isinstance(statement, ast.Import) else []
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    tree = ElementTree.parse(ROOT / 'package.xml')
+    declared = {tag.text for tag in tree.iter() if tag.tag == 'exec_depend'}
+    wanted = re.search(r'^RUN = (\[.*\])$', (ROOT / 'setup.py').read_text(), re.MULTILINE)
+    assert wanted is not None
+    installed = {re.split('[<>=]', name)[0] for name in ast.literal_eval(wanted[1])}
+    imported = {
+        name.split('.')[0]
+        for path in ROOT.glob('memtrack_ros/**/*.py')
+        for statement in ast.parse(path.read_text()).body
+        for name in _modules(statement)
+    }
+    for name, (pypi, rosdep) in LIBRARIES.items():
+        assert name in imported
+        assert pypi in installed
+        assert rosdep is None or rosdep in declared
+    extras = {'got10k', 'matplotlib', 'rich', 'rosbags'}
+    of_ros = re.compile(
+        r'\w*(_msgs|_srvs|_interfaces|rclpy|ament_index_python|cv_bridge|memtrack_ros)'
+    )
+    rest = imported - sys.stdlib_module_names - LIBRARIES.keys() - extras
+    assert [name for name in rest if not of_ros.fullmatch(name)] == []

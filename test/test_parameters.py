@@ -88,7 +88,7 @@ def test_the_shipped_configuration_names_every_parameter_with_its_default() -> N
         ('presence.seen', 1.5, 'presence.seen'),
         ('presence.seen', 0.1, 'presence.unseen 0.15 is above presence.seen 0.1'),
         ('presence.unseen', 0.7, 'presence.unseen 0.7 is above presence.seen 0.5'),
-        ('presence.lost_frames', 0, 'presence.lost_frames'),
+        ('presence.lost_seconds', -1.0, 'presence.lost_seconds'),
         ('device', 3, 'type'),
     ],
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from math import inf, nan
 from typing import Any
 
+import malformed
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from memtrack_ros.srv import InitTarget
 from std_msgs.msg import Header
 
@@ -84,3 +87,16 @@ def test_a_mask() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(PromptError, match='kind 7 is unknown'):
         prompt(7)
+
+
+@settings(max_examples=1500, deadline=None, database=None)
+@given(request=malformed.prompts(), width=st.integers(1, 5000), height=st.integers(1, 5000))
+def test_any_request_is_a_prompt_or_is_refused_in_a_sentence(
+    request: InitTarget.Request, width: int, height: int
+) -> None:
+    try:
+        made = prompts.from_request(request, width, height)
+    except PromptError as refusal:
+        assert ': ' in str(refusal)  # what is wrong, and what to do
+    else:
+        assert made.kind in ('box', 'mask', 'point')

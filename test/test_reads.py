@@ -89,6 +89,19 @@ def test_a_stored_cell_is_shown_by_the_most_similar_one_seen() -> None:
     np.testing.assert_array_equal(shown[1], 50)
 
 
+def test_slots_are_drawn_wherever_the_memory_lies() -> None:
+    tracker = trackers.create('memtrack', device='cpu')
+    # Nothing is computed there, but as on a GPU, nothing may meet what lies on the CPU.
+    tracker.net.to('meta')
+    memory = tracker.bank.read
+    tracker.bank.writes = 1
+    held = memory()._replace(initial=memory().initial.to('meta'))
+    tracker.bank.read = lambda: held
+    pictures = reads.slot_pictures(tracker, [moment()])
+    assert pictures.device.type == 'meta'
+    assert pictures.shape == (8, 3, reads.TEMPLATE_CROP, reads.TEMPLATE_CROP)
+
+
 def test_a_mosaic_is_laid_row_by_row() -> None:
     number = np.arange(reads.TILES)
     tiles = np.broadcast_to((number // 4)[:, None, None, None], (reads.TILES, 8, 8, 3))

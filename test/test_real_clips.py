@@ -16,15 +16,16 @@ from test_layouts import write_indexed, write_text
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.training import __main__ as command
 from memtrack_ros.training.clips import Clips, boxes_of
-from memtrack_ros.training.loop import PEAK_RATE
+from memtrack_ros.training.loop import PEAK_RATE, trunk_of
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
+from memtrack_ros.training.recipe import Seen
 
 WIDTH, HEIGHT, FRAMES = 240, 180, 11
 SIZE = 48, 40
 GROUND = 20
 ABSENT = (4, 5)
-SIDE, MEMORY, QUERIES = 96, 2, 3
+SIDE, LENGTH = 96, 5
 
 Box = tuple[int, int, int, int]
 Pixels = NDArray[np.uint8]
@@ -127,7 +128,7 @@ MOVING: list[Box | None] = [None if n in ABSENT else box_at(n) for n in range(FR
 def draw(folder: Path, seed: int = 0, count: int = 12) -> Clips:
     """Clips without faults of a camera."""
     generator = torch.Generator().manual_seed(seed)
-    return RealClips(folder).draw(generator, count, SIDE, MEMORY, QUERIES, 0.0)
+    return RealClips(folder).draw(generator, count, SIDE, LENGTH, 0.0)
 
 
 def seen(clips: Clips) -> torch.Tensor:
@@ -140,8 +141,8 @@ def test_crops_boxes_and_masks_agree(tmp_path: Path, write: Write) -> None:
     write(tmp_path, 'a', MOVING)
     clips = draw(tmp_path)
     there, present = seen(clips), clips.present
-    assert clips.crops.shape == (12, MEMORY + QUERIES, 3, SIDE, SIDE)
-    # The target is always in the crop, or absent; where it is absent, nothing is, but in a query
+    assert clips.crops.shape == (12, LENGTH, 3, SIDE, SIDE)
+    # The target is always in the crop, or absent; where it is absent, nothing is, but in a frame
     # of another picture.
     assert (there.flatten(2).any(2) >= present).all()
     assert write is coco or torch.equal(there.flatten(2).any(2), present)
@@ -156,18 +157,18 @@ def test_crops_boxes_and_masks_agree(tmp_path: Path, write: Write) -> None:
     assert torch.equal(clips.exact, torch.full_like(present, write in MASKS) | ~present)
 
 
-def test_queries_are_less_well_centred_and_of_more_sizes(tmp_path: Path) -> None:
+def test_later_frames_are_less_well_centred_and_of_more_sizes(tmp_path: Path) -> None:
     trackingnet(tmp_path, 'a', [(100, 80, *SIZE)] * 2)
-    clips = draw(tmp_path, count=40)
+    clips = draw(tmp_path, count=60)
     size = (clips.boxes[..., 2:] - clips.boxes[..., :2]).prod(-1).sqrt()
     away = ((clips.boxes[..., 2:] + clips.boxes[..., :2]) / 2 - (SIDE - 1) / 2).abs().amax(-1)
     whole = (clips.boxes.amin(-1) > 0) & (clips.boxes.amax(-1) < SIDE - 1)
-    memory = torch.arange(MEMORY + QUERIES) < MEMORY
-    assert whole[:, memory].all()
-    assert 34 <= size[:, memory].min() <= 36 < 66 <= size[:, memory].max() <= 68.1
-    assert 8.5 < away[:, memory].max() <= 9.7  # a tenth of the side
-    assert 25.9 <= size[:, ~memory][whole[:, ~memory]].min() <= 28
-    assert 20 < away[:, ~memory][whole[:, ~memory]].max() <= 28.9  # three tenths
+    first = torch.arange(LENGTH) == 0
+    assert whole[:, first].all()
+    assert 36 <= size[:, first].min() <= 38 < 61 <= size[:, first].max() <= 64
+    assert 4.2 < away[:, first].max() <= 4.8  # a twentieth of the side
+    assert 26 <= size[:, ~first][whole[:, ~first]].min() <= 28
+    assert 20 < away[:, ~first][whole[:, ~first]].max() <= 28.9  # three tenths
 
 
 def test_a_large_target_is_not_seen_from_afar(tmp_path: Path) -> None:
@@ -219,14 +220,14 @@ def test_beyond_the_image_is_one_colour_its_mean(tmp_path: Path) -> None:
             assert beyond.min() == beyond.max() == pytest.approx(24.4, abs=1)
 
 
-def test_one_query_in_eight_is_of_another_video(tmp_path: Path) -> None:
+def test_one_later_frame_in_eight_is_of_another_video(tmp_path: Path) -> None:
     for name in 'abc':
         youtube_vos(tmp_path, name, [box_at(2), box_at(3)])
     clips = draw(tmp_path, count=60)
     strange = ~clips.present
-    assert not strange[:, :MEMORY].any()
+    assert not strange[:, 0].any()
     # Every third clip follows one of its own video, whose target is its own.
-    assert strange[:, MEMORY:].float().mean().item() == pytest.approx(2 / 3 / 8, abs=0.06)
+    assert strange[:, 1:].float().mean().item() == pytest.approx(2 / 3 / 8, abs=0.06)
     assert seen(clips).flatten(2).any(2).all()
     assert not clips.masks[strange].any()
     assert not (~draw(tmp_path, count=1).present).any()
@@ -244,7 +245,7 @@ def test_strength_changes_the_colours(tmp_path: Path) -> None:
     davis(tmp_path, 'a', MOVING)
     source = RealClips(tmp_path)
     plain, strong = (
-        source.draw(torch.Generator().manual_seed(0), 8, SIDE, MEMORY, QUERIES, strength)
+        source.draw(torch.Generator().manual_seed(0), 8, SIDE, LENGTH, strength)
         for strength in (0.0, 1.0)
     )
     assert (plain.crops - strong.crops).abs().mean() > 3
@@ -292,7 +293,7 @@ def test_sources_are_mixed_evenly(tmp_path: Path) -> None:
 
     def masked(count: int) -> set[int]:
         """How many clips of several batches have masks."""
-        batches = [source.draw(generator, count, 32, 1, 1, 0.0) for _ in range(8)]
+        batches = [source.draw(generator, count, 32, 2, 0.0) for _ in range(8)]
         assert all(len(part) == count for clips in batches for part in clips)
         return {int(clips.exact[:, 0].sum()) for clips in batches}
 
@@ -306,17 +307,18 @@ def test_steps_on_boxes_and_masks_lower_the_loss(tmp_path: Path, tracker: str) -
     davis(tmp_path / 'masks', 'a', MOVING)
     trackingnet(tmp_path / 'boxes', 'a', MOVING)
     source = MixedClips([RealClips(tmp_path / 'masks'), RealClips(tmp_path / 'boxes')])
-    recipe = command.RECIPES[tracker]
-    generator = torch.Generator().manual_seed(0)
-    clips = source.draw(generator, 2, SIDE, recipe.memory, recipe.queries, 1.0).pointed_at()
+    clips = source.draw(torch.Generator().manual_seed(0), 2, SIDE, 4, 1.0).pointed_at()
     assert clips.exact.any() and not clips.exact.all()
     torch.manual_seed(0)
+    recipe = command.RECIPES[tracker]
     net = recipe.net()
     optimiser = torch.optim.AdamW(net.parameters(), PEAK_RATE)
+    with torch.no_grad():
+        seen = Seen.by(trunk_of(net), clips.crops)
     losses = []
     for _ in range(6):
-        parts = recipe.losses(net, clips, torch.Generator().manual_seed(0))
-        total = torch.stack(list(parts.values())).sum()
+        answer = recipe.ask(net, clips, seen, torch.Generator().manual_seed(0))
+        total = torch.stack(list(recipe.losses(net, answer, clips).values())).sum()
         losses.append(total.item())
         optimiser.zero_grad()
         total.backward()

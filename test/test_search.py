@@ -8,7 +8,13 @@ import pytest
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Window
 from memtrack_ros.trackers import Prior
-from memtrack_ros.trackers.search import Chooser, change_penalty, pseudo_mask, search_window
+from memtrack_ros.trackers.search import (
+    Chooser,
+    change_penalty,
+    pseudo_mask,
+    search_window,
+    to_edges,
+)
 
 FRAME = np.zeros((80, 100, 3), np.uint8)
 
@@ -59,12 +65,27 @@ def test_a_box_has_its_centre_in_the_frame_and_is_neither_larger_nor_too_small()
 
 
 def test_the_window_is_four_targets_wide_but_hardly_wider_than_the_frame() -> None:
-    small, large = np.array([40.0, 30.0, 5.0, 20.0]), np.array([10.0, 10.0, 90.0, 40.0])
-    # 4 sqrt(5 * 20) = 40 frame pixels, in a wide search 60; then 1.2 * 100; then 2.4 * 60.
+    small, large = np.array([40.0, 30.0, 5.0, 20.0]), np.array([0.0, 0.0, 90.0, 32.4])
+    # 4 sqrt(5 * 20) = 40 frame pixels, in a wide search 60; then 1.2 * 100; then 2.4 * 54.
     assert search_window(FRAME, small, 1.0, 80).pitch == pytest.approx(40 / 80)
     assert search_window(FRAME, small, 1.5, 80).pitch == pytest.approx(60 / 80)
     assert search_window(FRAME, small, 9.0, 80).pitch == pytest.approx(120 / 80)
-    assert search_window(FRAME, large, 1.0, 80).pitch == pytest.approx(144 / 80)
+    assert search_window(FRAME, large, 1.0, 80).pitch == pytest.approx(129.6 / 80)
+    # All of an image of 100 x 80 is the target: 4 sqrt(100 * 80).
+    whole = np.array([0.0, 0.0, 100.0, 80.0])
+    assert search_window(FRAME, whole, 1.0, 80).pitch == pytest.approx(4 * np.sqrt(8000) / 80)
+
+
+def test_a_box_that_fills_the_image_reaches_the_edges_that_its_mask_does() -> None:
+    mask = np.zeros((80, 100), np.uint8)
+    mask[:, 10:] = 255
+    # Moved inwards from -20, then as far as top, right and bottom.
+    found = to_edges(np.array([-20.0, 5.0, 90.0, 70.0]), mask)
+    assert found.tolist() == [0.0, 0.0, 100.0, 80.0]
+    mask[:] = 0
+    assert to_edges(np.array([15.0, 5.0, 90.0, 70.0]), mask).tolist() == [10.0, 5.0, 90.0, 70.0]
+    small = np.array([-20.0, 5.0, 50.0, 50.0])
+    assert to_edges(small, mask + np.uint8(255)) is small
 
 
 def test_a_pseudo_mask_stays_near_its_box_or_is_the_box() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from math import pi
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from memtrack_ros import trackers
-from memtrack_ros.errors import PromptError, TrackingError
+from memtrack_ros.errors import ImageError, PromptError, TrackingError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
@@ -18,13 +20,16 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
 from memtrack_ros.session import Presence, Prompt, Session, State
-from memtrack_ros.session.course import Course, search_box
+from memtrack_ros.session.course import Course
+from memtrack_ros.session.motion import MEASURED, Motion
 from memtrack_ros.session.presence import Belief
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.weights.files import Calibration
 
 SIZE = (320, 240)
 SEED = 11  # a target without look-alikes
+NOISE = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
+BOX = np.array([100.0, 80, 40, 30])
 
 
 @pytest.fixture(scope='module')
@@ -152,7 +157,7 @@ def test_what_is_no_number_is_refused_and_changes_nothing(
         monkeypatch.setattr(
             session.tracker, 'locate', lambda *given, s=spoilt: replace(locate(*given), **s)
         )
-        with pytest.raises(TrackingError, match='no finite numbers'):
+        with pytest.raises(TrackingError, match='finite numbers and a size'):
             session.step(second.image)
         session.remember()
         after = session.snapshot()
@@ -168,7 +173,7 @@ def test_a_prompt_on_which_the_tracker_fails_leaves_no_half_target(
     monkeypatch.setattr(
         session.tracker, 'locate', lambda *given: replace(locate(*given), score=np.nan)
     )
-    with pytest.raises(TrackingError, match='no finite numbers'):
+    with pytest.raises(TrackingError, match='finite numbers and a size'):
         session.prompt(first.image, Prompt('box', first.box))
     assert session.state is State.IDLE
     assert session.memory.entries == 0
@@ -191,17 +196,17 @@ def test_a_pause_freezes_the_memory_and_makes_the_search_wide(
     assert session.state is State.TRACKING
 
 
-class Unsure(trackers.Tracker[trackers.Observation, None]):
-    """Finds the same box everywhere, and is never sure of it."""
+class Double(trackers.Tracker[trackers.Observation, None]):
+    """A test double: it finds what it is told, in place of a network."""
 
-    name, variant, segments, gated = 'unsure', 'paper', False, False
-    device = torch.device('cpu')
+    name, segments = 'double', False
 
-    def __init__(self) -> None:
+    def __init__(self, *, gated: bool = True) -> None:
         super().__init__(Calibration(1.0, 0.0), torch.device('cpu'))
+        self.variant, self.gated = ('compact' if gated else 'paper'), gated
         self.bank = Cells(2, 1, max_bytes=1000, device=self.device)
         self.priors: list[trackers.Prior] = []
-        self.remembers = 0
+        self.remembers, self.score = 0, 0.9
 
     def view(self, frame: Pixels, box: Floats) -> None:
         pass
@@ -211,22 +216,23 @@ class Unsure(trackers.Tracker[trackers.Observation, None]):
 
     def locate(self, frame: Pixels, prior: trackers.Prior) -> trackers.Observation:
         self.priors.append(prior)
-        return trackers.Observation(1e-9, self.box, np.zeros(frame.shape[:2], np.uint8))
+        return trackers.Observation(self.score, self.box, np.zeros(frame.shape[:2], np.uint8))
 
     def remember(self, frame: Pixels, found: trackers.Observation) -> None:
         self.remembers += 1
 
 
 def test_a_published_tracker_is_not_gated() -> None:
-    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
-    tracker = Unsure()
+    tracker = Double(gated=False)
     session = Session(tracker, Presence(remembered=0.9))
-    session.prompt(frame, Prompt('box', np.array([10.0, 10, 40, 30])))
+    session.prompt(NOISE, Prompt('box', BOX))
+    tracker.score = 1e-9
     for number in range(1, 101):
-        assert session.step(frame).state is State.TRACKING
+        # Seldom, and never stamped alike.
+        assert session.step(NOISE, number**2 * 0.5).state is State.TRACKING
         session.remember()
         assert (tracker.remembers, session.memory.refused) == (number, 0)
-    assert all(prior.usual for prior in tracker.priors)
+    assert all(prior.usual and np.array_equal(prior.box, BOX) for prior in tracker.priors)
 
 
 def test_a_point_selects_the_thing_around_it() -> None:
@@ -270,7 +276,8 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     assert session.tracker.bank.status().refused == 1
     # Nobody asks for more than the user does.
     session.presence = Presence(remembered=0.0, seen=0.0, unseen=0.0)
-    assert session.step(np.full_like(first.image, 90)).confidence < session.tracker.remembered
+    noise = np.random.default_rng(0).integers(0, 255, first.image.shape, np.uint8)
+    assert session.step(noise).confidence < session.tracker.remembered
     session.remember()
     assert session.memory.writes == 3
 
@@ -278,7 +285,7 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
     session: Session, scene: DrawnScene
 ) -> None:
-    session.presence = Presence(unseen_frames=2, lost_frames=4)
+    session.presence = Presence(unseen_seconds=2 / 30, lost_seconds=4 / 30)
     first = scene.render(0)
     session.prompt(first.image, Prompt('box', first.box))
     blank = np.full_like(first.image, 127)
@@ -287,8 +294,7 @@ def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
         estimate = session.step(blank)
         session.remember()
         states.append(estimate.state)
-    assert states[1:] == [State.OCCLUDED] * 2 + [State.LOST] * 3
-    assert states[0] is State.TRACKING
+    assert states == [State.OCCLUDED] * 3 + [State.LOST] * 3
     assert estimate.mask is None
     assert estimate.roi is not None
     assert session.tracker.bank.status().writes == 1
@@ -301,45 +307,290 @@ def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
 
 
 def test_presence_by_hand() -> None:
-    settings = Presence(seen=0.5, unseen=0.3, unseen_frames=2, lost_frames=4, seen_frames=2)
-    presence = Belief()
+    settings = Presence(seen=0.5, unseen=0.3, unseen_seconds=0.2, lost_seconds=0.4, seen_frames=2)
+    belief = Belief()
     track, hidden, lost = State.TRACKING, State.OCCLUDED, State.LOST
     story = [
-        (0.9, track),
-        (0.1, track),  # one odd frame
-        (0.4, track),  # between the thresholds: still seen
-        (0.1, track),
-        (0.1, hidden),
-        (0.4, hidden),  # between the thresholds: not yet seen again
-        (0.9, hidden),
-        (0.1, lost),
-        (0.9, lost),
-        (0.9, track),
+        (0.9, track, track),
+        (0.1, hidden, track),  # one odd frame: not seen in it, but still believed
+        (0.4, track, track),  # between the thresholds: still seen
+        (0.1, hidden, track),
+        (0.1, hidden, hidden),
+        (0.4, hidden, hidden),  # between the thresholds: not yet seen again
+        (0.9, hidden, hidden),
+        (0.1, lost, lost),
+        (0.9, lost, lost),
+        (0.9, track, track),
     ]
-    for confidence, state in story:
-        assert presence.update(confidence, settings) is state
-    presence.search_for(settings)
-    assert presence.verdict is lost
+    for confidence, state, verdict in story:
+        belief = belief.after(confidence, 0.1, settings)
+        assert (belief.now, belief.verdict) == (state, verdict)
 
 
-def test_an_unseen_target_coasts_slows_down_and_stays_inside() -> None:
-    course = Course(np.array([100.0, 100, 21, 21]), 320, 240, np.zeros(2))
-    for step in range(1, 30):
-        course.seen(np.array([100.0 + 4 * step, 100, 21, 21]))
-    assert course.speed == pytest.approx([4, 0], abs=0.01)
-    x = course.box[0]
-    course.coast()
-    assert course.box[0] == pytest.approx(x + 0.9 * 4, abs=0.01)
-    for _ in range(200):
-        course.coast()
-    assert course.box[0] == pytest.approx(x + 4 * 0.9 / 0.1, abs=0.1)  # geometric series
+def prompted(box: Floats = BOX, time: float | None = None) -> tuple[Session, Double]:
+    tracker = Double()
+    session = Session(tracker)
+    session.prompt(NOISE, Prompt('box', box), time)
+    return session, tracker
+
+
+@pytest.mark.parametrize('rate', [2, 5, 30, 120])
+def test_a_loss_is_reported_after_the_same_time_at_any_rate(rate: int) -> None:
+    session, tracker = prompted(time=1e9)
+    for number in range(1, rate + 1):
+        assert session.step(NOISE, 1e9 + number / rate).state is State.TRACKING
+    tracker.score = 0.01
+    seconds = {}
+    for number in range(1, 3 * rate + 1):
+        session.step(NOISE, 1e9 + 1 + number / rate)
+        seconds.setdefault(session.state, number / rate)
+    assert seconds[State.OCCLUDED] == pytest.approx(max(0.1, 1 / rate), abs=0.01)
+    assert 1.49 < seconds[State.LOST] < 1.51 + (1 / rate if 1.5 * rate % 1 else 0)
+
+
+def test_only_what_is_seen_in_an_image_is_tracking_in_it() -> None:
+    session, tracker = prompted()
+    session.step(NOISE)
+    tracker.score, tracker.box = 0.01, BOX + np.array([60, 0, 0, 0])
+    estimate = session.step(NOISE)
+    assert (estimate.state, session.state) == (State.OCCLUDED, State.TRACKING)
+    assert estimate.mask is None
+    assert estimate.roi == pytest.approx(BOX)
+    assert estimate.frames_tracked == 2
+    session.remember()
+    assert session.memory.refused == 1
+    tracker.score, tracker.box = 0.9, BOX
+    assert session.step(NOISE).state is State.TRACKING
+
+
+def test_what_is_not_surely_seen_moves_nothing() -> None:
+    session, tracker = prompted()
+    for _ in range(10):
+        session.step(NOISE)
+    tracker.score, tracker.box = 0.01, np.array([250.0, 10, 20, 20])
+    for number in range(100):
+        tracker.box = tracker.box + np.array([0, 1, 0.2, 0.2])
+        if number >= 60 and number % 5 == 0:  # for one frame it seems to be there
+            tracker.score = 0.9
+        estimate = session.step(NOISE)
+        tracker.score = 0.01
+        assert boxes.iou(estimate.roi, BOX) > 0.95
+    assert estimate.state is State.LOST
+
+
+def test_what_is_found_again_elsewhere_stands_where_it_stands() -> None:
+    session, tracker = prompted()
+    session.step(NOISE)
+    tracker.score = 0.01
+    for _ in range(60):
+        session.step(NOISE)
+    elsewhere = BOX + np.array([180, 90, 0, 0])
+    tracker.score, tracker.box = 0.9, elsewhere
+    states = [session.step(NOISE).state for _ in range(4)]
+    assert states == [State.LOST, *[State.TRACKING] * 3]
+    tracker.score = 0.01
+    for _ in range(40):
+        estimate = session.step(NOISE)
+    assert estimate.roi == pytest.approx(elsewhere, abs=1)
+
+
+def test_an_unseen_target_coasts_slows_down_and_is_less_and_less_certain() -> None:
+    session, tracker = prompted(np.array([40.0, 80, 40, 30]))
+    for step in range(1, 16):
+        tracker.box = np.array([40.0 + 4 * step, 80, 40, 30])
+        seen = session.step(NOISE)
+    tracker.score, spreads, centres = 0.01, [seen.spread], []
+    for _ in range(60):
+        estimate = session.step(NOISE)
+        spreads.append(estimate.spread)
+        centres.append(estimate.box.center_x)
+    assert spreads == sorted(spreads)
+    assert spreads[0] < 3
+    assert spreads[-1] > 40
+    # 120 pixels a second, slowing down: 120 / .32, where it ends, after the first .1 seconds.
+    travelled = centres[-1] - seen.box.center_x
+    assert 120 * 0.32 * 0.7 < travelled < 120 * (0.1 + 0.32)
+    assert centres[-1] == pytest.approx(centres[-2], abs=0.5)
+    width = [prior.search for prior in tracker.priors]
+    assert width[10] == 1.0
+    assert width[60] > width[22] >= 1.5  # two looks while it was just not seen
+
+
+def test_a_step_of_the_motion_by_hand() -> None:
+    # One axis of a target of 10 x 10: r = (.05 10)^2 = .25, q = (4 10)^2 = 1600, first rate 40.
+    motion = Motion.of(np.array([0.0, 0, 10, 10])).after(0.1)
+    p00 = 0.25 + 0.1**2 * 1600 + 1600 * 0.1**3 / 3
+    p01 = 0.1 * 1600 + 1600 * 0.1**2 / 2
+    p11 = 1600 + 1600 * 0.1
+    assert motion.covariance[0] == pytest.approx(np.array([[p00, p01], [p01, p11]]))
+    seen = motion.corrected(np.array([3.0, 0, 10, 10]))
+    assert seen.rate[0] == pytest.approx([3 * p01 / (p00 + 0.25), 0])
+    assert seen.spread == pytest.approx(MEASURED[0] * 10)
+    # What is left of the rate's variance is the Kalman filter's.
+    assert seen.covariance[0, 1, 1] == pytest.approx(p11 - p01**2 / (p00 + 0.25))
+    larger = seen.scaled(np.array([2.0, 2.0]))
+    assert larger.box == pytest.approx([6.0, 0, 20, 20], abs=0.51)
+    assert larger.spread == pytest.approx(2 * seen.spread)
+
+
+def test_a_steady_motion_is_known() -> None:
+    motion = Motion.of(np.array([0.0, 0, 20, 20]))
+    for step in range(1, 41):
+        size = 20 * 1.01**step
+        motion = motion.after(0.05).corrected(boxes.from_centre([9.5 + 3 * step, 9.5], [size] * 2))
+    assert motion.rate[0] == pytest.approx([60, 0], abs=0.5)
+    assert motion.rate[1] == pytest.approx([np.log(1.01) / 0.05] * 2, rel=0.1)
+    for seconds in (60.0, 1e9):  # of a camera that is asleep for long
+        far = motion.after(seconds)
+        assert np.isfinite([*far.box, far.spread]).all()
+        assert far.box[2:].max() < 10 * motion.box[2]
+    ahead = motion.after(1.0)
+    assert boxes.centre(ahead.box) == pytest.approx([9.5 + 120 + 60, 9.5], abs=1)
+    assert ahead.spread > 10 * motion.spread
+    for _ in range(100):  # it may be unseen for ever
+        ahead = ahead.after(1e6, seen=False)
+    assert np.isfinite(ahead.covariance).all()
+    assert ahead.growth < 10
+
+
+@pytest.mark.parametrize('jump', [-3600.0, -1.0, 5.0, 3600.0])
+def test_time_that_jumps_makes_the_search_wide_at_once(jump: float) -> None:
+    session, tracker = prompted(time=1000.0)
+    for number in range(1, 31):
+        session.step(NOISE, 1000 + number / 30)
+    assert tracker.priors[-1].usual
+    assert session.step(NOISE, 1001 + jump).state is State.LOST
+    assert not tracker.priors[-1].usual
+    assert session.step(NOISE, 1001 + jump + 1 / 30).state is State.TRACKING
+    # Where it is not seen, all of the image is searched.
+    tracker.score = 0.01
+    for number in range(60):
+        session.step(NOISE, 1001 + 2 * jump + number / 30)
+    places = np.array([boxes.centre(prior.box) for prior in tracker.priors[-60:]])
+    assert (np.ptp(places, axis=0) > 0.6 * np.array(SIZE)).all()
+
+
+def test_frames_in_a_wrong_order_or_without_times_are_no_jump() -> None:
+    session, _ = prompted(time=50.0)
+    for time in (50.03, 50.07, 50.0, 50.1, 50.1, 50.1, None, 50.2, float('nan'), 50.25):
+        assert session.step(NOISE, time).state is State.TRACKING
+    session, _ = prompted()
+    for time in (1e9, 1e9 + 0.5, 1e9 + 1.0, None):
+        assert session.step(NOISE, time).state is State.TRACKING
+
+
+def test_no_time_is_too_far_away() -> None:
+    session, _ = prompted(time=1.0)
+    for time in (1e9, -1e9, 1e300, -1e300, 1.7e308, -1.7e308, 2.0):
+        for later in range(3):
+            estimate = session.step(NOISE, time + later / 30)
+            assert np.isfinite([*estimate.roi, estimate.spread]).all()
+            assert boxes.iou(estimate.roi, BOX) > 0.9
+
+
+def test_a_slow_camera_is_no_jump() -> None:
+    session, _ = prompted(time=0.1)
+    states = [session.step(NOISE, 4.0 * number).state for number in range(1, 6)]
+    assert states[2:] == [State.TRACKING] * 3
+
+
+@pytest.mark.parametrize('jump', [40, 80, 120])
+def test_jumps_are_found_at_two_images_a_second(
+    jump: int, session: Session, scene: DrawnScene
+) -> None:
+    first = scene.render(0)
+    x, y, w, h = (int(v) for v in first.box)
+    patch, mask = first.image[y : y + h, x : x + w], first.mask[y : y + h, x : x + w] > 0
+    behind = cv2.GaussianBlur(NOISE, (0, 0), 9)
+    found = []
+    for number in range(12):
+        left = 60 + jump * (number % 2)
+        frame = behind.copy()
+        frame[90 : 90 + h, left : left + w][mask] = patch[mask]
+        if number == 0:
+            session.prompt(frame, Prompt('box', np.array([left, 90.0, w, h])), 0.0)
+            continue
+        estimate = session.step(frame, number / 2)
+        session.remember()
+        found.append(boxes.iou(estimate.roi, [left, 90, w, h]) > 0.5)
+    assert sum(found) >= 10
+
+
+@pytest.mark.parametrize('size', [(1, 1), (4, 3), (16, 12), (2000, 240), (320, 5)])
+def test_an_image_of_quite_another_size_is_refused_and_changes_nothing(
+    size: tuple[int, int], session: Session, scene: DrawnScene
+) -> None:
+    first, second = scene.render(0), scene.render(1)
+    session.prompt(first.image, Prompt('box', first.box))
+    before = session.snapshot()
+    with pytest.raises(ImageError, match=f'is {size[0]}x{size[1]}, those before were 320x240'):
+        session.step(cv2.resize(first.image, size))
+    session.remember()
+    after = session.snapshot()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert session.step(second.image).state is State.TRACKING
+
+
+def test_an_image_too_small_to_hold_the_target_is_refused() -> None:
+    session, _ = prompted(np.array([100.0, 80, 5, 5]))
+    with pytest.raises(ImageError, match='less than 3 pixels of the target'):
+        session.step(cv2.resize(NOISE, (160, 120)))
+
+
+@pytest.mark.parametrize(
+    'frame',
+    [np.zeros((240, 320), np.uint8), np.zeros((240, 320, 3)), np.zeros((0, 5, 3), np.uint8)],
+)
+def test_what_is_no_frame_is_refused(frame: NDArray[np.generic], session: Session) -> None:
+    session.prompt(NOISE, Prompt('box', BOX))
+    for ask in (session.step, lambda it: session.prompt(it, Prompt('box', BOX))):
+        with pytest.raises(ImageError, match='a frame has shape'):
+            ask(frame)
+    assert session.state is State.TRACKING
+
+
+@pytest.mark.parametrize('level', [0, 128, 255])
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_an_image_without_contrast_shows_nothing(name: str, level: int, scene: DrawnScene) -> None:
+    first = scene.render(0)
+    session = Session(trackers.create(name, device='cpu'))
+    session.prompt(first.image, Prompt('box', first.box))
+    lens = np.random.default_rng(0).normal(level, 1.0, first.image.shape).clip(0, 255)
+    for number in range(10):
+        covered = np.full_like(first.image, level) if number % 2 else lens.astype(np.uint8)
+        estimate = session.step(covered)
+        session.remember()
+        assert estimate.state is not State.TRACKING
+        assert estimate.confidence == 0
+        assert boxes.iou(estimate.roi, first.box) > 0.95
+    assert session.memory.writes == 1
+
+
+def test_a_small_target_before_nothing_is_shown() -> None:
+    frame = np.full((480, 640, 3), 90, np.uint8)
+    frame[200:205, 300:305] = 200
+    session = Session(Double())
+    session.prompt(frame, Prompt('box', np.array([300.0, 200, 5, 5])))
+    assert session.step(frame).state is State.TRACKING
 
 
 def test_a_search_visits_the_whole_image_and_again_the_last_place() -> None:
-    course = Course(np.array([0.0, 0, 20, 20]), 320, 240, np.zeros(2))
-    visited = [search_box(course, turn) for turn in range(1, 97)]
-    assert all(np.array_equal(box, course.box) for box in visited[::2])
+    course = Course.of(np.array([0.0, 0, 20, 20]), NOISE)
+    visited = [course.place(turn) for turn in range(1, 97)]
+    assert all(box == pytest.approx(course.box) for box in visited[::2])
     places = np.array([boxes.centre(box) for box in visited[1::2]])
     assert len(np.unique(places, axis=0)) == 8 * 6  # 320 / 40 x 240 / 40
     for corner in ([0, 0], [319, 0], [0, 239], [319, 239]):
         assert np.abs(places - corner).max(1).min() <= 21
+
+
+def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:
+    course = Course.of(np.array([10.0, 10, 20, 20]), NOISE)
+    for width in (20.0, 30.0, 45.0):  # it grew, and was never seen again
+        course = course.after(0.1, seen=False).considered(
+            np.array([10.0, 10, width, width]), again=width > 20
+        )
+    for _ in range(3600):
+        course = course.after(1.0, seen=False)
+    assert course.mismatch(course.state()) == ''
+    assert np.isfinite(course.candidate.box).all()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -89,7 +91,7 @@ def test_the_next_20_estimates_are_identical(
 
 
 def test_one_that_is_lost_goes_on_being_searched_for(scene: list[SceneFrame]) -> None:
-    presence = Presence(unseen_frames=2, lost_frames=4)
+    presence = Presence(unseen_seconds=2 / 30, lost_seconds=4 / 30)
     session, other = prompted(fresh(), scene[0]), fresh()
     session.presence = other.presence = presence
     blank = np.full((240, 320, 3), 127, np.uint8)
@@ -136,9 +138,20 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
         (without('tracker.bank.writes'), 'tracker.bank.writes is missing'),
         (given('tracker.lstm', torch.zeros(1)), 'tracker.lstm is unknown'),
         (given('course.box', torch.zeros(4)), 'course.box has type torch.float32, not'),
-        (given('course.box', torch.zeros(4, 1).double()), 'course.box has 2 dimensions, not 1'),
+        (given('course.box', torch.zeros(4, 1).double()), r'has shape \(4, 1\), not \(4,\)'),
         (given('tracker.bank._features', torch.zeros(3)), r'_features has shape \(3,\), not'),
         (given('searched', torch.tensor(0.5)), 'searched has type'),
+        (given('belief.seen', torch.tensor(1)), 'seen is 1, but a target that is TRACKING'),
+        (given('clock.seconds', torch.tensor(-1.0).double()), 'clock.seconds holds -1, which'),
+        (given('course.seen.rate', torch.full((2, 2), 1e9).double()), 'course.seen.rate holds 1e'),
+        (
+            given('course.seen.covariance', torch.eye(2).expand(2, 2, 2).triu().double() * -1),
+            'course.seen.covariance is not positive definite',
+        ),
+        (
+            given('course.candidate.covariance', torch.ones(2, 2, 2).triu().double()),
+            'course.candidate.covariance is not symmetric',
+        ),
         (given('belief.verdict', torch.tensor(9)), '9 is not a valid State'),
     ],
 )
@@ -153,6 +166,70 @@ def test_what_does_not_fit_is_refused_and_the_earlier_target_kept(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def corrupted(value: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What somebody may have put in the place of a tensor."""
+    yield torch.zeros_like(value)
+    if value.is_floating_point():
+        for number in (torch.inf, 1e30, 1e4, -1e4):
+            yield torch.full_like(value, number)
+        one = value.clone()
+        one.view(-1)[value.numel() // 2] = torch.nan
+        yield one
+        yield value.half()
+    elif value.dtype == torch.int64:
+        yield from (torch.full_like(value, number) for number in (-1, 2**40, 2**62))
+        yield value + 1
+        yield value.int()
+    else:
+        yield ~value
+        yield value.byte()
+    yield value[None]
+    if value.ndim:
+        yield value[:0]
+        yield value[1:]
+        yield value.flip(0)
+
+
+def check_followed(session: Session, frame: SceneFrame) -> None:
+    """That it goes on: everything known is said in numbers, and remembered."""
+    estimate = session.step(frame.image)
+    assert estimate.state in (State.TRACKING, State.OCCLUDED, State.LOST)
+    assert np.isfinite([estimate.confidence, estimate.score, *estimate.roi]).all()
+    assert 0 < estimate.frames_tracked < 2**32
+    assert session._last is not None
+    session.tracker.remember(frame.image, session._last.observation)
+    assert all(value.isfinite().all() for value in session.snapshot().values())
+
+
+@pytest.mark.parametrize('tracker', trackers.NAMES)
+def test_whatever_stands_in_it_is_refused_in_a_sentence_or_harmless(
+    tracker: str, scene: list[SceneFrame]
+) -> None:
+    session = prompted(fresh(tracker), scene[0])
+    for frame in scene[1:7]:
+        session.step(frame.image)
+        session.tracker.remember(frame.image, session._last.observation)
+    good = Snapshot.of(session)
+    refused = 0
+    for name, value in good.state.items():
+        changes = [given(name, other) for other in corrupted(value)]
+        changes += [without(name), given(f'{name}x', value), given(f'{name}.x', value)]
+        for change in changes:
+            try:
+                change(good).restore(session)
+            except SnapshotError as error:
+                assert str(error).startswith('The snapshot does not fit this tracker (')
+                assert '\n' not in str(error)
+                refused += 1
+            else:
+                check_followed(session, scene[11])
+                good.restore(session)
+        after = session.snapshot()
+        assert all(torch.equal(good.state[key], after[key]) for key in after)
+    assert refused > 6 * len(good.state)
+    check_followed(session, scene[11])
+
+
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'text', 'empty'])
 def test_a_damaged_file_is_refused(saved: Path, damage: str) -> None:
     content = bytearray(saved.read_bytes())
@@ -163,6 +240,42 @@ def test_a_damaged_file_is_refused(saved: Path, damage: str) -> None:
     saved.write_bytes(content)
     with pytest.raises(SnapshotError, match=r'some.safetensors is damaged.*; choose a snapshot'):
         Snapshot.load(saved, MAX_BYTES)
+
+
+@pytest.mark.parametrize('place', [0, 12, 40, 63])
+def test_hashes_that_differ_are_told_apart(
+    place: int, snapshot: Snapshot, session: Session
+) -> None:
+    ours = session.tracker.weights
+    theirs = ours[:place] + ('1' if ours[place] == '0' else '0') + ours[place + 1 :]
+    with pytest.raises(SnapshotError, match='weights of hash') as caught:
+        replace(snapshot, weights=theirs).restore(session)
+    said = re.findall('[0-9a-f]{12,}', str(caught.value))
+    assert len(set(said)) == 2
+    assert theirs.startswith(said[0])
+    assert ours.startswith(said[1])
+
+
+@pytest.mark.parametrize('weights', ['', 'x' * 64, '0' * 63, 'A' * 64, '0' * 10_000])
+def test_a_damaged_hash_of_weights_is_said(
+    weights: str, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    path = tmp_path / 'some.safetensors'
+    replace(snapshot, weights=weights).save(path)
+    with pytest.raises(SnapshotError, match='is damaged: the hash of its weights is') as caught:
+        Snapshot.load(path, MAX_BYTES)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
+@pytest.mark.parametrize('wrong', [{'tracker': 'x' * 10_000}, {'variant': ''}, {'tracker': ''}])
+def test_a_snapshot_of_an_unknown_tracker_is_said(
+    wrong: dict[str, str], snapshot: Snapshot, tmp_path: Path
+) -> None:
+    path = tmp_path / 'some.safetensors'
+    replace(snapshot, **wrong).save(path)
+    with pytest.raises(SnapshotError, match='which is not among the trackers here') as caught:
+        Snapshot.load(path, MAX_BYTES)
+    assert len(str(caught.value)) < 300 + len(str(path))
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -260,19 +373,19 @@ def test_of_what_is_kept_types_are_kept() -> None:
         count = 3
 
     class Thing(Stateful):
-        kept = ('inner', 'flag', 'ratio', 'numbers', 'cells', 'nothing')
+        kept = ('inner', 'flag', 'ratio', 'numbers', 'cells')
+        longest: ClassVar[dict[str, int]] = {'numbers': 5}
 
         def __init__(self) -> None:
             self.inner, self.flag, self.ratio = Inner(), True, 0.1
             self.numbers, self.cells = np.arange(3), torch.ones(2, 2)
-            self.nothing = None
 
     one, other = Thing(), Thing()
     one.inner.count, one.flag, one.ratio, one.numbers = 4, False, 1 / 3, np.arange(5)
     one.cells *= 2
     cells = other.cells
     other.restore(one.state())
-    assert (other.inner.count, other.flag, other.ratio, other.nothing) == (4, False, 1 / 3, None)
+    assert (other.inner.count, other.flag, other.ratio) == (4, False, 1 / 3)
     assert (type(other.flag), other.numbers.tolist()) == (bool, [0, 1, 2, 3, 4])
     assert other.cells is cells
     assert torch.equal(cells, torch.full((2, 2), 2.0))

@@ -77,7 +77,7 @@ def begin(stage: Stage) -> int:
 
 def show(stage: Stage, first: int, count: int) -> list[TrackedTarget]:
     """The targets of so many images, in each of which the target is further to the right."""
-    return [stage.shown(np.roll(FRAME, 2 * number, 1)) for number in range(first, first + count)]
+    return [stage.next(np.roll(FRAME, 2 * number, 1)) for number in range(first, first + count)]
 
 
 def told(target: TrackedTarget) -> tuple[Any, ...]:

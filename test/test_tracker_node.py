@@ -17,6 +17,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.srv import InitTarget
 from processes import await_import
 from rclpy.context import Context
@@ -46,7 +47,7 @@ from std_srvs.srv import Trigger
 from tracking import live_tensors
 
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.nodes import bond, diagnostics, messages
+from memtrack_ros.nodes import bond, diagnostics, messages, pipeline
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.session import State
 from memtrack_ros.tools.client import TrackerClient
@@ -322,7 +323,7 @@ def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, A
         ({'box': (140, 100, 0, 30)}, 'pixels'),
         ({'box': (140, 100, -5, 30)}, 'pixels'),
         ({'box': (float('nan'), 100, 40, 30)}, 'give a finite number'),
-        ({'box': OrientedBox(900, 900, 40, 30, 0.3)}, 'covers no pixel of the 320x240 image'),
+        ({'box': OrientedBox(900, 900, 40, 30, 0.3)}, 'inside the 320 x 240 image'),
         ({'box': BOX, 'normalized': True}, 'lies outside 0..1'),
         ({'mask': MASK[:-1]}, '320 x 239'),
         ({'mask': np.zeros_like(MASK)}, 'mark'),
@@ -382,6 +383,51 @@ def test_a_stamped_prompt_is_for_its_own_image(active: Stage) -> None:
     assert (answer.success, answer.stamp) == (True, first)
     newest = active.init_target(box=(X + 60, Y, W, H))
     assert newest.stamp == second
+
+
+@pytest.mark.parametrize('speed', [4, 8])
+def test_a_prompt_for_an_old_image_is_caught_up_with(
+    active: Stage, speed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, '_CATCH_UP', 0.0)  # none is left out, however slow it is here
+
+    def offset(number: int) -> int:  # there and back
+        return speed * min(number, 28 - number)
+
+    def shown(number: int) -> TrackedTarget:
+        """The target of an image of a camera of 25 Hz."""
+        frame = np.roll(FRAME, offset(number), axis=1)
+        second, part = divmod(number, 25)
+        stamp = Time(sec=100 * speed + second, nanosec=40_000_000 * part)
+        active.images.publish(messages.bgr_to_image(frame, Header(stamp=stamp)))
+        return active.target(stamp)
+
+    stamps = [shown(number).header.stamp for number in range(28)]
+    answer = active.init_target(box=BOX, stamp=stamps[0])
+    assert answer.success, answer.message
+    for number in range(28, 31):
+        target = shown(number)
+        assert target.state == State.TRACKING
+        centre = X + W / 2 + offset(number)
+        assert target.box.center_x == pytest.approx(centre, abs=W / 4)
+        assert target.roi[0] + target.roi[2] / 2 == pytest.approx(centre, abs=W / 4)
+
+
+def test_images_without_stamps_are_followed_and_warned_of_once() -> None:
+    with staged() as stage:
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.shown()
+        assert stage.init_target(box=BOX).success
+        heard: list[TrackedTarget] = []
+        topic = f'{stage.space}/memtrack/target'
+        stage.create_subscription(TrackedTarget, topic, heard.append, 10)
+        stage.until(lambda: stage.tracker.count_subscribers(topic) > 1, 'the subscription')
+        for number in range(1, 5):
+            stage.images.publish(messages.bgr_to_image(FRAME, Header(frame_id='camera')))
+            stage.until(lambda n=number: len(heard) == n, 'the target')
+        assert {target.state for target in heard} == {State.TRACKING}
+        stage.until(lambda: stage.said('carry no stamps'), 'the warning')
+        assert stage.said('carry no stamps') == 1
 
 
 def test_the_ring_holds_as_many_images_as_configured() -> None:
@@ -504,7 +550,7 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
     target_id = active.init_target(box=BOX).target_id
     session = active.tracker.pipeline.session
 
-    def fail(frame: Any) -> None:
+    def fail(*given: Any) -> None:
         raise RuntimeError('out of memory')
 
     with monkeypatch.context() as patch:
@@ -512,11 +558,49 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
         for _ in range(2):
             assert active.shown().state == State.ERROR
     with monkeypatch.context() as patch:
-        patch.setattr(session, 'remember', lambda: fail(None))
+        patch.setattr(session, 'remember', fail)
         assert active.shown().target_id == target_id
     assert active.shown().target_id == target_id
     active.until(lambda: active.said('RuntimeError: out of memory'), 'the reason in the log')
     assert active.said('RuntimeError: out of memory') == 1
+
+
+def test_presence_is_as_it_was_set_last(active: Stage) -> None:
+    session = active.tracker.pipeline.session
+    assert active.init_target(box=BOX).success
+    try:
+        assert not active.set('presence.seen', 0.7)
+        assert (session.presence.seen, session.presence.unseen) == (0.7, 0.15)
+        assert active.set('presence.unseen', 0.8)  # refused: above presence.seen
+        assert session.presence.unseen == 0.15
+        assert not active.set('presence.lost_seconds', 9.0)
+        assert active.shown().state == State.TRACKING
+        assert session.presence.lost_seconds == 9
+    finally:
+        active.set('presence.seen', 0.5)
+        active.set('presence.lost_seconds', 1.5)
+
+
+def test_an_image_of_quite_another_size_is_an_error_and_changes_nothing(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.shown()
+    for size in ((1, 1), (4, 3), (16, 12)):
+        target = active.target(active.publish(scene(*size)))
+        assert (target.state, target.target_id) == (State.ERROR, target_id)
+    after = active.shown()
+    assert (after.state, after.frames_tracked) == (State.TRACKING, before.frames_tracked + 1)
+    active.until(lambda: active.said('those before were 320x240'), 'the reason in the log')
+
+
+def test_an_image_without_contrast_shows_no_target(active: Stage) -> None:
+    target_id = active.init_target(box=BOX).target_id
+    before = active.next(FRAME)
+    blank = active.next(np.full_like(FRAME, 128))
+    assert (blank.state, blank.target_id, blank.confidence) == (State.OCCLUDED, target_id, 0)
+    assert blank.roi == pytest.approx(before.roi, abs=2)
+    assert (blank.has_mask, blank.memory.writes) == (False, before.memory.writes + 1)
+    assert blank.spread > before.spread
+    assert active.next(FRAME).state == State.TRACKING
 
 
 def test_resolution_changes_in_mid_stream(active: Stage) -> None:

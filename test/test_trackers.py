@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory.bank import BankStatus
+from memtrack_ros.session import Prompt, Session
 from memtrack_ros.trackers import NAMES, VARIANTS, Observation, Prior, Target, Tracker
 
 SEGMENTING = {'samn', 'cmedfl'}  # as published; all compact ones do
@@ -239,6 +241,28 @@ def test_the_compact_ones_run_on_real_video(
             check(found, frames[0])
         status = tracker.bank.status()
         assert (status.bytes, status.writes + status.refused) == (size, REAL)
+
+
+def textured(rich: bool) -> Pixels:
+    """A picture of something that fills the image: a texture, or one colour in some light."""
+    if rich:
+        noise = np.random.default_rng(3).integers(0, 255, (24, 32, 3), np.uint8)
+        return cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
+    light = np.linspace(0.8, 1.2, 320)[None, :, None]
+    return (np.array([60.0, 90, 140]) * light * np.ones((240, 1, 1))).astype(np.uint8)
+
+
+@pytest.mark.parametrize('rich', [True, False], ids=['rich', 'plain'])
+@pytest.mark.parametrize('name', NAMES)
+def test_a_target_that_fills_the_image_keeps_its_box(name: str, rich: bool, make: Maker) -> None:
+    picture, box = textured(rich), np.array([0.0, 0, 320, 240])
+    session, random = Session(make(name)), np.random.default_rng(4)
+    session.prompt(picture, Prompt('box', box))
+    for _ in range(20):
+        noisy = picture + random.normal(0, 2, picture.shape)
+        estimate = session.step(noisy.clip(0, 255).astype(np.uint8))
+        session.remember()
+        assert boxes.iou(estimate.roi, box) >= 0.9
 
 
 def live(tracker: Tracker, video: Video) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 
+from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.anchors import AnchorMaps, Anchors
 from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.nets.efficientnet import EfficientNetLite0
-from memtrack_ros.nets.heads import Answer, BoxMaps
-from memtrack_ros.training import loop, stmtrack
-from memtrack_ros.training.__main__ import RECIPES, begin_with
+from memtrack_ros.nets.heads import BoxMaps
+from memtrack_ros.training import __main__ as command
+from memtrack_ros.training import loop, record
+from memtrack_ros.training.__main__ import RECIPES
+from memtrack_ros.training.beginning import BODY, begin_with, origin
 from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import (
     PEAK_ASTRAY,
@@ -27,29 +30,15 @@ from memtrack_ros.training.clips import (
     Clips,
     boxes_of,
     label_maps,
+    label_of,
     peaks,
 )
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.losses import anchor_loss, corner_iou, focal, mask_loss, stmtrack_loss
-from memtrack_ros.training.recipe import best_boxes, mask_boxes
 from memtrack_ros.training.workers import Workers
-from memtrack_ros.weights.files import Calibration, load_weights
+from memtrack_ros.weights.files import Calibration, load_weights, shipped_file
 
-COUNT, SIDE = 4, 96
-"""Clips of a batch, and pixels of their side: half as many as in use."""
-UNUSED = {
-    # For trackers that label the crops they remember.
-    'dmv': {'trunk.label.weight'},
-    'memtrack': {'trunk.label.weight'},
-    'cmedfl': {'trunk.label.weight'},
-}
-
-
-def batch(tracker: str) -> Clips:
-    """Clips for a tracker's recipe."""
-    recipe, generator = RECIPES[tracker], torch.Generator().manual_seed(11)
-    clips = DrawnClips(None).draw(generator, COUNT, SIDE, recipe.memory, recipe.queries, 1.0)
-    return clips.pointed_at()
+CPU = torch.device('cpu')
 
 
 def test_boxes_of_masks_by_hand() -> None:
@@ -62,22 +51,36 @@ def test_boxes_of_masks_by_hand() -> None:
 
 def test_clips_hold_what_they_say() -> None:
     generator = torch.Generator().manual_seed(11)
-    clips = DrawnClips(None).draw(generator, 16, 64, 2, 2, 1.0)
+    clips = DrawnClips(None).draw(generator, 16, 64, 4, 1.0)
     assert clips.crops.shape == (16, 4, 3, 64, 64)
     assert 0 <= clips.crops.min() <= clips.crops.max() <= 255
     boxes, filled = boxes_of(clips.masks > 0.5)
     assert torch.equal(filled, clips.present)
     assert torch.equal(boxes[filled], clips.boxes[filled])
-    assert not clips.present[:, 2:].all()
+    assert not clips.present[:, 1:].all()
     usable = clips.pointed_at()
     assert usable.present.shape == clips.present.shape
     assert usable.present[:, 0].all()
-    labels = label_maps(generator, usable, 2)
+    labels = label_maps(generator, usable)
+    assert labels.shape == (16, 1, 64, 64)
     # A label, mask or box, covers most of its mask.
-    covered = (labels[:, 0, 0] * usable.masks[:, 0]).sum((1, 2)) / usable.masks[:, 0].sum((1, 2))
+    covered = (labels[:, 0] * usable.masks[:, 0]).sum((1, 2)) / usable.masks[:, 0].sum((1, 2))
     assert covered.min() > 0.6
-    half = label_maps(generator, usable, 2, box_label=0.5).amax((2, 3, 4))
+    half = label_maps(generator, usable, box_label=0.5).amax((1, 2, 3))
     assert {0.5, 1.0} <= set(half.unique().tolist())
+
+
+def test_a_found_mask_becomes_a_label_of_the_whole_crop() -> None:
+    logits = torch.full((1, 1, 8, 8), -20.0, requires_grad=True)
+    with torch.no_grad():
+        logits[0, 0, 2:6, 3:7] = 20.0
+    label = label_of(logits)
+    assert not label.requires_grad
+    expected = torch.zeros(1, 1, 16, 16)
+    expected[..., 4:12, 6:14] = 1
+    assert torch.equal(label, expected)
+    soft = label_of(torch.zeros(1, 1, 8, 8), soft=True)
+    assert torch.equal(soft, torch.full((1, 1, 16, 16), 0.5))
 
 
 def test_focal_loss_by_hand() -> None:
@@ -181,31 +184,6 @@ def test_anchor_loss_by_hand() -> None:
     assert found['box'] == 0
 
 
-def test_best_boxes_are_those_of_the_cells_with_the_highest_score() -> None:
-    generator = torch.Generator().manual_seed(0)
-    boxes = torch.rand(2, 4, 3, 3, generator=generator)
-    classification, centreness = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
-    classification[0, 0, 1, 2] = math.log(3)
-    classification[1, 0, 0, 0] = 2.0  # outdone, as its centre-ness is low
-    centreness[1, 0, 0, 0], centreness[1, 0, 2, 0] = -2.0, math.log(3)
-    mask = torch.randn(2, 1, 12, 12, generator=generator)
-    answers = best_boxes(Answer(BoxMaps(classification, centreness, boxes), mask))
-    assert answers.score.tolist() == pytest.approx([3 / 8, 3 / 8])
-    assert torch.equal(answers.boxes, torch.stack([boxes[0, :, 1, 2], boxes[1, :, 2, 0]]))
-    assert answers.mask is mask
-
-
-def test_mask_boxes_are_around_the_masks_in_crop_pixels() -> None:
-    mask = torch.full((2, 1, 8, 8), -5.0)
-    mask[0, 0, 2:5, 3:6] = math.log(3)
-    mask[0, 0, 2, 3] = math.log(9)
-    answers = mask_boxes(mask)
-    # The mask's pixels 3 .. 5 and 2 .. 4 are the crop's 6 .. 11 and 4 .. 9.
-    assert answers.boxes[0].tolist() == [5.5, 3.5, 11.5, 9.5]
-    assert answers.score.tolist() == pytest.approx([(8 * 0.75 + 0.9) / 9, 0])
-    assert answers.mask is mask
-
-
 def test_peaks_are_near_the_target_but_for_a_few_and_anywhere_without_one() -> None:
     count, side = 4000, 64
     present = torch.arange(count)[:, None] < count // 2
@@ -228,138 +206,79 @@ def test_peaks_are_near_the_target_but_for_a_few_and_anywhere_without_one() -> N
     assert absent.std(0).tolist() == pytest.approx([side / 12**0.5] * 2, abs=1.0)
 
 
-@pytest.mark.parametrize('tracker', RECIPES)
-def test_every_parameter_in_use_learns_from_a_batch(tracker: str) -> None:
-    torch.manual_seed(0)
-    net, generator = RECIPES[tracker].net(), torch.Generator().manual_seed(0)
-    parts = RECIPES[tracker].losses(net, batch(tracker), generator)
-    assert all(part.shape == () and part.isfinite() for part in parts.values())
-    torch.stack(list(parts.values())).sum().backward()
-    gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
-    assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())
-    # What a bias does to all alike before a normalisation or a softmax is undone there: it learns
-    # nothing but rounding.
-    still = {name for name, grad in gradients.items() if not (grad.any() or 'bias' in name)}
-    assert still == UNUSED.get(tracker, set())
-
-
-@pytest.mark.parametrize('tracker', RECIPES)
-@torch.inference_mode()
-def test_every_query_is_answered_with_a_box_a_score_and_a_mask(tracker: str) -> None:
-    torch.manual_seed(0)
-    net, generator = RECIPES[tracker].net().eval(), torch.Generator().manual_seed(0)
-    answers = RECIPES[tracker].answers(net, batch(tracker), generator)
-    queries = COUNT * RECIPES[tracker].queries
-    assert answers.boxes.shape == (queries, 4)
-    assert answers.score.shape == (queries,)
-    assert answers.mask.shape == (queries, 1, SIDE // 2, SIDE // 2)
-    assert all(answer.isfinite().all() for answer in answers)
-    assert 0 <= answers.score.min() <= answers.score.max() <= 1
-
-
-@pytest.mark.parametrize('tracker', RECIPES)
-def test_ten_steps_on_one_batch_lower_its_loss(tracker: str) -> None:
-    torch.manual_seed(0)
-    net, clips = RECIPES[tracker].net(), batch(tracker)
-    optimiser = torch.optim.AdamW(net.parameters(), loop.PEAK_RATE)
-    losses = []
-    for _ in range(10):
-        # The same labels and peaks are drawn every time.
-        parts = RECIPES[tracker].losses(net, clips, torch.Generator().manual_seed(0))
-        total = torch.stack(list(parts.values())).sum()
-        losses.append(total.item())
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-    assert losses[-1] < 0.9 * losses[0]
-
-
 def test_all_share_one_backbone() -> None:
     own = {f'trunk.{name}' for name in CompactTrunk().state_dict()}
     for recipe in RECIPES.values():
         assert {name for name in recipe.net().state_dict() if name.startswith('trunk.')} == own
 
 
-def test_a_given_body_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings with short clips of small crops, and little to validate with."""
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 2),))
+    monkeypatch.setattr(loop, 'LENGTH', 3)
+    monkeypatch.setattr(loop, 'VALIDATION_BATCHES', 1)
+    monkeypatch.setattr(loop, 'VALIDATION_COUNT', 4)
+    monkeypatch.setattr(loop, 'VALIDATION_SIDE', 64)
+
+
+def begun(
+    out: Path, *names: str, beginning: Mapping[str, Mapping[str, torch.Tensor]] | None = None
+) -> loop.Run:
+    """A run of some trackers."""
     torch.manual_seed(0)
-    given = {
-        f'trunk.{name}': tensor + 0.1 * torch.rand(tensor.shape)
-        if tensor.is_floating_point()
-        else tensor + 7
-        for name, tensor in CompactTrunk().state_dict().items()
-    }
-    body = {name for name in given if name.startswith(loop.BODY)}
-
-    def moved(trunk: dict[str, torch.Tensor]) -> set[str]:
-        """What one step of a training changes."""
-        run = loop.Run('stmtrack', stmtrack.RECIPE, tmp_path, trunk, torch.device('cpu'), Workers())
-        before = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
-        assert all(torch.equal(before[name], tensor) for name, tensor in trunk.items())
-        run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
-        after = run.net.state_dict()
-        changed = {name for name in before if not torch.equal(before[name], after[name])}
-        if trunk:
-            run.save('a test')
-            again = loop.Run(
-                'stmtrack', stmtrack.RECIPE, tmp_path, {}, torch.device('cpu'), Workers()
-            )
-            assert 'trunk.body' in again.still  # whoever goes on need not give it again
-            run.checkpoint.unlink()
-        return changed
-
-    assert moved({}) >= given.keys()
-    assert moved(given) == moved({}) - body
+    recipes = {name: RECIPES[name] for name in names}
+    return loop.Run(recipes, out, beginning or {}, CPU, Workers())
 
 
-def test_what_a_filter_sees_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
-    torch.manual_seed(0)
-    recipe = RECIPES['cmedfl']
-    given = recipe.net().state_dict()
-    run = loop.Run('cmedfl', recipe, tmp_path, given, torch.device('cpu'), Workers())
-    before = {name: tensor.clone() for name, tensor in given.items()}
+@pytest.mark.usefixtures('small')
+def test_the_trunk_stands_still_but_each_label_learns(tmp_path: Path) -> None:
+    run = begun(tmp_path, 'stmtrack', 'samn')
+    before = {name: tensor.clone() for name, tensor in run.nets.state_dict().items()}
     run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
-    after = run.net.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert {name.split('.')[0] for name in moved} == {'adjust', 'segmenter'}
+    after = run.nets.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for name in run.recipes:
+        own = {part.removeprefix(f'{name}.') for part in changed if part.startswith(f'{name}.')}
+        # Statistics of its normalisations stand still, too.
+        assert {part for part in own if part.startswith('trunk.')} == {'trunk.label.weight'}
+        assert len(own) > 1
+    labels = [after[f'{name}.trunk.label.weight'] for name in run.recipes]
+    assert not torch.equal(*labels)
+
+
+@pytest.mark.usefixtures('small')
+def test_all_of_a_run_stand_on_the_first_ones_trunk(tmp_path: Path) -> None:
+    shipped = {name: begin_with(name) for name in ('dmv', 'stmtrack')}
+    run = begun(tmp_path, 'stmtrack', 'dmv', 'cmedfl', beginning=shipped)
+    trunks = [loop.shared(net) for net in run.nets.values()]
+    assert len(trunks[0]) == len(CompactTrunk().state_dict()) - 1
+    for trunk in trunks:
+        assert all(torch.equal(trunk[name], shipped['stmtrack'][name]) for name in trunks[0])
+    for name, own in shipped.items():
+        net = run.nets[name].state_dict()
+        for part in net.keys() - trunks[0].keys():
+            assert torch.equal(net[part], own[part])
+    run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
+    for name in run.recipes:
+        run.export(name, Calibration(1.0, 0.0), 'a test')
+        tracker = trackers.create(name, weights=run.weights(name))
+        assert tracker.segments
+    written = [load_weights(run.weights(name), name, 'compact').tensors for name in run.recipes]
+    for name in trunks[0]:
+        assert all(torch.equal(tensors[name], written[0][name]) for tensors in written)
 
 
 def test_a_training_begins_with_what_fits(tmp_path: Path) -> None:
     torch.manual_seed(0)
     other = RECIPES['stmtrack'].net().state_dict()
-    recipe = RECIPES['memtrack']
-    run = loop.Run('memtrack', recipe, tmp_path, other, torch.device('cpu'), Workers())
-    begun = run.net.state_dict()
+    misshapen = {'head.si': torch.zeros(7), 'mask_decoder.answer.weight': torch.zeros(2)}
+    run = begun(tmp_path, 'memtrack', 'dmv', beginning={'memtrack': other, 'dmv': misshapen})
+    net = run.nets['memtrack'].state_dict()
     for name in ('trunk.merged.first.0.weight', 'head.si', 'mask_decoder.answer.weight'):
-        torch.testing.assert_close(begun[name], other[name])
-    assert 'trunk.body' in run.still
-    assert 'neck_m.weight' not in begun
-    assert begun.keys() - other.keys()  # its controller is its own
-
-
-def test_a_training_that_begins_with_a_whole_network_ends_halfway_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
-    torch.manual_seed(0)
-    recipe = RECIPES['stmtrack']
-    whole = recipe.net().state_dict()
-    part = {name: tensor for name, tensor in whole.items() if not name.startswith('head.')}
-    for given, share in ((whole, 0.5), (part, 0.0)):
-        begun = {name: tensor.clone() for name, tensor in given.items()}
-        run = loop.Run('stmtrack', recipe, tmp_path, given, torch.device('cpu'), Workers())
-        run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
-        run.save('a test')
-        run = loop.Run('stmtrack', recipe, tmp_path, {}, torch.device('cpu'), Workers())
-        learnt = {name: tensor.clone() for name, tensor in run.average.state_dict().items()}
-        run.go_halfway_back()
-        ended = run.average.state_dict()
-        for name in ('neck_m.weight', 'trunk.merged.first.0.weight'):
-            assert not torch.equal(learnt[name], begun[name])
-            expected = (1 - share) * learnt[name] + share * begun[name]
-            torch.testing.assert_close(ended[name], expected)
-        run.checkpoint.unlink()
+        torch.testing.assert_close(net[name], other[name])
+    assert 'neck_m.weight' not in net
+    assert net.keys() - other.keys()  # its controller is its own
 
 
 def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
@@ -368,59 +287,108 @@ def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
         {f'_{name}'.replace('.', '._'): tensor for name, tensor in body.items()}, tmp_path / 'a'
     )
     taken = begin_with(str(tmp_path / 'a'))
-    assert taken.keys() == {loop.BODY + name for name in body}
+    assert taken.keys() == {BODY + name for name in body}
     torch.save({'other': torch.zeros(1)}, tmp_path / 'b')
-    with pytest.raises(ConfigurationError, match='no checkpoint of EfficientNet-Lite0'):
+    with pytest.raises(ConfigurationError, match='nor a checkpoint of EfficientNet-Lite0'):
         begin_with(str(tmp_path / 'b'))
     with pytest.raises(ConfigurationError, match='nowhere'):
         begin_with('nowhere')
 
 
-def test_a_training_stops_goes_on_and_writes_weights(
+def test_weights_to_begin_with_are_those_shipped_or_in_a_file(tmp_path: Path) -> None:
+    named, file = begin_with('samn'), begin_with(str(shipped_file('samn', 'compact')))
+    assert named.keys() == file.keys()
+    assert all(torch.equal(named[name], file[name]) for name in named)
+    assert {x.dtype for x in named.values() if x.is_floating_point()} == {torch.float32}
+    assert origin('samn') == origin(str(shipped_file('samn', 'compact')))
+    assert 'drawn scenes' in origin('samn')
+    damaged = tmp_path / 'a.safetensors'
+    damaged.write_bytes(b'none')
+    with pytest.raises(ConfigurationError, match='damaged or no weight file'):
+        begin_with(str(damaged))
+
+
+@pytest.mark.usefixtures('small')
+def test_a_training_of_two_stops_goes_on_and_writes_weights_and_cards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 4),))
-    monkeypatch.setattr(loop, 'VALIDATION_BATCHES', 1)
-    monkeypatch.setattr(loop, 'VALIDATION_COUNT', 4)
-    monkeypatch.setattr(loop, 'VALIDATION_SIDE', 64)
-    monkeypatch.setattr(loop, 'calibrate', lambda tracker: Calibration(2.0, 1.0))
+    slopes = {'dmv': 2.0, 'memtrack': 3.0}
+
+    def calibrated(tracker: trackers.AnyTracker) -> Calibration:
+        """Instead of following 24 scenes twice, which takes a minute."""
+        return Calibration(slopes[type(tracker).__module__.split('.')[-1]], 1.0)
+
+    monkeypatch.setattr(loop, 'calibrate', calibrated)
 
     def run(minutes: float) -> list[dict[str, float]]:
         loop.train(
-            'stmtrack',
-            stmtrack.RECIPE,
+            {name: RECIPES[name] for name in slopes},
             tmp_path,
             beginning={},
             minutes=minutes,
             seed=1,
             rate=loop.PEAK_RATE,
-            device=torch.device('cpu'),
-            source=DrawnClips(None),
-            scenes=DrawnClips(None),
+            device=CPU,
+            sources=loop.Sources(
+                DrawnClips(None), {'drawn': DrawnClips(None), 'real': DrawnClips(None)}
+            ),
             attribution='a test',
             command='as a test',
             workers=Workers(),
         )
-        return [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+        return record.read_log(tmp_path / 'log.jsonl')
 
     first = run(0.01)[-1]
-    *_, validated, calibrated = run(first['seconds'] / 60 + 0.01)
-    assert calibrated['step'] > first['step'] > 0
-    assert calibrated['slope'] == 2.0
-    assert 0 <= validated['valid_box_iou'] <= 1
-    weights = load_weights(tmp_path / 'stmtrack-compact.safetensors', 'stmtrack', 'compact')
-    assert all(torch.isfinite(tensor.float()).all() for tensor in weights.tensors.values())
-    assert weights.calibration == Calibration(2.0, 1.0)
+    *_, validated, _, fitted = run(first['seconds'] / 60 + 0.01)
+    steps = fitted['step']
+    assert steps > first['step'] > 0
+    assert fitted['memtrack_slope'] == 3.0
+    assert 0 <= validated['dmv_drawn_box_iou'] <= 1
     assert cv2.imread(str(tmp_path / 'training.png')) is not None
-    card = (tmp_path / 'stmtrack-compact.md').read_text()
-    steps = calibrated['step']
-    for line in (
-        '| command | `as a test` |',
-        f'{steps} steps, {4 * steps} clips |',
-        f'mask iou {validated["valid_mask_iou"]:.3f}',
-        'slope 2.00, intercept 1.00',
-    ):
-        assert line in card
+    for name, slope in slopes.items():
+        weights = load_weights(tmp_path / f'{name}-compact.safetensors', name, 'compact')
+        assert all(torch.isfinite(tensor.float()).all() for tensor in weights.tensors.values())
+        assert weights.calibration == Calibration(slope, 1.0)
+        card = (tmp_path / f'{name}-compact.md').read_text()
+        for line in (
+            f'## {name}-compact',
+            '| command | `as a test` |',
+            f'{steps} steps, {2 * steps} clips |',
+            '| on unseen drawn clips | box iou',
+            '| on unseen real clips | box iou',
+            f'mask iou {validated[f"{name}_real_mask_iou"]:.3f}',
+            f'slope {slope:.2f}, intercept 1.00',
+        ):
+            assert line in card
+
+
+@pytest.mark.parametrize('minutes', ['0', '-3', 'nan'])
+def test_a_training_takes_time(
+    minutes: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ['training', 'dmv', '--minutes', minutes, '--out', str(tmp_path / 'out')]
+    monkeypatch.setattr('sys.argv', words)
+    assert command.main() == 2
+    assert f'--minutes is {minutes}; it must be above 0.' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_plot_shows_every_tracker_with_all_there_is_of_it(tmp_path: Path) -> None:
+    entries = [
+        {'step': 10, 'seconds': 60.0, 'dmv_box': 1.0, 'dmv_mask': 2.0, 'stmtrack_box': 5.0},
+        {'step': 20, 'seconds': 120.0, 'dmv_drawn_box_iou': 0.5, 'dmv_slope': 1.0},
+        {'step': 30, 'seconds': 180.0, 'dmv_box': 0.5, 'dmv_mask': 1.0, 'stmtrack_box': 4.0},
+    ]
+    own = record.of(entries, 'dmv')
+    assert own[0] == {'step': 10, 'seconds': 60.0, 'box': 1.0, 'mask': 2.0}
+    assert record.curve(own, record.LOSSES).tolist() == [[1, 3], [3, 1.5]]
+    assert record.curve(own, ['drawn_box_iou']).tolist() == [[2], [0.5]]
+    assert record.curve(own, ['real_box_iou']).shape == (2, 0)
+    record.plot(entries, ['dmv', 'stmtrack', 'samn'], tmp_path / 'a.png')
+    assert cv2.imread(str(tmp_path / 'a.png')) is not None
 
 
 def test_calibration_finds_the_curve_that_made_the_outcomes() -> None:

@@ -145,6 +145,11 @@ def from_one(boxes: Floats) -> Floats:
     return boxes - [1, 1, 0, 0]
 
 
+def to_one(boxes: Floats) -> Floats:
+    """The inverse of `from_one`."""
+    return boxes - [-1, -1, 0, 0]
+
+
 def read_flags(path: Path, count: int) -> Floats:
     """The numbers (count,) of a file, one a frame, in one line or one a line."""
     words = ' '.join(read_lines(path)).replace(',', ' ').split()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from memtrack_ros.data.files import Pixels, decoded, read_bytes, read_image
 from memtrack_ros.errors import SequenceError
@@ -62,11 +63,8 @@ def read_labels(path: Path) -> Pixels:
     is 1, (0, 128, 0) is 2.
     """
     data = read_bytes(path)
-    if data.startswith(_PNG) and data[_COLOUR_TYPE] == _INDEXED:
-        # OpenCV replaces indices by their colours, and spreads grey values of few bits over 0..255.
-        return decoded(path, _as_grey(data), cv2.IMREAD_UNCHANGED) // (
-            255 // ((1 << data[_BIT_DEPTH]) - 1)
-        )
+    if (indices := _indices(path, data)) is not None:
+        return indices
     image = decoded(path, data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 2:
         return image
@@ -76,24 +74,23 @@ def read_labels(path: Path) -> Pixels:
     return labels
 
 
-# Where a PNG file that begins with these bytes says what its pixels are; its other chunks follow.
-_PNG = b'\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR'
-_BIT_DEPTH, _COLOUR_TYPE, _CHECKSUM, _CHUNKS = 24, 25, 29, 33
-_GREY, _INDEXED = 0, 3
+def _indices(path: Path, data: bytes) -> Pixels | None:
+    """The indices of a PNG file with a palette, which OpenCV replaces by colours; None of others.
+
+    SequenceError when they cannot be read, or not whole.
+    """
+    if not data.startswith(_PNG) or data[_COLOUR_TYPE : _COLOUR_TYPE + 1] != _INDEXED:
+        return None
+    try:
+        with Image.open(BytesIO(data), formats=('PNG',)) as image:
+            return np.array(image, np.uint8)
+    except Exception:  # Pillow has a dozen for what is damaged, SyntaxError among them
+        raise SequenceError(f'{path.name} cannot be read as an image') from None
 
 
-def _as_grey(png: bytes) -> bytes:
-    """A PNG file of indices, changed so that these are grey values."""
-    header = bytearray(png[12:_CHECKSUM])
-    header[_COLOUR_TYPE - 12] = _GREY
-    parts = [png[:12], bytes(header), zlib.crc32(header).to_bytes(4, 'big')]
-    start = _CHUNKS
-    while start < len(png):
-        end = start + 12 + int.from_bytes(png[start : start + 4], 'big')
-        if png[start + 4 : start + 8] in (b'IDAT', b'IEND'):
-            parts.append(png[start:end])
-        start = end
-    return b''.join(parts)
+# A PNG file begins with these bytes, and says further on what its pixels are.
+_PNG = b'\x89PNG\r\n\x1a\n'
+_COLOUR_TYPE, _INDEXED = 25, b'\x03'
 
 
 def _index_bits() -> tuple[Pixels, ...]:

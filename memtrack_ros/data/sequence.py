@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -49,6 +49,18 @@ class Sequence:
             if self.masks is None:
                 raise SequenceError('it has no masks')
             return self.masks[index]
+
+    @property
+    def scorable(self) -> bool:
+        """Whether its truth has more than where the target is pointed at."""
+        return int((~np.isnan(self.truth).any(1)).sum()) > 1
+
+    def padded(self) -> Sequence:
+        """That of a test split, whose truth ends with its first line, with none for the rest."""
+        if len(self.truth) != 1:
+            return self
+        rest = np.full((len(self.frames) - 1, 4), np.nan)
+        return replace(self, truth=np.concatenate([self.truth, rest]))
 
     def check(self) -> None:
         """SequenceError when the truth has no box, or truth or masks are not one a frame."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from memtrack_ros.data.files import naming
 from memtrack_ros.data.layouts import LAYOUTS, NAMES, Video
 from memtrack_ros.data.sequence import Sequence
+from memtrack_ros.data.splits import listed, missing, read_split
 from memtrack_ros.errors import SequenceError
 
 __all__ = ['Sequence', 'Video', 'find_videos', 'read_sequence', 'read_sequences', 'read_video']
@@ -27,18 +28,28 @@ def read_sequence(folder: Path) -> Sequence:
     return sequences[0]
 
 
-def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> list[Sequence]:
+def read_sequences(
+    folder: Path,
+    faults: list[SequenceError] | None = None,
+    *,
+    split: str | None = None,
+    test_splits: bool = False,
+) -> list[Sequence]:
     """All sequences in a folder, sorted by name; the folder may be a sequence, a set, several sets.
 
     A malformed one (missing frames, frames, truth and masks that differ in number, no or unreadable
     truth) is skipped and its error added to faults; without that list it is raised. Images are
     not read (but masks are where they are the truth): what is wrong in one is found when it is
     asked for. SequenceError when there is no sequence at all, malformed or not.
+
+    Only those of a `split`, if there is one: see `read_split`; some of it that are not there are a
+    fault. Those of `test_splits`, which have but their first box, are among them if asked for, else
+    malformed.
     """
     sequences: dict[str, Sequence] = {}
-    for video in find_videos(folder):
+    for video in _videos_of(folder, split, faults):
         try:
-            for sequence in read_video(video):
+            for sequence in read_video(video, test_splits=test_splits):
                 if sequence.name in sequences:
                     raise SequenceError(f'{sequence.name}: two sequences have this name')
                 sequences[sequence.name] = sequence
@@ -47,6 +58,22 @@ def read_sequences(folder: Path, faults: list[SequenceError] | None = None) -> l
                 raise
             faults.append(error)
     return [sequences[name] for name in sorted(sequences)]
+
+
+def _videos_of(folder: Path, split: str | None, faults: list[SequenceError] | None) -> list[Video]:
+    videos = find_videos(folder)
+    if split is None:
+        return videos
+    names = read_split(folder, split)
+    if lost := missing(names, [video.name for video in videos]):
+        error = SequenceError(
+            f'{folder}: {len(lost)} of the {len(names)} sequences of {split} are not in it, the '
+            f'first is {lost[0]}'
+        )
+        if faults is None:
+            raise error
+        faults.append(error)
+    return [video for video in videos if listed(video.name, names)]
 
 
 def find_videos(folder: Path) -> list[Video]:
@@ -60,13 +87,15 @@ def find_videos(folder: Path) -> list[Video]:
     return found
 
 
-def read_video(video: Video) -> list[Sequence]:
-    """The sequences of a video that was found, one a target.
+def read_video(video: Video, *, test_splits: bool = False) -> list[Sequence]:
+    """The sequences of a video that was found, one a target; of `test_splits`, too, if asked for.
 
     SequenceError names it and what is wrong.
     """
     with naming(video.name):
         sequences = video.read()
+        if test_splits:
+            sequences = [sequence.padded() for sequence in sequences]
         for sequence in sequences:
             sequence.check()
     return sequences

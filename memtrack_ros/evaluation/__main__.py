@@ -1,4 +1,4 @@
-"""The command line: python -m memtrack_ros.evaluation run | bag | parity | benchmark | reads."""
+"""The command line: python -m memtrack_ros.evaluation COMMAND; run, export, bag, parity ..."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import trackers
+from memtrack_ros.data.otb_lists import OTB
+from memtrack_ros.data.results import FORMATS
 from memtrack_ros.errors import MemtrackError
+from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
 from memtrack_ros.session import Session
@@ -80,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         entrants,
         arguments.sequences,
         arguments.out,
+        split=arguments.split,
         by_mask=arguments.prompt == 'mask',
         jobs=arguments.jobs,
         command=shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]]),
@@ -120,6 +124,13 @@ def compare_with_authors(arguments: argparse.Namespace) -> int:
     reference = Reference(arguments.reference, arguments.salt)
     subjects = [arguments.tracker] if arguments.tracker else list(SUBJECTS)
     return 0 if parity(reference, subjects, Console()) else 1
+
+
+def write_results(arguments: argparse.Namespace) -> int:
+    """Writes kept passes for a benchmark's server or toolkit."""
+    count = export(arguments.format, arguments.passes, arguments.out)
+    print(f'written: {arguments.out}, {count} sequences')
+    return 0
 
 
 def listed(names: str) -> list[str]:
@@ -175,7 +186,13 @@ def main(args: list[str] | None = None) -> int:
         type=Path,
         required=True,
         metavar='DIR',
-        help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, TLD, DAVIS or SET/NAME/img',
+        help='folder of sequences: OTB, VOT, UAV123, LaSOT, GOT-10k, NFS, TLD, DAVIS ...',
+    )
+    command.add_argument(
+        '--split',
+        metavar='LIST',
+        help='only what it lists: a file of names, NAME of a NAME.txt in DIR or its ImageSets '
+        f'(DAVIS: 2017/val), or {", ".join(OTB)}',
     )
     command.add_argument(
         '--prompt', choices=('box', 'mask'), default='box', help='mask: where the truth has any'
@@ -206,6 +223,18 @@ def main(args: list[str] | None = None) -> int:
         help='for tables, plots and every answer; passes that it holds are not run again',
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'export', help="write the passes of a run for a benchmark's server or toolkit"
+    )
+    command.add_argument('format', choices=FORMATS, help='whose')
+    command.add_argument(
+        '--passes', type=Path, required=True, metavar='DIR', help='passes/TRACKER of a run'
+    )
+    command.add_argument(
+        '--out', type=Path, required=True, metavar='PATH', help='of a new zip; lasot, otb: folder'
+    )
+    command.set_defaults(run=write_results)
 
     command = commands.add_parser(
         'bag',

@@ -28,9 +28,11 @@ from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Prompt, Session, State
 from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 from memtrack_ros.wire.images import Frame, image_size
+from memtrack_ros.wire.stamps import seconds
 from memtrack_ros.wire.targets import box_fields, target_fields
 
 RESULTS, VIDEO, BAG = 'results.csv', 'overlay.mp4', 'outputs'
+UNFINISHED = '.memtrack-bag-unfinished'  # a name that nobody else gives a folder
 ROI = 'roi_x', 'roi_y', 'roi_w', 'roi_h'
 COLUMNS = 'stamp', 'state', 'confidence', *ROI, *box_fields(None)
 
@@ -52,15 +54,16 @@ def follow(
 ) -> None:
     """Follows the box (4,), in pixels of the first image, through all images of the topic.
 
-    Writes into the folder `out`, in place of what an earlier run left there:
+    Writes into the folder `out`, in place of what an earlier run made there, and of nothing else:
     results.csv, a row an image, NaN where nothing is known;
     overlay.mp4, a picture an image;
     outputs/, a bag with what the node publishes on ~/target and ~/mask when it is prompted on the
     first image. (That one the node has then answered already, with IDLE; here it has its target.)
 
     Raises PromptError or ImageError for the first image, BagError where the bag is damaged or `out`
-    cannot be written: then nothing new is in it.
+    cannot be written or holds files of these names that no run made: then nothing new is in it.
     """
+    _check_room(out)
     answers = _answers(topic, session, box)
     first = next(answers, None)
     if first is None:
@@ -79,9 +82,10 @@ def follow(
                 for answer in _written(answered, topic.rate, session, calibration, made):
                     states[answer.estimate.state] += 1
                     faults[answer.fault] += bool(answer.fault)
-            for new in made.iterdir():
-                _remove(out / new.name)
-                new.replace(out / new.name)
+            for new in _files(made):
+                place = out / new.relative_to(made)
+                place.parent.mkdir(exist_ok=True)
+                new.replace(place)
     except OSError as error:
         raise BagError(f'{out} cannot be written ({error}): give another folder') from error
     counts = ', '.join(f'{count} {state.name}' for state, count in sorted(states.items()))
@@ -99,10 +103,11 @@ def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> I
         frame, fault = None, ''
         try:
             frame = topic.decode(shot.image)
+            time = seconds(shot.image.header.stamp)
             if last_seen is None:
-                estimate = session.prompt(frame, Prompt('box', box))
+                estimate = session.prompt(frame, Prompt('box', box), time)
             else:
-                estimate = session.step(frame)
+                estimate = session.step(frame, time)
         except ImageError as error:
             if last_seen is None:
                 raise
@@ -164,20 +169,35 @@ def _row(stamp: Any, estimate: Estimate) -> list[str | float]:
     ]
 
 
+def _check_room(out: Path) -> None:
+    """BagError where files would be replaced that are not of an earlier run.
+
+    Whose they are is told by the table's head, which is written with all the others.
+    """
+    try:
+        with (out / RESULTS).open(newline='') as table:
+            if next(csv.reader(table), None) == list(COLUMNS):
+                return
+    except (OSError, UnicodeDecodeError, csv.Error):
+        pass
+    for name in (RESULTS, VIDEO, BAG):
+        if (out / name).exists():
+            raise BagError(f'{out / name} was made by no earlier run: give another folder')
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files in a folder and those in it; the table, which says whose they are, comes first."""
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return sorted(files, key=lambda path: path.name != RESULTS)
+
+
 @contextmanager
 def _unfinished(out: Path) -> Iterator[Path]:
     """A folder in `out` that goes in the end, or, of a run that was killed, with the next one."""
-    folder = out / 'unfinished'
-    _remove(folder)
+    folder = out / UNFINISHED
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder
     finally:
-        _remove(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)

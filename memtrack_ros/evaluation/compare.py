@@ -23,6 +23,7 @@ from memtrack_ros.evaluation import passes, report
 from memtrack_ros.evaluation.runner import Follower, one_pass
 
 THREADS = 2  # of a job, at most
+VISIBLE = 'CUDA_VISIBLE_DEVICES'
 PASSES = 'passes'  # folder of TRACKER/SET/NAME.csv
 
 
@@ -66,19 +67,23 @@ def compare(
     folder: Path,
     out: Path,
     *,
+    split: str | None = None,
     by_mask: bool = False,
     jobs: int = 1,
     command: str,
 ) -> None:
     """Run each entrant over each sequence in the folder, show the tables and write them to `out`.
 
-    Passes that `out` already holds are not run again. Malformed sequences are named and skipped.
+    Only those of a `split`, if there is one: see `data.splits`.
+
+    Passes that `out` already holds are not run again. Malformed sequences, and those whose first
+    truth is no prompt, are named and skipped; those of a test split are run, but not scored.
     `command` is what the report says that it was made with. Raises SequenceError when no sequence
-    can be scored.
+    can be run.
     """
     console = Console()
     faults: list[SequenceError] = []
-    sequences = read_sequences(folder, faults)
+    sequences = read_sequences(folder, faults, split=split, test_splits=True)
     tasks = [
         Task(entrant, sequence, by_mask, out / PASSES / entrant.name / f'{sequence.name}.csv')
         for sequence in sequences
@@ -102,10 +107,19 @@ def compare(
             else:
                 answers[task.key] = result
             progress.advance(whole)
-    whole_ones = [sequence for sequence in sequences if sequence.name not in broken]
+    whole_ones = [s for s in sequences if s.name not in broken and s.scorable]
     faults += broken.values()
+    untold = [s for s in sequences if s.name not in broken and not s.scorable]
+    if untold:
+        console.print(
+            f'{len(untold)} sequences of a test split, which only its benchmark can score: their '
+            f'passes lie in {out / PASSES}, export writes them for it',
+            highlight=False,
+        )
     if not whole_ones:
         report.show_faults(console, faults)
+        if untold:
+            return
         raise SequenceError(f'{folder}: none of its sequences can be scored')
     outcome = report.Outcome(
         whole_ones,
@@ -152,7 +166,7 @@ def side_by_side(
 def run_task(
     task: Task, made: dict[str, Follower], advance: Callable[[int], None]
 ) -> passes.Pass | SequenceError:
-    """Run one pass and keep it, too, in its file; the error where the sequence is damaged.
+    """Run one pass and keep it, too, in its file; the error where the sequence cannot be used.
 
     Followers are taken from `made`, by name, or made and put there.
     """
@@ -178,7 +192,15 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
     turn = turns.get()
     torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     if gpus := torch.cuda.device_count():
-        os.environ['CUDA_VISIBLE_DEVICES'] = str(turn % gpus)
+        os.environ[VISIBLE] = visible_gpus(gpus)[turn % gpus]
+
+
+def visible_gpus(count: int) -> list[str]:
+    """The names by which CUDA knows the `count` GPUs that the caller lets be seen."""
+    chosen = os.environ.get(VISIBLE)
+    if chosen is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in chosen.split(',')]
 
 
 def _run_there(task: Task) -> passes.Pass | SequenceError:

@@ -9,6 +9,7 @@ of the semi-supervised task has, are not known here.
 from __future__ import annotations
 
 from math import ceil, hypot
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +21,32 @@ Mask = NDArray[np.uint8] | NDArray[np.bool_]
 
 # Of the image's diagonal: how far boundaries may be apart and still match.
 TOLERANCE = 0.008
+RECALLED = 0.5  # J or F above which a frame is
+QUARTERS = 4
+
+
+class Statistics(NamedTuple):
+    """What DAVIS says of J or F over the frames of an object.
+
+    The mean; recall, the share of frames above one half; decay, how much lower the last quarter is
+    than the first.
+    """
+
+    mean: float
+    recall: float
+    decay: float
+
+
+def statistics(values: NDArray[np.float64]) -> Statistics:
+    """Of J or F (frames,) in the frames that count, at least one.
+
+    Quarters share the frames between them, as in the toolkit (db_statistics), whose frame numbers
+    begin anew after 256; here they do not.
+    """
+    ends = (np.round(np.linspace(1, len(values), QUARTERS + 1) + 1e-10) - 1).astype(int)
+    first, last = values[: ends[1] + 1], values[ends[-2] :]
+    recall = (values > RECALLED).mean()
+    return Statistics(float(values.mean()), float(recall), float(first.mean() - last.mean()))
 
 
 def scored(truth: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memtrack_ros.errors import SequenceError
 from memtrack_ros.geometry.boxes import Floats
 
 COLUMNS = ('frame', 'x', 'y', 'w', 'h', 'confidence', 'seconds', 'j', 'f')
@@ -46,5 +47,18 @@ def load(path: Path, origin: str) -> Pass | None:
     with path.open() as file:
         if file.readline() != f'# {origin}\n':
             return None
-        table = np.loadtxt(file, delimiter=',', skiprows=1, ndmin=2)
+    return read(path)
+
+
+def read(path: Path) -> Pass:
+    """The pass that a file keeps, of whatever origin. SequenceError where it keeps none."""
+    try:
+        _, head, *rows = path.read_text().splitlines()
+        if head != ','.join(COLUMNS) or not rows:
+            raise ValueError('it has another head, or no rows')
+        table = np.loadtxt(rows, delimiter=',', ndmin=2)
+        if table.shape[1] != len(COLUMNS):
+            raise ValueError(f'{table.shape[1]} columns, not {len(COLUMNS)}')
+    except (OSError, ValueError) as error:
+        raise SequenceError(f'{path} is no pass of a run ({error}); remove it') from error
     return Pass(table[:, 1:5], *table[:, 5:].T)

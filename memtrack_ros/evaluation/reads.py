@@ -181,7 +181,7 @@ def memtrack(tracker: CompactMemTracker, written: list[Moment], now: Moment) -> 
     found, signals = tracker.net.answer(memory, query)
     read, (write, usage) = signals.read[0], addresses(memory.usage, signals)
     nothing, again, fresh = signals.gates[0].tolist()
-    pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().numpy()
+    pictures = slot_pictures(tracker, written).permute(0, 2, 3, 1).round().byte().cpu().numpy()
     return Reading(
         'MemTrack',
         'The controller looks at patches of the query, and adds what it reads from the slots to '
@@ -216,12 +216,13 @@ def slot_pictures(tracker: CompactMemTracker, written: list[Moment]) -> Tensor:
     """What the slots would hold (N, 3, S, S) if crops were written instead of their templates."""
     count = tracker.bank.capacity
     memory, signals = tracker.net.controller.start(tracker.bank.read().initial, count)
-    memory = memory._replace(templates=torch.zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP))
+    blank = memory.templates.new_zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP)
+    memory = memory._replace(templates=blank)
     for moment in written:
         if isinstance(moment.found, MemTrackObservation):
             signals = moment.found.signals
         crop = torch.from_numpy(moment.crop(moment.template)).permute(2, 0, 1)[None]
-        memory = after_write(memory, signals, crop)
+        memory = after_write(memory, signals, crop.to(blank))
     return memory.templates[0]
 
 

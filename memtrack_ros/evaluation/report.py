@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from rich.box import SIMPLE
@@ -15,13 +16,15 @@ from rich.table import Table
 
 from memtrack_ros.data.sequences import Sequence
 from memtrack_ros.errors import SequenceError
-from memtrack_ros.evaluation import calibration, failures, plots
+from memtrack_ros.evaluation import calibration, failures, mask_metrics, plots
 from memtrack_ros.evaluation.metrics import METRICS, PROTOCOL, Scores, mean
 from memtrack_ros.evaluation.passes import Pass
 from memtrack_ros.evaluation.runner import scores
 
 # With which the names of trackers end that remember their first frame alone.
 FIRST_ALONE = '-first'
+DAVIS = 'j_mean', 'j_recall', 'j_decay', 'f_mean', 'f_recall', 'f_decay'
+MEAN = 'mean'  # of all sequences, beside theirs
 
 # A head and lines of a table; the first column is text, the others numbers.
 Cells = list[list[str]]
@@ -45,6 +48,26 @@ class Outcome:
                 for sequence in self.sequences
             }
             for tracker, answers in self.passes.items()
+        }
+
+    @cached_property
+    def davis(self) -> dict[str, dict[str, dict[str, float]]]:
+        """DAVIS' statistics of J and F by tracker, by sequence, which is an object, and their mean.
+
+        Of the trackers whose masks were scored.
+        """
+        rows = {
+            tracker: {
+                sequence.name: row
+                for sequence in self.sequences
+                if (row := davis_row(answers[sequence.name], sequence))
+            }
+            for tracker, answers in self.passes.items()
+        }
+        return {
+            name: objects | {MEAN: {key: fmean(o[key] for o in objects.values()) for key in DAVIS}}
+            for name in self.summaries
+            if (objects := rows[name])
         }
 
     @cached_property
@@ -101,6 +124,16 @@ def standard_error(values: Iterable[float | None]) -> float | None:
     return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else None
 
 
+def davis_row(answers: Pass, sequence: Sequence) -> dict[str, float]:
+    """The statistics of J and F of one pass; nothing where no masks were scored."""
+    both = np.stack([answers.j, answers.f])[:, mask_metrics.scored(sequence.truth)]
+    both = both[:, ~np.isnan(both).any(0)]
+    if not both.size:
+        return {}
+    j, f = map(mask_metrics.statistics, both)
+    return dict(zip(DAVIS, (*j, *f), strict=True))
+
+
 def write(folder: Path, outcome: Outcome, console: Console) -> None:
     """Write results.json, results.md, the plots and sheets of the worst failures to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +143,7 @@ def write(folder: Path, outcome: Outcome, console: Console) -> None:
             'standard_error': outcome.errors[name],
             'calibration_error': outcome.beliefs[name].error if name in outcome.beliefs else None,
             'sequences': outcome.scores[name],
+            **({'davis': outcome.davis[name]} if name in outcome.davis else {}),
         }
         for name, summary in outcome.summaries.items()
     }
@@ -160,6 +194,8 @@ def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
         blocks += ['## What memory adds to success AUC', _table(_gains(outcome))]
     if any(summary['jf'] is not None for summary in outcome.summaries.values()):
         blocks += ['## J&F by sequence', _table(_by_sequence(outcome, 'jf'))]
+    if outcome.davis:
+        blocks += ['## J and F as DAVIS has them', _table(_davis(outcome))]
     if outcome.faults:
         blocks += ['## Skipped', '\n'.join(f'- {fault}' for fault in outcome.faults)]
     return '\n\n'.join(blocks) + '\n'
@@ -195,6 +231,17 @@ def _gains(outcome: Outcome) -> Cells:
         for name, gain in outcome.gains.items()
     ]
     return [['tracker', 'with memory less first frame alone', '± of it'], *lines]
+
+
+def _davis(outcome: Outcome) -> Cells:
+    """A line a tracker, means over the objects."""
+    return [
+        ['tracker', *DAVIS],
+        *(
+            [name, *(_cell(key, row[MEAN][key]) for key in DAVIS)]
+            for name, row in outcome.davis.items()
+        ),
+    ]
 
 
 def _by_sequence(outcome: Outcome, key: str = 'success_auc') -> Cells:

@@ -12,6 +12,7 @@ import numpy as np
 
 from memtrack_ros import trackers
 from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.errors import PromptError, SequenceError
 from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j
 from memtrack_ros.evaluation.metrics import Scores, score
 from memtrack_ros.evaluation.passes import Pass
@@ -19,6 +20,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.session import Prompt, Session
+from memtrack_ros.session.prompts import resolve
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ class SessionFollower:
 
     def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
         """Prompt the session. PromptError when the target is not in the frame."""
-        prompt = Prompt('box', box) if mask is None else Prompt('mask', mask)
-        self.session.prompt(frame, prompt)
+        self.session.prompt(frame, prompt_of(box, mask))
 
     def follow(self, frame: Pixels) -> Prediction:
         """The estimate: its axis-aligned bounds, its confidence, its mask."""
@@ -85,7 +86,8 @@ def one_pass(
     """Follow the target from the first frame with truth to the last frame of the sequence.
 
     It is pointed at with its box or, `by_mask` and where there are masks, with that. `advance` is
-    called after every frame. SequenceError at an unreadable image.
+    called after every frame. SequenceError at an unreadable image, and where that box or mask is no
+    target.
     """
     count = len(sequence)
     answers = Pass(np.full((count, 4), np.nan), *np.full((4, count), np.nan))
@@ -96,6 +98,7 @@ def one_pass(
         frame = sequence.frame(index)
         if index == first:
             mask = sequence.mask(index) if by_mask and masked else None
+            _check_prompt(sequence.name, index, frame, prompt_of(box, mask))
             follower.start(frame, box, mask)
         elif index > first:
             before = perf_counter()
@@ -113,6 +116,21 @@ def one_pass(
             answers.boxes[index] = box
         advance()
     return answers
+
+
+def _check_prompt(name: str, index: int, frame: Pixels, prompt: Prompt) -> None:
+    """SequenceError where a session would not take the prompt; so nobody has to."""
+    try:
+        resolve(frame, prompt)
+    except PromptError as error:
+        raise SequenceError(
+            f'{name}: the truth of frame {index + 1} is no prompt: {error}'
+        ) from None
+
+
+def prompt_of(box: Floats, mask: Pixels | None) -> Prompt:
+    """The target's mask where there is one, else its box."""
+    return Prompt('box', box) if mask is None else Prompt('mask', mask)
 
 
 def scores(answers: Pass, sequence: Sequence) -> Scores:

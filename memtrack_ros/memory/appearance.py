@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 
 EVERY = 5  # sampling interval of the frames that stay
 
@@ -41,6 +44,19 @@ class AppearanceMemory(Bank):
         self._values = torch.zeros(values, capacity, cells, device=device)
         # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
         self._numbers: NDArray[np.int64] = np.zeros(capacity, np.int64)
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """Each slot has a frame of its own; the first and the newest are among them."""
+        yield from super().faults(given)
+        yield from outside(given, '_keys', -LARGEST, LARGEST)
+        yield from outside(given, '_values', -LARGEST, LARGEST)
+        yield from outside(given, '_numbers', 0, given['writes'])
+        stored = given['_numbers'][given['_numbers'] > 0]
+        if len(np.unique(stored)) < len(stored):
+            yield '_numbers holds a frame twice'
+        for number in (1, given['writes']):
+            if number not in stored:
+                yield f'_numbers lacks frame {number}'
 
     @property
     def entries(self) -> int:

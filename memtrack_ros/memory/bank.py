@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.memory.snapshot import Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, Stateful, outside
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Bank(Stateful, ABC):
         self.writes = 0
         self.refused = 0
         self.frozen = False
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The bank of a target was written at least once."""
+        yield from outside(given, 'writes', 1, MOST)
+        yield from outside(given, 'refused', 0, MOST)
 
     @property
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
+ROUNDING = 1e-3  # by which a merged share may exceed one
 UPDATE = 0.001  # beta: share of the new in what is merged
 
 
@@ -59,6 +62,18 @@ class Cells(Bank):
         self._uses = torch.zeros(capacity, dtype=torch.long, device=device)
         self._since = torch.zeros(capacity, dtype=torch.long, device=device)
         self._first = 0  # cells of the first frame
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """Half of the room at most is the first frame's, whose cells are never gone."""
+        yield from super().faults(given)
+        yield from outside(given, '_keys', -LARGEST, LARGEST)
+        yield from outside(given, '_values', 0, 1 + ROUNDING)
+        yield from outside(given, '_uses', 0, MOST)
+        yield from outside(given, '_since', 0, given['writes'])
+        yield from outside(given, '_first', 1, self.capacity // 2)
+        first = given['_first']
+        if not given['_filled'][:first].all():
+            yield f'_filled lacks some of the first {first} cells'
 
     @property
     def entries(self) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import Given, outside
 
 FLOAT = 4  # bytes
+STRONGEST = 1e3  # magnitude of features and labels; their mean squares are about one
+ROUNDING = 1e-3  # by which the sum of the weights may differ from one
 
 
 class FilterSamples(Bank):
@@ -42,6 +47,22 @@ class FilterSamples(Bank):
         self._weights: NDArray[np.float32] = np.zeros(capacity, np.float32)
         self._count = 0
         self.newest = -1  # slot of the newest sample; -1 before any followed the first frame's
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The slots before `_count`, and they alone, share a weight of one."""
+        yield from super().faults(given)
+        yield from outside(given, '_features', -STRONGEST, STRONGEST)
+        yield from outside(given, '_labels', -STRONGEST, STRONGEST)
+        yield from outside(given, '_weights', 0, 1)
+        yield from outside(given, '_count', 1, self.capacity)
+        yield from outside(given, 'newest', -1, given['_count'] - 1)
+        weights, count, newest = given['_weights'], given['_count'], given['newest']
+        if weights[count:].any():
+            yield f'_weights holds more than the {count} samples of _count'
+        if abs(total := float(weights.sum()) - 1) > ROUNDING:
+            yield f'_weights sums up to {1 + total:g}, not 1'
+        if newest >= 0 and not weights[newest]:
+            yield f'_weights is 0 for newest, {newest}'
 
     @property
     def entries(self) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import Given
 
 
 class JoinedBanks(Bank):
@@ -17,6 +20,10 @@ class JoinedBanks(Bank):
         """Refuse, with ConfigurationError, when both together need more than `max_bytes`."""
         self.main, self.beside = main, beside
         super().__init__(main.capacity, main.bytes + beside.bytes, max_bytes)
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """None: it keeps nothing of its own."""
+        yield from ()
 
     @property
     def entries(self) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 
 INTERVAL = 30  # frames that lie between two stored ones, at least, the later one counted
 
@@ -28,6 +31,13 @@ class PartRing(Bank):
         self._keys = torch.zeros(capacity, channels, side, side, device=device)
         self._values = torch.zeros_like(self._keys)
         self._newest = 0  # number, from 1, of the newest stored frame among those seen
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The newest frame stored is one of those seen."""
+        yield from super().faults(given)
+        yield from outside(given, '_keys', -LARGEST, LARGEST)
+        yield from outside(given, '_values', -LARGEST, LARGEST)
+        yield from outside(given, '_newest', given['writes'], given['writes'] + given['refused'])
 
     @property
     def entries(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
+from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
 
 SEGMENTS = 4
 READ = SEGMENTS + 2  # N of the paper: the first, the last and one frame a segment
@@ -54,6 +57,20 @@ class SampledFrames(Bank):
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
         self._stride = 1  # of the numbers of the frames that stay
         self._last_score = 0.0
+        self.longest = {'_numbers': capacity}
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """What is stored are the numbers of the stride, and the newest."""
+        yield from super().faults(given)
+        yield from outside(given, '_features', -LARGEST, LARGEST)
+        yield from outside(given, '_last_score', 0, 1)
+        yield from outside(given, '_stride', 1, MOST)
+        stride, writes = given['_stride'], given['writes']
+        if stride & stride - 1:
+            yield f'_stride is {stride}, not a power of two'
+        expected = np.unique(np.minimum(1 + stride * np.arange(self.capacity), writes))
+        if expected[-1] != writes or not np.array_equal(given['_numbers'], expected):
+            yield f'_numbers does not hold every number of stride {stride} up to {writes}'
 
     @property
     def entries(self) -> int:

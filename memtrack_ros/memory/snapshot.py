@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+MOST = 2**31
+"""Of anything counted, years of images: messages and integers have room for as many again."""
+LARGEST = 1e4
+"""Magnitude of what networks say of an image; a hundred is much."""
+
+Given = Mapping[str, Any]
+"""Attributes by name, as they would be."""
+
 
 class Stateful:
     """An object whose whole changing state is the attributes that `kept` names.
 
-    They may be tensors (None while there is nothing to hold), NumPy arrays, numbers, bools, or
-    Stateful themselves. A tensor keeps its shape, numbers and bools their type.
+    They may be tensors, NumPy arrays, numbers, bools, or Stateful themselves. Tensors and arrays
+    keep their shape, numbers and bools their type; arrays that `longest` names may have from one to
+    so many entries.
     """
 
     kept: ClassVar[tuple[str, ...]] = ()
-    device = torch.device('cpu')  # where tensors go that were None before
+    longest: Mapping[str, int] = {}
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """Why the attributes cannot be as `given`, types, shapes and finiteness apart.
+
+        To be said next to `kept` of whatever this object relies on.
+        """
+        yield from ()
 
     def state(self) -> dict[str, Tensor]:
         """Copies on the CPU by name; what a Stateful attribute holds is named 'attribute.name'."""
@@ -28,33 +44,22 @@ class Stateful:
             value = getattr(self, name)
             if isinstance(value, Stateful):
                 state |= {f'{name}.{inner}': tensor for inner, tensor in value.state().items()}
-            elif value is not None:
+            else:
                 state[name] = _tensor(value).detach().cpu().clone().contiguous()
         return state
 
-    @torch.inference_mode()
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Become what `state` was taken from; where it is silent, what is None stays None.
+        """Become what `state` was taken from.
 
-        Raises ValueError, with nothing changed, where it is not of an object of this kind.
+        Raises ValueError, with nothing changed, where no object of this kind can be like that.
         """
         if fault := self.mismatch(state):
             raise ValueError(fault)
-        for name in self.kept:
-            own = getattr(self, name)
-            if isinstance(own, Stateful):
-                own.restore(_within(state, name))
-            elif isinstance(own, Tensor):
-                own.copy_(state[name])
-            elif isinstance(own, np.ndarray):
-                setattr(self, name, state[name].numpy().copy())
-            elif own is not None:
-                setattr(self, name, type(own)(state[name].item()))
-            elif name in state:
-                setattr(self, name, state[name].to(self.device, copy=True))
+        self._become(state)
 
     def mismatch(self, state: Mapping[str, Tensor]) -> str:
-        """Why `state` is not of an object of this kind; empty when it is."""
+        """Why no object of this kind can have this state; empty when one can."""
+        given: dict[str, Any] = {}
         unknown = set(state)
         for name in self.kept:
             own = getattr(self, name)
@@ -63,14 +68,38 @@ class Stateful:
                 unknown -= {f'{name}.{inner}' for inner in within}
                 if fault := own.mismatch(within):
                     return f'{name}.{fault}'
-                continue
-            unknown.discard(name)
-            if name not in state:
-                if own is not None:
-                    return f'{name} is missing'
-            elif own is not None and (fault := _difference(own, state[name])):
+            elif name not in state:
+                return f'{name} is missing'
+            elif fault := _difference(own, state[name], self.longest.get(name)):
                 return f'{name} has {fault}'
-        return f'{min(unknown)} is unknown' if unknown else ''
+            else:
+                unknown.remove(name)
+                try:
+                    given[name] = _like(own, state[name])
+                except ValueError as error:  # no member of an enumeration
+                    return f'{name}: {error}'
+        return f'{min(unknown)} is unknown' if unknown else next(self.faults(given), '')
+
+    @torch.inference_mode()
+    def _become(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state that was checked."""
+        for name in self.kept:
+            own = getattr(self, name)
+            if isinstance(own, Stateful):
+                own._become(_within(state, name))
+            elif isinstance(own, Tensor):
+                own.copy_(state[name])
+            else:
+                setattr(self, name, _like(own, state[name]))
+
+
+def outside(given: Given, name: str, low: float, high: float) -> Iterator[str]:
+    """That `name`, a number or many, has one that is not from `low` to `high`."""
+    values = _tensor(given[name])
+    if values.numel():
+        for value in (values.min().item(), values.max().item()):
+            if not low <= value <= high:
+                yield f'{name} holds {value:g}, which is not in {low:g} to {high:g}'
 
 
 def _tensor(value: Tensor | NDArray[np.generic] | float) -> Tensor:
@@ -79,15 +108,30 @@ def _tensor(value: Tensor | NDArray[np.generic] | float) -> Tensor:
     return torch.as_tensor(value)
 
 
-def _difference(own: Tensor | NDArray[np.generic] | float, given: Tensor) -> str:
-    """What about `given` cannot be `own`'s; empty when it can. Arrays may be longer or shorter."""
+def _like(own: Any, given: Tensor) -> Any:
+    """`given` as what `own` is: a tensor, a copy of an array, a number."""
+    if isinstance(own, Tensor):
+        return given
+    return given.numpy().copy() if isinstance(own, np.ndarray) else type(own)(given.item())
+
+
+def _difference(
+    own: Tensor | NDArray[np.generic] | float, given: Tensor, longest: int | None
+) -> str:
+    """What about `given` cannot be `own`'s; empty when it can.
+
+    It may have another length where there is a `longest`.
+    """
     wanted = _tensor(own)
     if given.dtype != wanted.dtype:
         return f'type {given.dtype}, not {wanted.dtype}'
-    if isinstance(own, np.ndarray):
-        return f'{given.ndim} dimensions, not {own.ndim}' if given.ndim != own.ndim else ''
-    shape = tuple(wanted.shape)
-    return f'shape {tuple(given.shape)}, not {shape}' if given.shape != shape else ''
+    shape, expected = tuple(given.shape), tuple(wanted.shape)
+    if longest is not None and given.ndim == 1:
+        if not 1 <= len(given) <= longest:
+            return f'{len(given)} entries, not 1 to {longest}'
+    elif shape != expected:
+        return f'shape {shape}, not {expected}'
+    return '' if given.isfinite().all() else 'numbers that are not finite'
 
 
 def _within(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

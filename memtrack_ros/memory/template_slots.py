@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
-from memtrack_ros.nets.memtrack import Memory, Signals, written
+from memtrack_ros.memory.snapshot import LARGEST, Given, outside
+from memtrack_ros.nets.memtrack import USAGE_DECAY, Memory, Signals, written
+
+MOST_USED = 2 / (1 - USAGE_DECAY) + 1  # a slot that all is read from and written to, and rounding
 
 
 class TemplateSlots(Bank):
@@ -38,6 +42,14 @@ class TemplateSlots(Bank):
         self._usage = torch.zeros(1, slots, device=device)
         self._hidden = torch.zeros(1, hidden, device=device)
         self._cell = torch.zeros(1, hidden, device=device)
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """No slot is used more than wholly, step after step."""
+        yield from super().faults(given)
+        for name in ('_initial', '_templates', '_cell'):
+            yield from outside(given, name, -LARGEST, LARGEST)
+        yield from outside(given, '_hidden', -1, 1)
+        yield from outside(given, '_usage', 0, MOST_USED)
 
     @property
     def entries(self) -> int:

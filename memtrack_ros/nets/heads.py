@@ -49,6 +49,9 @@ def scored(width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, outputs, 1), nn.BatchNorm2d(outputs))
 
 
+FARTHEST = 10.0  # log of a distance in cells, so that no box is without end or size
+
+
 class BoxHead(nn.Module):
     """STMTrack's head (paper section 3.3): two towers, exp-decoded distances to the four sides.
 
@@ -70,7 +73,8 @@ class BoxHead(nn.Module):
         """Maps for `features` (B, C, H, W)."""
         evidence = self.cls_ctr(features)
         offsets = self.reg_offsets(self.reg(features)).float()
-        distance = torch.exp(self.si * offsets + self.bi) * self.stride
+        logarithm = (self.si * offsets + self.bi).clamp(-FARTHEST, FARTHEST)
+        distance = torch.exp(logarithm) * self.stride
         cells = cell_centres(
             features.shape[-2], features.shape[-1], self.stride, self.offset, features.device
         )

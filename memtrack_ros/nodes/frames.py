@@ -28,7 +28,6 @@ _INTERVALS = 50
 _RUN = 5
 _UNEVEN = 0.15
 _PUBLISHERS = 8
-_UNNUMBERED = None, 2**64 - 1  # where rclpy or the middleware gives a message no number
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -129,6 +128,12 @@ class Ring:
             f'{min(stamps) / 1e9:.9f} to {max(stamps) / 1e9:.9f}: '
             f'prompt on one of these, or raise {limit}'
         )
+
+    def after(self, stamp: int) -> AnyImage | None:
+        """The first image of this stamp (nanoseconds) or a later one, unless it is the newest."""
+        with self._lock:
+            images = tuple(self._images)[:-1]
+        return next((i for i in images if nanoseconds(i.header.stamp) >= stamp), None)
 
     def _drop_oldest(self) -> None:
         self._bytes -= len(self._images.popleft().data)
@@ -245,8 +250,7 @@ class Frames:
 
     def receive(self, image: AnyImage, info: dict[str, Any]) -> None:
         """Stores an image that came; `info` is what rclpy knows of the message."""
-        number = info.get('publication_sequence_number')
-        self.put(image, None if number in _UNNUMBERED else number)
+        self.put(image, info['publication_sequence_number'])
 
     def put(self, image: AnyImage, number: int | None = None) -> None:
         """Stores an image that came; `number` is its publisher's, where the middleware tells."""

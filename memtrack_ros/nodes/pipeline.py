@@ -21,8 +21,10 @@ from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Presence, Session, Snapshot, State
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.wire import images
+from memtrack_ros.wire.stamps import seconds
 
 _MOST_REASONS = 100
+_CATCH_UP = 2.0  # times as fast as the images came, at least
 
 
 class Pipeline:
@@ -121,8 +123,12 @@ class Pipeline:
         with self.turn():
             if self.frames is not frames:
                 raise PromptError('the node was deactivated meanwhile: activate it, then prompt')
-            session.prompt(frame, prompt)
-            return self._follow(session, image.header.stamp), image.header.stamp
+            stamp = image.header.stamp
+            session.prompt(frame, prompt, seconds(stamp))
+            target_id = self._follow(session, stamp)
+            if nanoseconds(stamp):
+                self._catch_up(frames, nanoseconds(stamp))
+            return target_id, stamp
 
     def snapshot(self) -> Snapshot:
         """All that is known of the target; raises SnapshotError without one."""
@@ -164,6 +170,24 @@ class Pipeline:
         self._target_id, self._last_seen = self._next_id(), last_seen
         return self._target_id
 
+    def _catch_up(self, frames: Frames, stamp: int) -> None:
+        """Follows the target through the images kept since `stamp`, up to the newest.
+
+        Of these it takes so few that it is faster than they came.
+        """
+        next_stamp = stamp + 1
+        while (image := frames.recent.after(next_stamp)) is not None:
+            began = time.perf_counter()
+            try:
+                estimate = self.session.step(frames.decode(image), seconds(image.header.stamp))
+                self.session.remember()
+                if estimate.state is State.TRACKING:
+                    self._last_seen = image.header.stamp
+            except MemtrackError as error:
+                self._report(error)
+            lead = round(_CATCH_UP * (time.perf_counter() - began) * 1e9)
+            next_stamp = nanoseconds(image.header.stamp) + max(lead, 1)
+
     def _run(self, frames: Frames) -> None:
         while frames.newest.wait():
             with self.turn():
@@ -183,7 +207,10 @@ class Pipeline:
         frame = None
         try:
             frame = frames.decode(image)
-            estimate = self.session.step(frame)
+            taken = seconds(image.header.stamp)
+            if taken is None:
+                self._warn('the images carry no stamps: they are taken to come at 30 Hz')
+            estimate = self.session.step(frame, taken)
         except Exception as error:  # whatever it is, the next image may be a good one
             estimate = UNPROCESSED
             self._report(error)
@@ -249,6 +276,12 @@ class Pipeline:
                 f'target {self._target_id}: {self._state.name} -> {state.name}'
             )
             self._state = state
+
+    def _warn(self, text: str) -> None:
+        """Logs it once."""
+        if text not in self._reasons:
+            self._reasons.add(text)
+            self._node.get_logger().warning(text)
 
     def _report(self, error: Exception) -> None:
         """Logs a reason once; of errors that are not the user's, with the way they came."""

@@ -30,7 +30,7 @@ _REMEDIES = {
 
 
 def run(name: str, make: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
-    """Runs a node until SIGINT, SIGTERM or SIGHUP; returns the exit code.
+    """Runs a node until SIGINT or SIGTERM; returns the exit code.
 
     make: gives the node, whose close() ends what it does in threads of its own and raises what
     went wrong there. It is given what the node may call when it has nothing more to do.

@@ -34,6 +34,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -165,7 +166,10 @@ class TrackerNode(ManagedNode):
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
             self._subscribe(CameraInfo, info, calibration.update, made)
             made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
-            self._subscribe(kind, topic, frames.receive, made, frames.count_lost)
+            # Humble's rclpy tells nothing of a message but the message.
+            numbered = hasattr(Subscription, 'CallbackType')
+            receive = frames.receive if numbered else frames.put
+            self._subscribe(kind, topic, receive, made, frames.count_lost)
             self.get_logger().info(f'active: images are awaited on {topic}')
             return made.pop_all()
 

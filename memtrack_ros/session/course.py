@@ -2,68 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import Given, outside
+from memtrack_ros.session.motion import LARGEST_FRAME, SMALLEST_BOX, Motion
+from memtrack_ros.session.prompts import SMALLEST
+from memtrack_ros.trackers.search import SEARCH
 
-DRAG = 0.9  # share of its speed that an unseen target keeps from frame to frame
-SPEED_MEMORY = 0.7  # share of the old speed in the running mean
+RESIZED = 4.0  # factor of an image's width or height beyond which it is none of the same camera
+LIKELY = 2.0  # standard deviations within which a target is looked for
+WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
+WIDEST = 2.0  # and any target at most: in a wider window it is too small to be known
 
 
 @dataclass
 class Course(Stateful):
-    """Where the target was last seen and how it moves.
+    """Where a target is in images of `width` x `height`. Methods give new ones.
 
-    Box in pixels of a frame of `width` x `height`; speed (2,) in pixels a frame.
+    `box` (4,) is where it is believed to be, `hunch` (4,) where something was that was hardly seen;
+    `seen` its motion since it was last seen, `candidate` that of what may be it again.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ('box', 'width', 'height', 'speed')
+    kept: ClassVar[tuple[str, ...]] = ('width', 'height', 'box', 'hunch', 'seen', 'candidate')
 
-    box: Floats
     width: int
     height: int
-    speed: Floats
+    box: Floats
+    hunch: Floats
+    seen: Motion
+    candidate: Motion
 
-    def seen(self, box: Floats) -> None:
-        """Take in a box that shows the target."""
-        moved = boxes.centre(box) - boxes.centre(self.box)
-        self.speed = SPEED_MEMORY * self.speed + (1 - SPEED_MEMORY) * moved
-        self.box = box
+    def faults(self, given: Given) -> Iterator[str]:
+        """The box has an area and lies in its image, or not far beside."""
+        for side in ('width', 'height'):
+            yield from outside(given, side, 1, LARGEST_FRAME)
+        box, frame = given['box'], np.array([given['width'], given['height']])
+        beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
+        if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
+            yield f'box is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
 
-    def coast(self) -> None:
-        """Predict one frame: straight on, slowing down, the centre staying inside the image."""
-        self.speed = DRAG * self.speed
-        centre = np.clip(boxes.centre(self.box) + self.speed, 0, [self.width - 1, self.height - 1])
-        self.box = boxes.from_centre(centre, self.box[2:])
-
-    def fit(self, frame: Pixels) -> None:
-        """Bring box and speed to the size of `frame`, should the resolution have changed."""
+    @classmethod
+    def of(cls, box: Floats, frame: Pixels) -> Course:
+        """Of a target just pointed at."""
         height, width = frame.shape[:2]
-        if (width, height) != (self.width, self.height):
-            scale = np.array([width / self.width, height / self.height])
-            self.box = boxes.from_centre(
-                (boxes.centre(self.box) + 0.5) * scale - 0.5, self.box[2:] * scale
+        return cls(width, height, box, box, Motion.of(box), Motion.of(box))
+
+    def fitted(self, frame: Pixels) -> Course:
+        """In the size of `frame`, should the resolution have changed.
+
+        ImageError where it is not the same camera's, or too small to hold the target.
+        """
+        height, width = frame.shape[:2]
+        if (width, height) == (self.width, self.height):
+            return self
+        scale = np.array([width / self.width, height / self.height])
+        if max(*scale, *(1 / scale)) > RESIZED or (self.box[2:] * scale).min() < SMALLEST:
+            raise ImageError(
+                f'the image is {width}x{height}, those before were {self.width}x{self.height}: '
+                f'with a side more than {RESIZED:g} times another, or less than {SMALLEST} pixels '
+                'of the target, it is skipped; prompt again if the camera has changed'
             )
-            self.speed = self.speed * scale
-            self.width, self.height = width, height
+        box, hunch = (
+            boxes.from_centre((boxes.centre(old) + 0.5) * scale - 0.5, old[2:] * scale)
+            for old in (self.box, self.hunch)
+        )
+        seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
+        return Course(width, height, box, hunch, seen, candidate)
 
+    def after(self, seconds: float, *, seen: bool = True) -> Course:
+        """Predicted; a target that is not `seen` slows down. The centre stays in the image.
 
-def search_box(course: Course, turn: int) -> Floats:
-    """Where to look for a lost target this `turn`.
+        While it is, it is believed to be where it was last: a moment later it hardly is elsewhere.
+        """
+        motion = self.seen.after(seconds, seen=seen).within(self.width, self.height)
+        candidate = self.candidate.after(seconds).within(self.width, self.height)
+        course = replace(self, seen=motion, candidate=candidate)
+        return course if seen else replace(course, box=course.expected)
 
-    Every other time where it was last, else at the next place of a grid: places two target sizes
-    apart, row by row, one a frame.
-    """
-    if turn % 2:
-        return course.box
-    spacing = 2 * boxes.scale(course.box)
-    columns, rows = (max(1, round(extent / spacing)) for extent in (course.width, course.height))
-    row, column = divmod(turn // 2 % (columns * rows), columns)
-    centre = (np.array([column, row]) + 0.5) / [columns, rows] * [course.width, course.height]
-    return boxes.from_centre(centre, course.box[2:])
+    @property
+    def expected(self) -> Floats:
+        """The box (4,) where it is predicted, of the size that was seen last."""
+        return boxes.from_centre(self.seen.place[0], self.box[2:])
+
+    def tracked(self, box: Floats) -> Course:
+        """The target is seen in `box` (4,), as it was before."""
+        return replace(self, box=box, seen=self.seen.corrected(box))
+
+    def missed(self, hunch: Floats) -> Course:
+        """The target is not seen: it is where it is predicted, if not where the `hunch` (4,) is."""
+        return replace(self, box=self.expected, hunch=hunch)
+
+    def considered(self, box: Floats, *, again: bool) -> Course:
+        """What may be the target is in `box` (4,), maybe `again`; of the target nothing changes."""
+        candidate = self.candidate.corrected(box) if again else Motion.of(box)
+        return replace(self, candidate=candidate)
+
+    def found(self, box: Floats) -> Course:
+        """The candidate is the target, and in `box` (4,): its course begins with the candidate."""
+        return replace(self, box=box, seen=self.candidate)
+
+    def stopped(self) -> Course:
+        """Of the target's motion nothing is known any more."""
+        return replace(self, seen=Motion.of(self.box))
+
+    def search(self, motion: Motion) -> float:
+        """How much wider than usual to look for a target that moves so."""
+        reach = motion.growth**LIKELY + 2 * LIKELY * motion.spread / boxes.scale(motion.box)
+        return float(np.clip(reach / SEARCH, 1.0, WIDEST))
+
+    def place(self, turn: int) -> Floats:
+        """Where to look for a lost target this `turn`.
+
+        Every other time where it was last, else at the next place of a grid: places two target
+        sizes apart, row by row, one a frame.
+        """
+        if turn % 2:
+            return self.box
+        spacing = 2 * boxes.scale(self.box)
+        columns, rows = (max(1, round(extent / spacing)) for extent in (self.width, self.height))
+        row, column = divmod(turn // 2 % (columns * rows), columns)
+        centre = (np.array([column, row]) + 0.5) / [columns, rows] * [self.width, self.height]
+        return boxes.from_centre(centre, self.box[2:])

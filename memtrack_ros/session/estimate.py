@@ -23,7 +23,11 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is believed of the target in one frame; without a target nan and None."""
+    """What is believed of the target in one frame; without a target nan and None.
+
+    It is TRACKING only where the target is seen in this very frame. `spread` is the standard
+    deviation of its centre along an axis, in pixels.
+    """
 
     state: State
     confidence: float = nan
@@ -33,6 +37,7 @@ class Estimate:
     mask: Pixels | None = None
     mask_is_box: bool = False
     frames_tracked: int = 0
+    spread: float = nan
 
 
 NOTHING = Estimate(State.IDLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from math import inf
 
 import numpy as np
 from torch import Tensor
@@ -12,14 +12,15 @@ from torch import Tensor
 from memtrack_ros.errors import SnapshotError, TrackingError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.memory import BankStatus, Stateful
-from memtrack_ros.session.course import Course, search_box
+from memtrack_ros.memory import BankStatus
+from memtrack_ros.session.clock import Clock
+from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
-from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
+from memtrack_ros.session.followed import Followed
+from memtrack_ros.session.picture import require_picture, shows_anything
+from memtrack_ros.session.presence import EVERYTHING, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
-
-WIDER = 1.5  # how much wider than usual an unseen target is searched for
 
 
 @dataclass(frozen=True)
@@ -31,33 +32,12 @@ class Step:
     observation: Observation
 
 
-class Followed(Stateful):
-    """One target: where it is, whether it is there, and what the tracker remembers of it."""
-
-    # The tracker last: restoring what is before it changes nothing but a new target.
-    kept: ClassVar[tuple[str, ...]] = (
-        'belief',
-        'course',
-        'searched',
-        'frames_tracked',
-        'tracker',
-    )
-
-    def __init__(self, tracker: AnyTracker, course: Course) -> None:
-        self.tracker = tracker
-        self.course = course
-        self.belief = Belief()
-        self.searched = 0
-        """Frames in which it was LOST and searched for."""
-        self.frames_tracked = 1
-        """Frames that showed it, that of the prompt among them."""
-
-
 class Session:
     """Follows one target with one tracker. Not thread-safe: the caller serialises.
 
-    A published tracker that is not `gated` sees and remembers the target in every frame, whatever
-    `presence` says.
+    Frames are uint8 (H, W, 3) BGR. Times are in seconds from any start; without any, frames are
+    taken to come at 30 Hz. A tracker that is not `gated`, a paper variant, sees and remembers the
+    target in every frame, whatever `presence` says.
     """
 
     def __init__(self, tracker: AnyTracker, presence: Presence | None = None) -> None:
@@ -71,7 +51,7 @@ class Session:
 
     @property
     def state(self) -> State:
-        """IDLE without a target, else TRACKING, OCCLUDED or LOST."""
+        """IDLE without a target, else what is believed: TRACKING, OCCLUDED or LOST."""
         followed = self._followed
         return State.IDLE if followed is None else followed.belief.verdict
 
@@ -80,12 +60,13 @@ class Session:
         """What the memory holds."""
         return self.tracker.bank.status()
 
-    def prompt(self, frame: Pixels, prompt: Prompt) -> Estimate:
-        """Take a new target from `frame`, uint8 (H, W, 3) BGR.
+    def prompt(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
+        """Take a new target from `frame`, taken at `time`.
 
-        PromptError leaves an earlier one as it was. TrackingError when the tracker fails on it:
-        then there is none.
+        ImageError or PromptError leaves an earlier one as it was. TrackingError when the tracker
+        fails on it: then there is none.
         """
+        require_picture(frame)
         target = resolve(frame, prompt)
         self.reset()
         try:
@@ -94,31 +75,26 @@ class Session:
         except Exception:
             self.reset()
             raise
-        course = Course(observation.box, frame.shape[1], frame.shape[0], np.zeros(2))
-        self._followed = Followed(self.tracker, course)
-        return self._estimate(self._followed, observation, observation.mask)
+        clock = Clock().at(time, inf)
+        self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
+        return self._estimate(self._followed, observation)
 
-    def step(self, frame: Pixels) -> Estimate:
-        """Follow the target into `frame`, uint8 (H, W, 3) BGR, of any size.
+    def step(self, frame: Pixels, time: float | None = None) -> Estimate:
+        """Follow the target into `frame`, taken at `time`.
 
-        TrackingError, with nothing changed, where the tracker's answer is no number.
+        With nothing changed, ImageError for a frame that is none, or of quite another size, and
+        TrackingError where the tracker's answer is no number.
         """
         followed = self._followed
         if followed is None:
             return NOTHING
-        followed.course.fit(frame)
-        observation = self.tracker.locate(frame, _prior(followed))
-        _require_numbers(observation)
-        state = followed.belief.update(self._confidence(observation), self._gate)
-        if state is State.TRACKING or followed.belief.candidate:
-            followed.course.seen(observation.box)
-        elif state is State.OCCLUDED:
-            followed.course.coast()
-        if state is State.TRACKING:
-            followed.frames_tracked += 1
-        estimate = self._estimate(
-            followed, observation, observation.mask if state is State.TRACKING else None
-        )
+        require_picture(frame)
+        before = followed.at(frame, time, self._gate)
+        observation = self._look(frame, before)
+        shown = shows_anything(frame)
+        confidence = self._confidence(observation) if shown else -inf
+        self._followed = before.after(observation.box, confidence, self._gate)
+        estimate = self._estimate(self._followed, observation, shown=shown)
         self._last = Step(frame, estimate, observation)
         return estimate
 
@@ -144,7 +120,7 @@ class Session:
         """Write again. A target kept from before the pause is searched for widely."""
         self.tracker.bank.frozen = False
         if self._paused and self._followed is not None:
-            self._followed.belief.search_for(self.presence)
+            self._followed = self._followed.lost(self.presence)
         self._paused = False
 
     def reset(self) -> None:
@@ -166,7 +142,8 @@ class Session:
 
         Raises SnapshotError, with nothing changed, where it is not of a tracker of this kind.
         """
-        followed = Followed(self.tracker, Course(np.zeros(4), 0, 0, np.zeros(2)))
+        somewhere = Course.of(np.ones(4), np.zeros((1, 1, 3), np.uint8))
+        followed = Followed(self.tracker, somewhere, Clock())
         try:
             followed.restore(snapshot)
         except ValueError as error:
@@ -184,39 +161,49 @@ class Session:
     def _confidence(self, observation: Observation) -> float:
         return self.tracker.calibration.confidence(observation.score)
 
+    def _look(self, frame: Pixels, before: Followed) -> Observation:
+        """The best of what is found where the target is to be looked for."""
+        priors = before.priors()
+        found = max([self._locate(frame, prior) for prior in priors], key=_score)
+        if before.believed and not priors[0].usual:
+            # In a wide window it is small: a closer look sees more.
+            found = max(found, self._locate(frame, Prior(found.box)), key=_score)
+        return found
+
+    def _locate(self, frame: Pixels, prior: Prior) -> Observation:
+        found: Observation = self.tracker.locate(frame, prior)
+        _require_numbers(found)
+        return found
+
     def _estimate(
-        self, followed: Followed, observation: Observation, mask: Pixels | None
+        self, followed: Followed, observation: Observation, *, shown: bool = True
     ) -> Estimate:
+        state, roi = followed.belief.now, followed.course.box
+        mask = observation.mask if state is State.TRACKING else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
-        roi = followed.course.box
         return Estimate(
-            followed.belief.verdict,
-            self._confidence(observation),
+            state,
+            self._confidence(observation) if shown else 0.0,
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
             mask if oriented else None,
             not self.tracker.segments,
             followed.frames_tracked,
+            followed.course.seen.spread,
         )
+
+
+def _score(observation: Observation) -> float:
+    return observation.score
 
 
 def _require_numbers(observation: Observation) -> None:
-    """TrackingError where score or box is not finite."""
-    if not np.isfinite([observation.score, *observation.box]).all():
+    """TrackingError where the score is not finite, or the box is none."""
+    score, box = observation.score, observation.box
+    if not np.isfinite([score, *box]).all() or box[2:].min() <= 0:
         raise TrackingError(
-            f'The tracker answers with the score {observation.score:g} and the box '
-            f'{observation.box.tolist()}, which are no finite numbers; see whether its weights are '
-            'damaged, and prompt again.'
+            f'The tracker answers with the score {score:g} and the box {box.tolist()}, where there '
+            'have to be finite numbers and a size; see whether its weights are damaged, and prompt '
+            'again.'
         )
-
-
-def _prior(followed: Followed) -> Prior:
-    """Where to look for the target now; one that is LOST elsewhere each time."""
-    belief, course = followed.belief, followed.course
-    if belief.verdict is State.TRACKING or belief.candidate:
-        return Prior(course.box)
-    if belief.verdict is State.OCCLUDED:
-        return Prior(course.box, WIDER)
-    followed.searched += 1
-    return Prior(search_box(course, followed.searched), WIDER)

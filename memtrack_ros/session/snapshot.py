@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from memtrack_ros.errors import SnapshotError
 from memtrack_ros.session.session import Session
+from memtrack_ros.trackers import NAMES, VARIANTS
 from memtrack_ros.weights import tables
 
 FORMAT = 'snapshot 1'
 SUFFIX = '.safetensors'
 LONGEST = 100  # characters of a name
+SHORT = 12  # digits of a hash that are enough for a reader
 BESIDE = 2**28  # bytes: more than any tracker keeps beside its bank
 
 
@@ -51,9 +54,10 @@ class Snapshot:
                 f'({tracker.variant}); restore it with that tracker.'
             )
         if tracker.weights != self.weights:
+            theirs, ours = told_apart(self.weights, tracker.weights)
             raise SnapshotError(
-                f'The snapshot was made with weights of hash {self.weights:.12}, but those in use '
-                f'have {tracker.weights:.12}; configure with the weights that it was made with.'
+                f'The snapshot was made with weights of hash {theirs}, but those in use have '
+                f'{ours}; configure with the weights that it was made with.'
             )
         session.restore(self.state)
 
@@ -91,7 +95,24 @@ class Snapshot:
         tracker, variant, weights = (
             about.get(key, '') for key in ('tracker', 'variant', 'weights')
         )
+        if tracker not in NAMES or variant not in VARIANTS:
+            raise SnapshotError(
+                f'{path} is of {reprlib.repr(tracker)} ({reprlib.repr(variant)}), which is not '
+                'among the trackers here; choose a snapshot that this version saved.'
+            )
+        if not re.fullmatch('[0-9a-f]{64}', weights):
+            raise SnapshotError(
+                f'{path} is damaged: the hash of its weights is {reprlib.repr(weights)}, not 64 '
+                'hexadecimal digits; choose a snapshot that this version saved.'
+            )
         return cls(tracker, variant, weights, state)
+
+
+def told_apart(one: str, other: str) -> tuple[str, str]:
+    """The beginnings of two hashes, as long as it takes to see that they differ."""
+    alike = [mine == theirs for mine, theirs in zip(one, other, strict=False)]
+    length = max(SHORT, 1 + [*alike, False].index(False))
+    return one[:length], other[:length]
 
 
 def snapshot_file(folder: Path, name: str) -> Path:

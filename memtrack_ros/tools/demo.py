@@ -53,7 +53,7 @@ from memtrack_ros.tools.processes import NodeProcess
 try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Column, Table
+    from rich.table import Table
     from rich.text import Text
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
@@ -286,9 +286,9 @@ def show(console: Console, takes: list[Take]) -> None:
     """Prints the table; no text in it is taken for markup, which square brackets look like."""
     drawn = any(take.truths for take in takes)
     heads = ['', 'frames', 'frames/s', 'latency [ms]', *(['box IoU'] if drawn else [])]
-    table = Table(*(Column(Text(head)) for head in heads))
-    for column in table.columns[1:]:
-        column.justify = 'right'
+    table = Table()
+    for head in heads:
+        table.add_column(Text(head), justify='right' if head else 'left')
     for take in takes:
         row = [
             take.title,

@@ -18,10 +18,12 @@ import sys
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
@@ -38,6 +40,9 @@ except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
 
+RATE = 30  # images a second, as for a session that is told no times
+
+
 class NodeFollower:
     """A tracker node, fed through its topics and services."""
 
@@ -45,11 +50,12 @@ class NodeFollower:
 
     def __init__(self, client: TrackerClient) -> None:
         self._client = client
+        self._numbers = count(1)
 
     def start(self, frame: Frame, box: Floats, mask: Frame | None) -> None:
         """Prompts the node with the box. MemtrackError when it refuses."""
         self._client.reset()
-        stamp = self._client.publish(frame)
+        stamp = self._publish(frame)
         self._client.target(stamp)  # so it has the image
         answer = self._client.init_target(box=box, stamp=stamp)
         if not answer.success:
@@ -57,8 +63,13 @@ class NodeFollower:
 
     def follow(self, frame: Frame) -> Prediction:
         """The image's target; its box is nan when there is none."""
-        target = self._client.target(self._client.publish(frame))
+        target = self._client.target(self._publish(frame))
         return Prediction(np.asarray(target.roi, float), target.confidence)
+
+    def _publish(self, frame: Frame) -> Time:
+        """Publishes it as of a camera of RATE, however long the answers take."""
+        second, part = divmod(next(self._numbers), RATE)
+        return self._client.publish(frame, Time(sec=second, nanosec=part * 10**9 // RATE))
 
 
 def run(arguments: argparse.Namespace) -> None:

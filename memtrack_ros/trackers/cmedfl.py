@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import Cells
+from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
 from memtrack_ros.nets.cmedfl import CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.inference import ready
@@ -59,6 +61,11 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         side = settings.side // net.stride
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)
         self._mask = torch.zeros(1, 1, settings.side, settings.side, device=device)
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The mask is one of shares."""
+        yield from outside(given, '_cells', -LARGEST, LARGEST)
+        yield from outside(given, '_mask', 0, 1)
 
     def see(self, crops: Tensor) -> CMEDFLQuery:
         """The network's cells and features of crops."""

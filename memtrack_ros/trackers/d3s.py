@@ -5,6 +5,7 @@ The crop that is segmented, and how a segmentation becomes a box and a new size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -16,6 +17,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import Given, outside
 
 D3S_CROP = 384  # side of the crop that is segmented, pixels
 SEARCH = 4.0  # its side over sqrt(w h) of the target, in the frame
@@ -26,6 +28,8 @@ CHANGED_AREA = 2.0  # relative difference from their mean from which a segmentat
 CHANGED_SIZE = 0.75  # relative change of size from which it is not taken over
 SLOWEST, FASTEST = 0.95, 1.05  # factor of the size from frame to frame
 SMALLEST = 10.0  # pixels, of a side of the target
+LEAST_SIDE, MOST_SIDE = 0.01, 2.0**16  # pixels, of a side of any target in any frame
+ROUNDING = 1e-6  # relative, by which a target that fills its frame may be larger
 SMALLEST_SCALE = 0.2 * 256 / 4.5  # pixels, of the sqrt(w h) that may be taken over
 OUTSIDE = 0.25  # alpha: what a pixel of the box beyond the mask counts
 COVERED = 0.9  # share of the mask that its box covers, at least
@@ -213,15 +217,29 @@ def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
 class TargetSize(Stateful):
     """The target's size (2,) w, h in frame pixels: the first box's, scaled a little every frame."""
 
-    kept = ('size', '_areas')
+    kept = ('_size', '_frame', '_areas')
+    longest: Mapping[str, int] = {'_areas': AREAS}
 
     def __init__(self) -> None:
-        self.size: Floats = np.ones(2)
+        self._size: Floats = np.ones(2)
+        self._frame: Floats = np.ones(2)  # its own size w, h
         self._areas: Floats = np.ones(1)
 
-    def begin(self, size: ArrayLike) -> None:
-        """Start with the first box's size."""
-        self.size = np.array(size, float)
+    def faults(self, given: Given) -> Iterator[str]:
+        """It is a size of something in its frame; areas are those of contours in a crop."""
+        yield from outside(given, '_frame', 1, MOST_SIDE)
+        yield from outside(given, '_size', LEAST_SIDE, MOST_SIDE)
+        yield from outside(given, '_areas', 0, D3S_CROP**2)
+        if (given['_size'] > given['_frame'] * (1 + ROUNDING)).any():
+            yield f'_size is {given["_size"].tolist()}, larger than its frame'
+
+    def begin(self, size: ArrayLike, shape: tuple[int, ...]) -> None:
+        """Start with the first box's size in a frame of `shape`."""
+        self._size, self._frame = np.array(size, float), np.array(shape[1::-1], float)
+
+    def within(self, shape: tuple[int, ...]) -> Floats:
+        """The size in a frame of `shape`, the resolution of which may be new."""
+        return np.maximum(self._size * (np.array(shape[1::-1]) / self._frame), LEAST_SIDE)
 
     def expect(self, area: float) -> None:
         """Start with the area of the first mask, in its crop's pixels."""
@@ -237,14 +255,15 @@ class TargetSize(Stateful):
 
         As far as it is believed, and slowly; neither below SMALLEST nor beyond the frame's `shape`.
         """
+        self._size, self._frame = self.within(shape), np.array(shape[1::-1], float)
         if not self.believes(found):
             return
         self._areas = np.append(self._areas, found.area)[-AREAS:]
         scale = found.scale * pitch
-        change = scale / np.sqrt(self.size.prod())
+        change = scale / np.sqrt(self._size.prod())
         if scale > SMALLEST_SCALE and abs(change - 1) < CHANGED_SIZE:
             change = np.clip(change, SLOWEST, FASTEST)
         else:
             change = 1.0
-        limits = (SMALLEST / self.size).max(), (np.array(shape[1::-1]) / self.size).min()
-        self.size = self.size * np.clip(change, *limits)
+        limits = (SMALLEST / self._size).max(), (self._frame / self._size).min()
+        self._size = self._size * np.clip(change, *limits)

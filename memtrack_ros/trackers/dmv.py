@@ -25,6 +25,7 @@ from memtrack_ros.trackers.search import (
     mask_in_frame,
     search_window,
     to_device,
+    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
@@ -127,10 +128,11 @@ class DMVTracker(Tracker[DMVObservation, First]):
         corners = maps.boxes[0].permute(2, 3, 0, 1).double().cpu().numpy()
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if logits is None:
-            mask = boxes.box_mask(choice.box, *frame.shape[:2])
+            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
-        return DMVObservation(choice.score, choice.box, mask, query.key, answer, prior.usual)
+            box = to_edges(choice.box, mask)
+        return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual)
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: DMVObservation) -> None:

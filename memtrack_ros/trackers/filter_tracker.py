@@ -43,7 +43,7 @@ from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration
 
 UNSEGMENTED = 10.0  # uncertainty from which nothing is learned from a segmentation
-UNSCALED = 3.5  # uncertainty from which the published trackers keep the size
+UNSCALED = 3.5  # uncertainty from which the paper variants keep the size
 MARKED = 0.1  # share of a crop's pixel that a given mask covers at least, for those
 NEAR = 0.75  # of the target's sqrt(w h): what comes so near to the peak may be the target
 SHRINKING, GROWING = 0.85, 1.18  # factor of a side of the compact trackers' box in one frame
@@ -279,7 +279,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
         """The square around the box; the filter is taught where the target is in its own crop."""
         self.bank.clear()
         centre, size = boxes.centre(box), box[2:]
-        self.size.begin(size)
+        self.size.begin(size, frame.shape)
         corner = np.rint(centre + 0.5) - 0.5  # of four pixels: where the authors take samples
         window, wide = self._sample(frame, corner, 1.0, 2)
         self._begin_filter(wide, (centre - corner) / window.pitch)
@@ -316,7 +316,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
 
         The box is that of the outlined mask, if it is believed, else one of the last size.
         """
-        size = self.size.size
+        size = self.size.within(frame.shape)
         window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
         peak = self.filter.locate(
             self.appearance.deep(self._see([sample])), size / window.pitch, central=prior.usual
@@ -353,7 +353,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
     ) -> tuple[Window, Pixels]:
         """The filter's window around `centre` (2,), and what it shows, or `times` as much of it."""
         settings = self.filter.settings
-        extent = settings.search * search * float(np.sqrt(self.size.size.prod()))
+        extent = settings.search * search * float(np.sqrt(self.size.within(frame.shape).prod()))
         window = Window.around(centre, extent / settings.side, settings.side)
         return window, patch(frame, centre, window.pitch, times * settings.side)
 

@@ -32,6 +32,7 @@ from memtrack_ros.trackers.search import (
     mask_in_frame,
     search_window,
     to_device,
+    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
@@ -39,7 +40,7 @@ from memtrack_ros.weights.files import Calibration, Weights, load_into
 SLOTS = 8  # N
 CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
-# The published tracker's inference, in the authors' numbers.
+# The paper variant's inference, in the authors' numbers.
 TEMPLATE_SIDE, SEARCH_SIDE = 127, 255  # of the crops, pixels
 CONTEXT = 0.5  # of w + h that a template shows around the target
 SCALES = 1.05 ** np.array([-1.0, 0.0, 1.0])
@@ -125,7 +126,7 @@ class CompactMemTracker(MemTracker):
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
         mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return MemTrackObservation(choice.score, choice.box, mask, signals)
+        return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""

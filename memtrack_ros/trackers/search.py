@@ -19,6 +19,7 @@ from memtrack_ros.trackers.observation import Prior
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
 WIDEST = 1.2  # side of the search window over the longer side of the image, at most, but for
 NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
+FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, and does
 ROOM = 1.75  # times the box in which its mask lies
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
@@ -27,12 +28,38 @@ def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Windo
     """The window of `side` crop pixels around `box` in which its target is searched for.
 
     It is SEARCH * `search` times the box's sqrt(w h) wide, but hardly wider than the image: a
-    network that sees all of the image stand on the border's colour takes it for an object.
+    network that sees all of the image stand on the border's colour takes it for an object. Which is
+    right where the target fills the image.
     """
     size = boxes.scale(box)
-    widest = max(WIDEST * max(frame.shape[:2]), NARROWEST * size)
+    filling = np.interp(filled_share(box, frame), FILLING, [0, 1])
+    narrowest = NARROWEST + filling * (SEARCH - NARROWEST)
+    widest = max(WIDEST * max(frame.shape[:2]), narrowest * size)
     extent = min(SEARCH * search * size, widest)
     return Window.around(boxes.centre(box), extent / side, side)
+
+
+def filled_share(box: Floats, frame: Pixels) -> float:
+    """How much of the image lies in the box (4,)."""
+    height, width = frame.shape[:2]
+    return float(boxes.intersect(box, width, height)[2:].prod() / (width * height))
+
+
+def to_edges(box: Floats, mask: Pixels) -> Floats:
+    """The box (4,) of a target that fills the image, as far as its mask (H, W) reaches its edges.
+
+    A network tells hardly to the pixel where the image cuts a target off; and it sees no part of
+    one beyond. Other boxes stay.
+    """
+    if filled_share(box, mask) < FILLING[0]:
+        return box
+    size = np.array(mask.shape[::-1], float)
+    first = np.clip(box[:2], 0, np.maximum(size - box[2:], 0))
+    last = first + box[2:]
+    touched = np.array([mask[:, 0].mean(), mask[0].mean()]) > 127
+    reached = np.array([mask[:, -1].mean(), mask[-1].mean()]) > 127
+    first, last = np.where(touched, 0, first), np.where(reached, size, last)
+    return np.concatenate([first, last - first])
 
 
 def border_colour(frame: Pixels) -> Floats:

@@ -27,6 +27,7 @@ from memtrack_ros.trackers.search import (
     mask_in_frame,
     search_window,
     to_device,
+    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
@@ -120,10 +121,11 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if answer.mask is None:
-            mask = boxes.box_mask(choice.box, *frame.shape[:2])
+            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
         else:
             mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return STMTrackObservation(choice.score, choice.box, mask, choice)
+            box = to_edges(choice.box, mask)
+        return STMTrackObservation(choice.score, box, mask, choice)
 
     def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""

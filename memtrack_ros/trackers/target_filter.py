@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import FilterSamples, Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.nets.correlation_filter import (
     Regularisation,
     fit_filter,
@@ -36,6 +38,7 @@ ACCEPTED = 25  # peaks in the queue
 SURE_FRAMES = 5  # first frames, in which every peak is accepted
 UNSURE = 3.0  # uncertainty from which a peak is not
 SIGMA = 0.25  # of a label, over the target's sqrt(w h)
+LARGEST = 10.0  # magnitude in projection, filter and peaks: all are kept small
 REGULARISATION = Regularisation()
 
 
@@ -127,6 +130,7 @@ class TargetFilter(Stateful):
     """Projection, filter and the peaks accepted lately; its samples are a bank of their own."""
 
     kept = ('_projection', '_filter', '_peaks', '_frames')
+    longest: Mapping[str, int] = {'_peaks': ACCEPTED}
 
     def __init__(self, inputs: int, settings: FilterSettings, samples: FilterSamples) -> None:
         """Of feature maps with `inputs` channels."""
@@ -138,6 +142,12 @@ class TargetFilter(Stateful):
         )
         self._peaks: Floats = np.ones(1)
         self._frames = 0
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """All is as small as what keeps it so lets it be."""
+        for name in ('_projection', '_filter', '_peaks'):
+            yield from outside(given, name, -LARGEST, LARGEST)
+        yield from outside(given, '_frames', 1, MOST)
 
     @torch.inference_mode()
     def begin(self, features: Tensor, offsets: ArrayLike) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -13,6 +14,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Bank, Stateful
+from memtrack_ros.memory.snapshot import Given, outside
 from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import border_colour, pseudo_mask
 from memtrack_ros.weights.files import Calibration
@@ -47,6 +49,10 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         self.calibration, self.device = calibration, device
         self.border: Floats = np.zeros(3)
         """Colour (3,) that stands for the world beyond the frame: the first frame's mean."""
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The border's colour is one of an image."""
+        yield from outside(given, 'border', 0, 255)
 
     @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:

@@ -19,10 +19,10 @@ from memtrack_ros.errors import MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import find_device
 from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
-from memtrack_ros.training.beginning import begin_with
+from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import PEAK_RATE, Sources, train
+from memtrack_ros.training.loop import LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
@@ -35,12 +35,10 @@ RECIPES = {
     'cmedfl': cmedfl.RECIPE,
 }
 TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
-# Of the imagery that the folder is expected to hold, and the trunk's.
-ATTRIBUTION = 'drawn scenes; imagery and trunk: see the model card'
 
 
 def main() -> int:
-    """Train one tracker's compact variant, or use a tool of training."""
+    """Train compact variants of trackers, or use a tool of training."""
     if sys.argv[1:2] and sys.argv[1] in TOOLS:
         return _reported(TOOLS[sys.argv[1]], sys.argv[2:])
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
@@ -99,7 +97,12 @@ def start(arguments: argparse.Namespace) -> None:
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
-    trunk = begin_with(arguments.trunk) if arguments.trunk else {}
+    # The trunk's label convolution is each tracker's own.
+    trunk = {
+        name: tensor
+        for name, tensor in (begin_with(arguments.trunk) if arguments.trunk else {}).items()
+        if not name.startswith(LABEL)
+    }
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
     real = [RealClips(folder) for folder in arguments.data]
     validation: dict[str, ClipSource] = {'drawn': scenes}
@@ -116,8 +119,9 @@ def start(arguments: argparse.Namespace) -> None:
         device=device,
         sources=Sources(MixedClips([scenes, *real]) if real else scenes, validation),
         attribution='; '.join(
-            ['drawn scenes' if imagery is None else ATTRIBUTION]
+            ['drawn scenes' if imagery is None else 'drawn scenes with imagery: see the model card']
             + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
+            + ([f'trunk: {origin(arguments.trunk)}'] if arguments.trunk else [])
         ),
         command=shlex.join(['python', '-m', 'memtrack_ros.training', *sys.argv[1:]]),
         workers=workers,

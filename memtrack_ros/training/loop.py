@@ -6,24 +6,21 @@ Trackers that stand on one trunk are trained together: it stands still, and sees
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, TextIO, cast
+from typing import NamedTuple, cast
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.trackers import create
 from memtrack_ros.training import record
 from memtrack_ros.training.calibrate import calibrate
 from memtrack_ros.training.clips import Clips, ClipSource
+from memtrack_ros.training.learning import Learning, fitting, in_halves, progress_bar, seconds_of
 from memtrack_ros.training.losses import corner_iou
 from memtrack_ros.training.recipe import Recipe, Seen
 from memtrack_ros.training.workers import Workers
@@ -31,11 +28,7 @@ from memtrack_ros.weights.files import Calibration, save_weights
 
 LENGTH = 8  # frames of a clip
 PEAK_RATE = 1e-3
-WEIGHT_DECAY = 0.02
-LEAST_RATE = 1 / 200  # of the peak
 WARM_UP = 50  # steps
-AVERAGING = 0.99  # of the exported weights, over steps
-CHECKPOINT_EVERY = 60.0  # seconds
 VALIDATE_EVERY = 1200.0
 # Crops grow once the networks know what to look for: share of the training, crop side, clips per
 # step.
@@ -57,8 +50,8 @@ class Sources(NamedTuple):
     validation: Mapping[str, ClipSource]
 
 
-class Run:
-    """A training under way: networks, their averages, optimiser, and how far they have come."""
+class Run(Learning):
+    """A training of several trackers under way. The trunk that they share stands still."""
 
     def __init__(
         self,
@@ -72,41 +65,20 @@ class Run:
         """Go on from `out` / checkpoint.pt where there is one.
 
         Else each tracker begins with what fits of the parameters that `beginning` has for it. All
-        have the first one's trunk.
+        have the first one's trunk. ConfigurationError where the checkpoint is damaged or another
+        training's.
         """
-        self.recipes, self.rate, self.workers, self.out = recipes, rate, workers, out
-        self.checkpoint = out / 'checkpoint.pt'
+        self.recipes, self.workers = recipes, workers
         self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
         trunk: dict[str, Tensor] = {}
         for name, net in self.nets.items():
             own = net.state_dict()
-            given = {
-                part: tensor
-                for part, tensor in beginning.get(name, {}).items()
-                if part in own and own[part].shape == tensor.shape
-            }
-            net.load_state_dict(own | given | trunk)
+            net.load_state_dict(own | fitting(own, beginning.get(name, {})) | trunk)
             trunk = trunk or shared(net)
-        self.nets.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for name, parameter in self.nets.named_parameters():
-            part = name.split('.', 1)[1]
-            still = part.startswith(TRUNK) and not part.startswith(LABEL)
-            parameter.requires_grad_(not still)
-        self.average = AveragedModel(
-            self.nets, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING), use_buffers=True
-        )
-        self.optimiser = torch.optim.AdamW(
-            [p for p in self.nets.parameters() if p.requires_grad],
-            lr=rate,
-            weight_decay=WEIGHT_DECAY,
-        )
-        self.steps, self.seconds, self.clips = 0, 0.0, 0
-        if self.checkpoint.is_file():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            self.nets.load_state_dict(state['nets'])
-            self.average.load_state_dict(state['average'])
-            self.optimiser.load_state_dict(state['optimiser'])
-            self.steps, self.seconds, self.clips = state['step'], state['seconds'], state['clips']
+            for part, parameter in net.named_parameters():
+                parameter.requires_grad_(part not in trunk)
+        learning = [p for p in self.nets.parameters() if p.requires_grad]
+        super().__init__(self.nets, {1.0: learning}, out, device, rate=rate, warm_up=WARM_UP)
 
     def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
@@ -114,9 +86,7 @@ class Run:
         side, count = next((side, count) for until, side, count in STAGES if done < until)
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
         clips = source.draw(generator, count, side, LENGTH, strength).pointed_at()
-        rate = min((self.steps + 1) / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
-        for group in self.optimiser.param_groups:
-            group['lr'] = self.rate * max(rate, LEAST_RATE)
+        self.set_rate(done)
         self.nets.train()
         for net in self.nets.values():
             trunk_of(net).eval()
@@ -133,29 +103,10 @@ class Run:
         self.workers.average_gradients(self.nets)
         for net in self.nets.values():
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        self.optimiser.step()
-        self.average.update_parameters(self.nets)
-        self.steps += 1
-        self.clips += count * self.workers.count
+        self.update(count * self.workers.count)
         seconds = self.seconds + time.monotonic() - started
         self.seconds = self.workers.agree(seconds, generator.device)
         return said
-
-    def save(self, attribution: str) -> None:
-        """Write the checkpoint and the averaged weights, not yet calibrated."""
-        state = {
-            'nets': self.nets.state_dict(),
-            'average': self.average.state_dict(),
-            'optimiser': self.optimiser.state_dict(),
-            'step': self.steps,
-            'seconds': self.seconds,
-            'clips': self.clips,
-        }
-        partial = self.checkpoint.with_suffix('.partial')
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-        for name in self.recipes:
-            self.export(name, Calibration(1.0, 0.0), attribution)
 
     @property
     def averaged(self) -> nn.ModuleDict:
@@ -168,10 +119,7 @@ class Run:
 
     def export(self, tracker: str, calibration: Calibration, attribution: str) -> None:
         """Write the averaged weights of a tracker, in half precision."""
-        halves = {
-            name: tensor.half() if tensor.is_floating_point() else tensor
-            for name, tensor in self.averaged[tracker].state_dict().items()
-        }
+        halves = in_halves(self.averaged[tracker])
         save_weights(self.weights(tracker), tracker, 'compact', halves, calibration, attribution)
 
 
@@ -217,52 +165,45 @@ def train(
     writes training.png and model cards, TRACKER-compact.md, that say with which `command` they
     were made.
     """
+    length = seconds_of(minutes)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     run = Run(recipes, out, beginning, device, workers, rate)
     generator = torch.Generator(device)
-    saved = validated = run.seconds
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        TextColumn('{task.percentage:.1f} %'),
-        TimeRemainingColumn(),
-    )
+    validated = run.seconds
     first = workers.rank == 0
     log_path = out / 'log.jsonl' if first else Path(os.devnull)
-    with Progress(*columns, disable=not first) as progress, log_path.open('a') as log:
-        task = progress.add_task('training', total=minutes * 60)
-        while (done := run.seconds / (minutes * 60)) < 1:
+    with progress_bar(shown=first) as progress, log_path.open('a') as log:
+        task = progress.add_task('training', total=length)
+        while run.seconds < length:
             number = run.steps * workers.count + workers.rank
             generator.manual_seed(TRAINING_SEEDS * seed + number)
-            parts = run.step(generator, done, sources.training)
-            progress.update(
-                task,
-                completed=run.seconds,
-                description=f'step {run.steps} loss {sum(parts.values()):.3f}',
-            )
+            parts = run.step(generator, run.seconds / length, sources.training)
+            said = f'step {run.steps} loss {sum(parts.values()):.3f}'
+            progress.update(task, completed=run.seconds, description=said)
             if not first:
                 continue
             if run.steps % 10 == 0:
-                _write(log, run, parts)
-            if run.seconds >= minutes * 60 or run.seconds - saved > CHECKPOINT_EVERY:
-                saved = run.seconds
-                run.save(attribution)
+                run.write(log, parts)
+            if run.due(length):
+                run.save()
+                for name in recipes:
+                    run.export(name, Calibration(1.0, 0.0), attribution)
             if run.seconds - validated > VALIDATE_EVERY:
                 validated = run.seconds
-                _write(log, run, validate(run, sources.validation, device))
+                run.write(log, validate(run, sources.validation, device))
         if not first:
             return
-        _write(log, run, validate(run, sources.validation, device))
+        run.write(log, validate(run, sources.validation, device))
         for name in recipes:
-            progress.update(task, completed=minutes * 60, description=f'calibrating {name}')
+            progress.update(task, completed=length, description=f'calibrating {name}')
             run.export(name, Calibration(1.0, 0.0), attribution)
             calibration = calibrate(create(name, 'compact', run.weights(name), device.type))
             run.export(name, calibration, attribution)
             fitted = dataclasses.asdict(calibration)
-            _write(log, run, {f'{name}_{part}': value for part, value in fitted.items()})
+            run.write(log, {f'{name}_{part}': value for part, value in fitted.items()})
     entries = record.read_log(log_path)
-    record.plot(entries, out / 'training.png')
+    record.plot(entries, list(recipes), out / 'training.png')
     for name in recipes:
         card = record.card(
             entries, tracker=name, command=command, clips=run.clips, data=attribution
@@ -312,7 +253,3 @@ def _scores(clips: Clips, boxes: Tensor, score: Tensor, mask: Tensor) -> dict[st
         'score': score,
         'present': clips.present[:, 1:].flatten(),
     }
-
-
-def _write(log: TextIO, run: Run, entry: dict[str, float]) -> None:
-    print(json.dumps({'step': run.steps, 'seconds': run.seconds, **entry}), file=log, flush=True)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.data.sequences import read_sequences
+from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk
 
@@ -39,7 +40,10 @@ class Propagated(NamedTuple):
 
 @torch.inference_mode()
 def probe(trunk: CompactTrunk, folder: Path) -> Propagated:
-    """What the `trunk` propagates in the sequences with masks in `folder`."""
+    """What the `trunk` propagates in the sequences with masks in `folder`.
+
+    Raises ConfigurationError where none has.
+    """
     overlaps: dict[str, list[float]] = {name: [] for name in APART}
     for sequence in read_sequences(folder):
         if sequence.masks is None:
@@ -51,6 +55,10 @@ def probe(trunk: CompactTrunk, folder: Path) -> Propagated:
                 first, second = (_cells(trunk, sequence.frame(n)) for n in (number, later))
                 found = propagated(first, sequence.mask(number), second)
                 overlaps[name].append(_overlap(found, sequence.mask(later)))
+    if not all(overlaps.values()):
+        raise ConfigurationError(
+            f'{folder}: no sequence with masks in it; set --probe to a folder of some.'
+        )
     return Propagated(**{name: float(np.mean(values)) for name, values in overlaps.items()})
 
 
@@ -63,7 +71,11 @@ def propagated(first: Tensor, mask: Pixels, second: Tensor) -> Pixels:
     ).flatten()
     likeness, which = (second.flatten(1).T @ first.flatten(1)).topk(LIKE, 1)
     votes = ((likeness / SHARPNESS).softmax(1) * share[which]).sum(1)
-    soft = cv2.resize(votes.view(height, width).numpy(), mask.shape[::-1])
+    # Cell i stands at pixel 8 i.
+    beyond = F.pad(votes.view(1, 1, height, width), (0, 1, 0, 1), mode='replicate')
+    size = STRIDE * height + 1, STRIDE * width + 1
+    fine = F.interpolate(beyond, size, mode='bilinear', align_corners=True)[0, 0, :-1, :-1]
+    soft = cv2.resize(fine.numpy(), mask.shape[::-1])
     return np.asarray((soft > 0.5) * 255, np.uint8)
 
 

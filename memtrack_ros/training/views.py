@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -37,7 +36,6 @@ class Views:
                 f'{", ".join(map(str, folders))}: no photograph ({", ".join(PHOTOS)}) and no video '
                 f'({", ".join(VIDEOS)}) in it; set --data to a folder that holds some.'
             )
-        self._threads = ThreadPoolExecutor(1)
 
     def draw(self, generator: torch.Generator, count: int, side: int) -> Tensor:
         """Pairs (count, 2, 3, side, side), RGB 0..255, on the generator's device.

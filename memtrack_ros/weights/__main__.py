@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.weights.convert import CONVERTERS, convert
 from memtrack_ros.weights.files import Calibration, save_weights
@@ -30,15 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     origin = f'converted from {", ".join(path.name for path in chosen.checkpoint)}'
     if note := CONVERTERS[chosen.tracker].note:
         origin += f'; {note}'
-    # No truth to calibrate on: confidence is the score itself.
-    save_weights(
-        chosen.out,
-        chosen.tracker,
-        'paper',
-        tensors,
-        Calibration(1.0, 0.0),
-        attribution=origin,
-    )
+    try:
+        # No truth to calibrate on: confidence is the score itself.
+        save_weights(
+            chosen.out, chosen.tracker, 'paper', tensors, Calibration(1.0, 0.0), attribution=origin
+        )
+    except (OSError, SafetensorError) as error:
+        print(
+            f'{chosen.out} cannot be written ({error}); name another file, in a folder that is '
+            'there and has room.',
+            file=sys.stderr,
+        )
+        return 1
     print(f'{chosen.out}: {len(tensors)} tensors, {origin}')
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from memtrack_ros.weights import tables
 
 FORMAT = '1'
 SHIPPED = Path(__file__).parent
+STEEPEST = 40.0  # magnitude of slope and intercept of a calibration; a few is much
+REMEDY = 'name a weight file made for this tracker and variant, or install the package again'
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,34 @@ def load_weights(path: Path, tracker: str, variant: str) -> Weights:
         path,
         {'format': FORMAT, 'tracker': tracker, 'variant': variant},
         ConfigurationError,
-        'name a weight file made for this tracker and variant, or install the package again',
+        REMEDY,
     )
-    slope, intercept = json.loads(metadata['calibration'])
+    calibration = _calibration(metadata.get('calibration'))
+    if calibration is None:
+        raise ConfigurationError(
+            f'{path} is damaged: its calibration is {reprlib.repr(metadata.get("calibration"))}, '
+            f'not two numbers of at most {STEEPEST:g}; {REMEDY}.'
+        )
     floats = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
     }
-    return Weights(floats, Calibration(slope, intercept), metadata['sha256'])
+    return Weights(floats, calibration, metadata['sha256'])
+
+
+def _calibration(text: str | None) -> Calibration | None:
+    """What `save_weights` wrote; None where this is something else."""
+    try:
+        slope, intercept = map(float, json.loads(text or ''))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not max(abs(slope), abs(intercept)) <= STEEPEST or math.isnan(intercept):
+        return None
+    return Calibration(slope, intercept)
 
 
 def load_into(net: torch.nn.Module, weights: Weights, path: Path) -> None:
-    """Copy weights into `net`; ConfigurationError lists what is missing, unknown or misshapen."""
+    """Copy weights into `net`; ConfigurationError lists what is missing, unknown or wrong."""
     faults = mismatches(net.state_dict(), weights.tensors)
     if faults:
         raise ConfigurationError(
@@ -104,12 +123,18 @@ def load_into(net: torch.nn.Module, weights: Weights, path: Path) -> None:
 
 
 def mismatches(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
-    """Why `given` cannot be loaded as `own`: names missing or unknown, shapes that differ."""
+    """Why `given` cannot be loaded as `own`.
+
+    Names missing or unknown, shapes that differ, numbers of another kind or not finite.
+    """
     faults = [f'{name} is missing' for name in own.keys() - given.keys()]
     faults += [f'{name} is unknown' for name in given.keys() - own.keys()]
-    faults += [
-        f'{name} has shape {tuple(given[name].shape)}, not {tuple(own[name].shape)}'
-        for name in own.keys() & given.keys()
-        if given[name].shape != own[name].shape
-    ]
+    for name in own.keys() & given.keys():
+        wanted, tensor = own[name], given[name]
+        if tensor.shape != wanted.shape:
+            faults.append(f'{name} has shape {tuple(tensor.shape)}, not {tuple(wanted.shape)}')
+        elif tensor.is_floating_point() != wanted.is_floating_point():
+            faults.append(f'{name} has type {tensor.dtype}, not {wanted.dtype}')
+        elif not tensor.isfinite().all():
+            faults.append(f'{name} has numbers that are not finite')
     return sorted(faults)

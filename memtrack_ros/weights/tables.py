@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,9 +41,9 @@ def read(
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
             for key, value in expected.items():
-                if metadata.get(key) != value:
+                if (found := metadata.get(key)) != value:
                     raise error(
-                        f'{path} has {key} {metadata.get(key)!r}, but {value!r} is needed; '
+                        f'{path} has {key} {reprlib.repr(found)}, but {value!r} is needed; '
                         f'{remedy}.'
                     )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -55,6 +55,7 @@ def target_fields(
         'score': float(estimate.score),
         'box': box_fields(box),
         'roi': roi.astype(np.float32),
+        'spread': float(estimate.spread),
         'has_mask': estimate.mask is not None,
         'mask_is_box': estimate.mask_is_box,
         'mask_area': 0 if estimate.mask is None else cv2.countNonZero(estimate.mask),

@@ -1,0 +1,10 @@
+"""TrackingNet: a zip of NAME.txt, x,y,w,h a line; coordinates count from the image's edge."""
+
+from __future__ import annotations
+
+from memtrack_ros.data.results.answers import Answers, box_lines
+
+
+def trackingnet_files(answers: Answers) -> dict[str, str]:
+    """The file of a sequence, by path."""
+    return {f'{answers.name}.txt': box_lines(answers, answers.boxes)}

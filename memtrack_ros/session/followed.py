@@ -1,0 +1,111 @@
+"""A target that is followed, from one frame to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import Stateful
+from memtrack_ros.memory.snapshot import MOST, Given, outside
+from memtrack_ros.session.clock import Clock
+from memtrack_ros.session.course import WIDER, Course
+from memtrack_ros.session.estimate import State
+from memtrack_ros.session.presence import Belief, Presence
+from memtrack_ros.trackers import AnyTracker, Prior
+
+
+@dataclass
+class Followed(Stateful):
+    """Where the target is, whether it is there, and what the tracker remembers of it.
+
+    Methods give new ones: nothing is changed by a frame that turns out to be unusable.
+    """
+
+    # The tracker last: restoring what is before it changes nothing but a new target.
+    kept: ClassVar[tuple[str, ...]] = (
+        'belief',
+        'course',
+        'clock',
+        'searched',
+        'frames_tracked',
+        'tracker',
+    )
+
+    tracker: AnyTracker
+    course: Course
+    clock: Clock
+    belief: Belief = field(default_factory=Belief)
+    searched: int = 0
+    """Frames in which it was LOST and searched for."""
+    frames_tracked: int = 1
+    """Frames that showed it, that of the prompt among them."""
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The frame of the prompt showed it."""
+        yield from outside(given, 'searched', 0, MOST)
+        yield from outside(given, 'frames_tracked', 1, MOST)
+
+    @property
+    def believed(self) -> bool:
+        """Whether it is believed to be where it is predicted."""
+        return self.belief.verdict is State.TRACKING
+
+    def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
+        """Predicted to when `frame` was taken. Where time jumped, it is lost.
+
+        ImageError for a frame of quite another size.
+        """
+        clock = self.clock.at(time, presence.lost_seconds)
+        before = replace(self, course=self.course.fitted(frame), clock=clock)
+        if not self.tracker.gated:  # its authors look where it was
+            return before
+        if clock.jumped:
+            before = before.lost(presence)
+        course = before.course.after(clock.seconds, seen=before.believed)
+        searches = before.belief.verdict is State.LOST and not before.belief.candidate
+        return replace(before, course=course, searched=before.searched + searches)
+
+    def priors(self) -> list[Prior]:
+        """Where to look for it now: where it was; long after, where it would be by now, too.
+
+        Where it was hardly seen just before, there, too. One that is LOST is looked for elsewhere
+        each time.
+        """
+        course, belief = self.course, self.belief
+        if not self.tracker.gated:
+            return [Prior(course.box)]
+        if belief.candidate:
+            return [Prior(course.candidate.box, course.search(course.candidate))]
+        search = course.search(course.seen)
+        if self.believed:
+            places = [course.box]
+            if search > 1:
+                places.append(course.expected)
+            if self.belief.unseen:
+                places.append(course.hunch)
+            return [Prior(place, search) for place in places]
+        if belief.verdict is State.OCCLUDED:
+            return [Prior(course.box, max(WIDER, search))]
+        return [Prior(course.place(self.searched), WIDER)]
+
+    def after(self, box: Floats, confidence: float, presence: Presence) -> Followed:
+        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news."""
+        belief = self.belief.after(confidence, self.clock.seconds, presence)
+        course, seen = self.course, belief.now is State.TRACKING
+        if seen and self.believed:
+            course = course.tracked(box)
+        elif self.believed and self.tracker.gated:
+            course = course.missed(box)
+        elif seen or belief.candidate:
+            course = course.considered(box, again=self.belief.candidate)
+            course = course.found(box) if seen else course
+        tracked = self.frames_tracked + seen
+        return replace(self, course=course, belief=belief, frames_tracked=tracked)
+
+    def lost(self, presence: Presence) -> Followed:
+        """What was known of its place is too old: it is searched for widely."""
+        belief = Belief(State.LOST, presence.lost_seconds)
+        return replace(self, course=self.course.stopped(), belief=belief)
