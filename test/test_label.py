@@ -176,7 +176,7 @@ def test_a_mask_is_carried_on_and_what_is_remembered_is_bounded() -> None:
     assert len(segmenter._memory) == 1 + label.LATEST
 
 
-def test_a_contact_sheet_shows_outlines(tmp_path: Path) -> None:
+def test_a_contact_sheet_shows_outlines() -> None:
     mask = np.zeros((130, 200), np.uint8)
     mask[40:90, 50:150] = 255
     labelled = Labelled([np.zeros((130, 200, 3), np.uint8)] * 3, [mask] * 3)
@@ -184,11 +184,6 @@ def test_a_contact_sheet_shows_outlines(tmp_path: Path) -> None:
     assert row.shape == (130, 8 * 200, 3)
     assert row[40, 100].tolist() == row[40, 1500].tolist() == [0, 255, 0]
     assert not row[65, 100].any()
-    label.save(labelled, tmp_path / 'deep/a')
-    assert sorted(path.name for path in (tmp_path / 'deep').iterdir()) == ['a']
-    (sequence,) = read_sequences(tmp_path)
-    assert sequence.truth.tolist() == [[50, 40, 100, 50]] * 3
-    assert np.array_equal(sequence.mask(2), mask)
 
 
 def test_weights_without_a_trunk_are_refused(tmp_path: Path) -> None:

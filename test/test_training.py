@@ -289,7 +289,7 @@ def test_a_backbone_comes_from_a_published_checkpoint(tmp_path: Path) -> None:
     taken = begin_with(str(tmp_path / 'a'))
     assert taken.keys() == {BODY + name for name in body}
     torch.save({'other': torch.zeros(1)}, tmp_path / 'b')
-    with pytest.raises(ConfigurationError, match='nor a checkpoint of EfficientNet-Lite0'):
+    with pytest.raises(ConfigurationError, match='no checkpoint of EfficientNet-Lite0'):
         begin_with(str(tmp_path / 'b'))
     with pytest.raises(ConfigurationError, match='nowhere'):
         begin_with('nowhere')

@@ -19,6 +19,7 @@ def test_a_written_sequence_reads_as_it_was(tmp_path: Path) -> None:
     masks[0, 4:9, 10:20] = masks[2, 0:24, 31:] = 255
     frames = np.full((3, 24, 32, 3), (40, 90, 200), np.uint8)
     write_sequence(tmp_path / 'set/name', zip(frames, masks, strict=True))
+    assert [path.name for path in (tmp_path / 'set').iterdir()] == ['name']
     sequence = read_sequence(tmp_path / 'set/name')
     assert sequence.truth[[0, 2]].tolist() == [[10, 4, 10, 5], [31, 0, 1, 24]]
     assert np.isnan(sequence.truth[1]).all()

@@ -24,6 +24,7 @@ _LENGTHS = {
     **dict.fromkeys(_FISHEYE, (4,)),
 }
 _NEAR = 0.5  # pixels
+_FARTHEST = 2.0**24  # pixels: what lies beyond is in no image, and half a pixel is rounded away
 _SIDEWAYS = 1e3  # a tangent; OpenCV makes 90 degrees of what is more
 _ROUNDED = 1e-6
 _EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 2000, 1e-6  # next to a fold many
@@ -90,8 +91,11 @@ class Lens:
         """Angles of a pixel from the optical axis: radians right and below.
 
         None where no ray less than 90 degrees from the axis is imaged within half a pixel of the
-        point, or the lens folds the image on the way there, so that more than one is.
+        point, or the lens folds the image on the way there, so that more than one is; or where the
+        point is further off than any image is large.
         """
+        if not max(map(abs, point)) < _FARTHEST:
+            return None
         with np.errstate(all='ignore'):  # what is not finite in the end says so
             try:
                 ray = self._undistorted(np.array(point, float))
