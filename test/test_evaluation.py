@@ -29,7 +29,7 @@ from memtrack_ros.evaluation.passes import Pass, load
 from memtrack_ros.evaluation.runner import Follower, Prediction, SessionFollower, one_pass, scores
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.session import Session
+from memtrack_ros.session import Presence, Session
 
 NAN = [np.nan] * 4
 
@@ -449,7 +449,7 @@ def test_a_session_follows_like_the_node(drawn: Path) -> None:
 
 def test_a_tracker_without_memory_of_later_frames_writes_none(drawn: Path) -> None:
     sequence = read_sequence(drawn / 'DRAWN' / 'scene')
-    session = Session(trackers.create('stmtrack'))
+    session = Session(trackers.create('stmtrack'), Presence(remembered=0.0))
     passed(SessionFollower(session, remembers=False), sequence)
     alone = session.tracker.bank.status()
     passed(SessionFollower(session), sequence)
