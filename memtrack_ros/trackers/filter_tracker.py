@@ -180,6 +180,9 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
 
     variant = 'compact'
     gated = True
+    # Chosen on clips of held-out videos: what is remembered of a mask that ran astray is segmented
+    # again, and the target with it.
+    remembered = 0.85
 
     @torch.inference_mode()
     def view(self, frame: Pixels, box: Floats) -> CompactView[Seen]:
