@@ -199,10 +199,10 @@ def test_a_snapshot_brings_its_tracker_but_not_its_weights(
     own = other.shown()
     assert other.save_memory('own').success
     assert other.init_target(box=BOX, tracker='stmtrack').success
-    expected = other.shown()
+    expected = other.next(FRAME)
     assert expected.tracker == 'stmtrack'
     assert other.save_memory('usual').success
-    expected = told(other.shown())
+    expected = told(other.next(FRAME))
 
     loaded = other.load_memory('own')
     assert loaded.success, loaded.message
@@ -213,7 +213,7 @@ def test_a_snapshot_brings_its_tracker_but_not_its_weights(
     assert other.load_memory('usual').success
     assert other.tracker.pipeline.session.tracker.bank.frozen
     other.bring(ACTIVATE)
-    assert told(other.shown()) == expected
+    assert told(other.next(FRAME)) == expected
 
     torch.manual_seed(1)
     changed = tmp_path / 'changed.safetensors'

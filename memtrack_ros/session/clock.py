@@ -12,7 +12,7 @@ from memtrack_ros.memory.snapshot import Given, outside
 
 RATE = 30.0  # frames a second, where no times are given
 JITTER = 0.1  # seconds by which frames may come in a wrong order
-LONGEST = 3600.0  # seconds that count: what passed before is alike
+COUNTED = 3600.0  # seconds: a longer while is like this
 GAP = 3.0  # times the interval before: a longer one is no matter of a slow camera
 LONGEST = 2.0**32  # seconds: from the first stamp that a message has room for to the last
 
@@ -46,4 +46,4 @@ class Clock(Stateful):
             return Clock(time, self.seconds)
         passed = time - self.time
         jumped = not -JITTER <= passed <= max(limit, GAP * self.seconds)
-        return Clock(time, min(passed, LONGEST) if passed > 0 else 1 / RATE, jumped)
+        return Clock(time, min(passed, COUNTED) if passed > 0 else 1 / RATE, jumped)
