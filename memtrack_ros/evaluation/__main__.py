@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from memtrack_ros import trackers
 from memtrack_ros.data.otb_lists import OTB
 from memtrack_ros.data.results import FORMATS
-from memtrack_ros.errors import MemtrackError
+from memtrack_ros.data.sequences import read_sequences
+from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
+from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.session import Session
 
 try:
@@ -30,6 +32,7 @@ try:
     from memtrack_ros.evaluation.benchmark import benchmark
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
+    from memtrack_ros.evaluation.presence import drawn, presence, recorded
     from memtrack_ros.evaluation.reads import pictures
     from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
@@ -109,6 +112,23 @@ def follow_bag(arguments: argparse.Namespace) -> int:
 def time(arguments: argparse.Namespace) -> int:
     """Shows how long each tracker takes for a frame."""
     benchmark(chosen(arguments), arguments.frames, Console())
+    return 0
+
+
+def tell_presence(arguments: argparse.Namespace) -> int:
+    """Compares what trackers say of their target's presence with the truth."""
+    if arguments.sequences is not None:
+        faults: list[SequenceError] = []
+        found = read_sequences(arguments.sequences, faults)
+        for fault in faults:
+            print(f'skipped: {fault}', file=sys.stderr)
+        videos = [recorded(sequence) for sequence in found]
+    else:
+        device = torch.device('cpu')
+        imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
+        videos = drawn(arguments.scenes, imagery)
+    sessions = {name: Session(tracker) for name, tracker in chosen(arguments).items()}
+    presence(sessions, videos, arguments.out, Console())
     return 0
 
 
@@ -280,6 +300,27 @@ def main(args: list[str] | None = None) -> int:
         '--out', type=Path, metavar='DIR', default='reads', help='for a PNG of each'
     )
     command.set_defaults(run=show_reads, variant='compact')
+
+    command = commands.add_parser(
+        'presence',
+        parents=[choice, size],
+        help='compare what trackers say of their presence with the truth',
+        formatter_class=shown,
+    )
+    videos = command.add_mutually_exclusive_group()
+    videos.add_argument(
+        '--scenes', type=int, default=240, metavar='N', help='so many drawn situations'
+    )
+    videos.add_argument(
+        '--sequences', type=Path, metavar='DIR', help='folder of sequences, as run has it'
+    )
+    command.add_argument(
+        '--imagery', type=Path, metavar='DIR', help='with photos/ and objects/ to draw with'
+    )
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='presence', help='for table, numbers and plot'
+    )
+    command.set_defaults(run=tell_presence)
 
     command = commands.add_parser(
         'parity', help="compare the published networks with their authors' numbers"
