@@ -13,7 +13,8 @@ from memtrack_ros.session import Estimate, State
 _COLOURS = {  # BGR
     State.IDLE: (200, 200, 200),
     State.TRACKING: (80, 220, 60),
-    State.OCCLUDED: (0, 170, 255),
+    State.UNSURE: (0, 230, 255),
+    State.OCCLUDED: (0, 130, 255),
     State.LOST: (60, 60, 240),
     State.ERROR: (240, 60, 200),
 }

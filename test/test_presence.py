@@ -14,7 +14,7 @@ from memtrack_ros.session import State
 
 HERE, THERE, NOWHERE = [10.0, 10, 20, 20], [60.0, 10, 20, 20], [np.nan] * 4
 OFF = [20.0, 10, 20, 20]  # IoU 1/3 with HERE
-T, U, O = State.TRACKING, State.UNSURE, State.OCCLUDED
+T, U, GONE = State.TRACKING, State.UNSURE, State.OCCLUDED
 
 
 def told(
@@ -37,7 +37,7 @@ def test_a_worked_example() -> None:
     # Four frames with the target: right, off, wrong, denied. Five without: tracked twice, unsure,
     # said absent twice. Then it is back: found in the third frame.
     truth = [HERE] * 4 + [NOWHERE] * 5 + [THERE] * 4
-    states = [T, T, T, O] + [T, T, U, O, O] + [O, O, T, T]
+    states = [T, T, T, GONE, T, T, U, GONE, GONE, GONE, GONE, T, T]
     boxes = [HERE, OFF, THERE, HERE] + [HERE] * 5 + [HERE, HERE, THERE, THERE]
     row = measure([told(truth, states, boxes)])
     assert row['present_tracked_right'] == pytest.approx(3 / 8)
@@ -58,7 +58,7 @@ def test_a_worked_example() -> None:
 
 
 def test_what_never_is_found_is_not_found_in_a_second() -> None:
-    row = measure([told([HERE, NOWHERE, THERE, THERE], [T, O, O, T], [HERE] * 4)])
+    row = measure([told([HERE, NOWHERE, THERE, THERE], [T, GONE, GONE, T], [HERE] * 4)])
     assert row['found_in_a_second'] == 0
     assert row['seconds_to_find'] == np.inf
 
@@ -71,7 +71,7 @@ def test_a_look_alike_counts_where_it_is_the_only_one() -> None:
     assert row['blind_tracked'] is None
 
 
-@pytest.mark.parametrize(('state', 'wrong'), [(T, True), (U, False), (O, False)])
+@pytest.mark.parametrize(('state', 'wrong'), [(T, True), (U, False), (GONE, False)])
 def test_a_crossing_ends_wrong_only_where_that_is_tracking(state: State, wrong: bool) -> None:
     crossing = told([HERE] * 20, [T] * 8 + [state] * 12, [HERE] * 8 + [THERE] * 12, kind='twins')
     assert ends_wrong(crossing) is wrong

@@ -123,7 +123,8 @@ TABLE = (
     Parameter(
         'presence.unseen_seconds',
         Presence.unseen_seconds,
-        'For so long the target may be not seen and be TRACKING as soon as it is seen again.',
+        'For so long the target may be not seen, or doubted, and be TRACKING as soon as it is '
+        'surely seen again.',
         unit='seconds',
         range=(0.0, 60.0),
     ),

@@ -28,6 +28,7 @@ from memtrack_ros.scenes.warp import Warp
 WIDTH, HEIGHT = 320, 240
 UNIT = 60.0  # pixels of a world unit: a target's canvas at scale 1
 CHANGE, FAULTS = 0.5, 0.3  # strength of change on the canvases, of the camera's faults
+LEAST = 0.3  # share of its canvas that a target is wide and high, at least
 AWAY = 4.0  # units from the middle: out of the picture
 ABSENT = 0.1  # share of a target to be seen below which it is absent
 DARK = 0.02  # of the light that a covered lens lets through
@@ -50,6 +51,9 @@ class Actor(NamedTuple):
 TARGET, ALIKE, OCCLUDER = range(3)
 
 
+STILL: Way = [(0, 0, 0, 1)]
+
+
 class Plot(NamedTuple):
     """What happens in `frames` frames: actors from back to front, and to the camera.
 
@@ -59,7 +63,7 @@ class Plot(NamedTuple):
 
     frames: int
     actors: list[Actor]
-    swing: Way = [(0, 0, 0, 1)]
+    swing: Way = STILL
     blind: tuple[int, int] = (0, 0)
     dark: bool = False
 
@@ -87,7 +91,7 @@ class Situation:
         self.kind, self.seed, self.plot = kind, seed, SITUATIONS[kind](rng)
         self.frames = self.plot.frames
         self._ground = Ground(generator, 1, 0.3, imagery)
-        self._objects = Objects(generator, 1, CHANGE, imagery)
+        self._objects = _thing(generator, imagery)
         self._occluder = surfaces(generator, imagery, 1, CANVAS, share=0.7, smallest=0.15)
         self._camera = Camera(generator, 1, FAULTS)
         self._generator = generator
@@ -154,6 +158,15 @@ def _bounds(alpha: Tensor) -> Floats:
     return np.array(cv2.boundingRect(solid), float) if solid.any() else np.full(4, np.nan)
 
 
+def _thing(generator: torch.Generator, imagery: Imagery | None) -> Objects:
+    """An object that is neither thin nor tiny: of such a one a box says little."""
+    while True:
+        thing = Objects(generator, 1, CHANGE, imagery)
+        *_, width, height = _bounds(thing.at(torch.zeros(1, 1), moves=False)[0, 0, 3])
+        if min(width, height) > LEAST * CANVAS:
+            return thing
+
+
 # -- what happens ----------------------------------------------------------------------------------
 def _hidden(frames: int) -> Callable[[np.random.Generator], Plot]:
     """A thing slides over the target, goes with it for so many frames, and slides off."""
@@ -183,9 +196,10 @@ def _elsewhere(smallest: float, largest: float) -> Callable[[np.random.Generator
         scale = rng.uniform(smallest, largest)
         enters = (-side * AWAY, end[1]) if rng.random() < 0.5 else (end[0], side * AWAY)
         target = [
-            (0, *start, 1), (25, *start, 1), (40, side * AWAY, start[1], 1),
-            (89, side * AWAY, start[1], 1), (90, *enters, scale), (105, *end, scale), (150, *(end + rng.uniform(-0.4, 0.4, 2)), scale),
-        ]  # fmt: skip
+            *[(0, *start, 1), (25, *start, 1), (40, side * AWAY, start[1], 1)],
+            *[(89, side * AWAY, start[1], 1), (90, *enters, scale)],
+            *[(105, *end, scale), (150, *(end + rng.uniform(-0.4, 0.4, 2)), scale)],
+        ]
         return Plot(150, [Actor(TARGET, target)])
 
     return plot

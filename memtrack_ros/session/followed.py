@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import numpy as np
+
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
@@ -49,9 +51,14 @@ class Followed(Stateful):
         yield from outside(given, 'frames_tracked', 1, MOST)
 
     @property
+    def tracking(self) -> bool:
+        """Whether it is believed to be the target that is seen."""
+        return self.belief.verdict is State.TRACKING
+
+    @property
     def believed(self) -> bool:
         """Whether it is believed to be where it is predicted."""
-        return self.belief.verdict is State.TRACKING
+        return self.belief.verdict in (State.TRACKING, State.UNSURE)
 
     def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
         """Predicted to when `frame` was taken. Where time jumped, it is lost.
@@ -65,8 +72,21 @@ class Followed(Stateful):
         if clock.jumped:
             before = before.lost(presence)
         course = before.course.after(clock.seconds, seen=before.believed)
-        searches = before.belief.verdict is State.LOST and not before.belief.candidate
-        return replace(before, course=course, searched=before.searched + searches)
+        return replace(before, course=course, searched=before.searched + before.searching)
+
+    @property
+    def searching(self) -> bool:
+        """Whether it is LOST, and nothing was seen just before that may be it."""
+        return self.belief.verdict is State.LOST and not self.belief.candidate
+
+    def strangeness(self, box: Floats) -> Floats:
+        """How far place and size of `box` (4,) are off what is expected: (2,), standard deviations.
+
+        Nothing is expected of one that is searched for.
+        """
+        if self.searching:
+            return np.zeros(2)
+        return self.course.strangeness(box, again=self.belief.candidate)
 
     def priors(self) -> list[Prior]:
         """Where to look for it now: where it was; long after, where it would be by now, too.
@@ -91,10 +111,15 @@ class Followed(Stateful):
             return [Prior(course.box, max(WIDER, search))]
         return [Prior(course.place(self.searched), WIDER)]
 
-    def after(self, box: Floats, confidence: float, presence: Presence) -> Followed:
-        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news."""
-        belief = self.belief.after(confidence, self.clock.seconds, presence)
-        course, seen = self.course, belief.now is State.TRACKING
+    def after(
+        self, box: Floats, confidence: float, presence: Presence, *, contested: bool = False
+    ) -> Followed:
+        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news.
+
+        `contested` where something else may as well be the target.
+        """
+        belief = self.belief.after(confidence, self.clock.seconds, presence, contested=contested)
+        course, seen = self.course, belief.now in (State.TRACKING, State.UNSURE)
         if seen and self.believed:
             course = course.tracked(box)
         elif self.believed and self.tracker.gated:
@@ -102,7 +127,7 @@ class Followed(Stateful):
         elif seen or belief.candidate:
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course
-        tracked = self.frames_tracked + seen
+        tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
     def lost(self, presence: Presence) -> Followed:

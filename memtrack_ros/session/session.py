@@ -10,17 +10,40 @@ import numpy as np
 from torch import Tensor
 
 from memtrack_ros.errors import SnapshotError, TrackingError
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
+from memtrack_ros.nets.compact import CROP
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
-from memtrack_ros.session.picture import require_picture, shows_anything
+from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
+
+MARGIN = 0.05  # by which an answer's ratio is above another thing's if the two are told apart
+LIKE = 0.1  # by which that is less like the target, at most, if it may be it
+NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
+TOLD = 0.05  # ratio from which an answer is the target, and not what was seen beside it
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found, and how far it is the target.
+
+    `evidence` is what the confidence is made of beside the score: the identity's, and how far off
+    place and size are. It is `rivalled` where something that near is as good, `undecided` where it
+    is no more like the target than what was seen beside that.
+    """
+
+    observation: Observation
+    confidence: float
+    evidence: tuple[float, ...] = ()
+    rivalled: bool = False
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +52,7 @@ class Step:
 
     frame: Pixels
     estimate: Estimate
-    observation: Observation
+    judged: Judged
 
 
 class Session:
@@ -47,6 +70,7 @@ class Session:
         """When the target counts as seen; may be replaced at any time."""
         self._followed: Followed | None = None
         self._last: Step | None = None
+        self._still = Stillness()
         self._paused = False
 
     @property
@@ -77,7 +101,7 @@ class Session:
             raise
         clock = Clock().at(time, inf)
         self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
-        return self._estimate(self._followed, observation)
+        return self._estimate(self._followed, self._judged(self._followed, observation))
 
     def step(self, frame: Pixels, time: float | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
@@ -90,43 +114,53 @@ class Session:
             return NOTHING
         require_picture(frame)
         before = followed.at(frame, time, self._gate)
-        observation = self._look(frame, before)
-        shown = shows_anything(frame)
-        confidence = self._confidence(observation) if shown else -inf
-        self._followed = before.after(observation.box, confidence, self._gate)
-        estimate = self._estimate(self._followed, observation, shown=shown)
-        self._last = Step(frame, estimate, observation)
+        judged = self._look(frame, before)
+        self._still = self._still.after(frame)
+        shown = shows_anything(frame) and not self._still.frozen
+        confidence = judged.confidence if shown else -inf
+        contested = judged.rivalled if before.tracking else judged.rivalled or judged.undecided
+        self._followed = before.after(
+            judged.observation.box, confidence, self._gate, contested=contested
+        )
+        estimate = self._estimate(self._followed, judged, shown=shown)
+        self._last = Step(frame, estimate, judged)
         return estimate
 
     def remember(self) -> None:
         """Write the last step into the memory, if the target was surely seen in it."""
         if self._last is None:
             return
-        frame, estimate, observation = self._last.frame, self._last.estimate, self._last.observation
+        frame, estimate, found = (
+            self._last.frame,
+            self._last.estimate,
+            self._last.judged.observation,
+        )
         self._last = None
         sure = self._gate.remembered
         if sure < 0:
             sure = self.tracker.remembered
         if estimate.state is State.TRACKING and estimate.confidence >= sure:
-            self.tracker.remember(frame, observation)
+            self.tracker.learn(frame, found)
         else:
             self.tracker.bank.refuse()
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""
-        self.tracker.bank.frozen = self._paused = True
+        self.tracker.freeze(True)
+        self._paused = True
 
     def resume(self) -> None:
         """Write again. A target kept from before the pause is searched for widely."""
-        self.tracker.bank.frozen = False
+        self.tracker.freeze(False)
         if self._paused and self._followed is not None:
             self._followed = self._followed.lost(self.presence)
         self._paused = False
 
     def reset(self) -> None:
         """Forget the target and clear the memory."""
-        self.tracker.bank.clear()
+        self.tracker.forget()
         self._followed = self._last = None
+        self._still = Stillness()
 
     def snapshot(self) -> dict[str, Tensor]:
         """All that is known of the target, the tracker's state included, by name, on the CPU.
@@ -155,35 +189,53 @@ class Session:
         self._paused = False
 
     @property
+    def judged(self) -> Judged | None:
+        """What was found in the last step, before that is remembered."""
+        return self._last and self._last.judged
+
+    @property
     def _gate(self) -> Presence:
         return self.presence if self.tracker.gated else EVERYTHING
 
-    def _confidence(self, observation: Observation) -> float:
-        return self.tracker.calibration.confidence(observation.score)
-
-    def _look(self, frame: Pixels, before: Followed) -> Observation:
+    def _look(self, frame: Pixels, before: Followed) -> Judged:
         """The best of what is found where the target is to be looked for."""
         priors = before.priors()
-        found = max([self._locate(frame, prior) for prior in priors], key=_score)
+        if before.searching and self.tracker.identity is not None and not before.searched % 2:
+            window = before.course.survey(before.searched, CROP)
+            priors = [self.tracker.survey(frame, window, before.course.box)]
+        found = max([self._locate(frame, before, prior) for prior in priors], key=_confidence)
         if before.believed and not priors[0].usual:
             # In a wide window it is small: a closer look sees more.
-            found = max(found, self._locate(frame, Prior(found.box)), key=_score)
+            closer = self._locate(frame, before, Prior(found.observation.box))
+            found = max(found, closer, key=_confidence)
         return found
 
-    def _locate(self, frame: Pixels, prior: Prior) -> Observation:
+    def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
         found: Observation = self.tracker.locate(frame, prior)
         _require_numbers(found)
-        return found
+        return self._judged(before, found)
 
-    def _estimate(
-        self, followed: Followed, observation: Observation, *, shown: bool = True
-    ) -> Estimate:
+    def _judged(self, before: Followed, found: Observation) -> Judged:
+        """How far what was found is the target."""
+        identity, calibration = self.tracker.identity, self.tracker.calibration
+        if identity is None or found.sight is None:
+            return Judged(found, calibration.confidence(found.score))
+        said, rival = identity.judge(found)
+        evidence = (*said, *before.strangeness(found.box).tolist())
+        alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
+        distance = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
+        near = not before.believed or bool(distance < NEAR)
+        confidence = calibration.confidence(found.score, evidence)
+        return Judged(found, confidence, evidence, alike and near, said.ratio < TOLD)
+
+    def _estimate(self, followed: Followed, judged: Judged, *, shown: bool = True) -> Estimate:
         state, roi = followed.belief.now, followed.course.box
-        mask = observation.mask if state is State.TRACKING else None
+        observation = judged.observation
+        mask = observation.mask if state in (State.TRACKING, State.UNSURE) else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         return Estimate(
             state,
-            self._confidence(observation) if shown else 0.0,
+            judged.confidence if shown else 0.0,
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
@@ -194,8 +246,8 @@ class Session:
         )
 
 
-def _score(observation: Observation) -> float:
-    return observation.score
+def _confidence(judged: Judged) -> float:
+    return judged.confidence
 
 
 def _require_numbers(observation: Observation) -> None:

@@ -57,6 +57,7 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
         self.net, self.device, self.inputs = ready(net, device), device, net.filtered
+        self.trunk = net.trunk if isinstance(net, CompactCMEDFL) else None
         self.settings = settings
         side = settings.side // net.stride
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)

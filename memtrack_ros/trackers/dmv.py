@@ -18,7 +18,7 @@ from memtrack_ros.memory import PartRing
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
@@ -96,6 +96,7 @@ class DMVTracker(Tracker[DMVObservation, First]):
             settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
         )
         self.net = ready(net, device)
+        self.trunk = net.trunk if isinstance(net, CompactDMV) else None
 
     def view(self, frame: Pixels, box: Floats) -> First:
         """The search window around the box and its key."""
@@ -132,7 +133,8 @@ class DMVTracker(Tracker[DMVObservation, First]):
         else:
             mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
             box = to_edges(choice.box, mask)
-        return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual)
+        sight = None if query.levels is None else Sight(window, query.levels.eighth[0])
+        return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual, sight=sight)
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: DMVObservation) -> None:
@@ -156,6 +158,7 @@ class CompactDMVTracker(DMVTracker):
     variant = 'compact'
     segments = gated = True
     remembered = SURE
+    kept = (*Tracker.kept, 'identity')
 
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """As all compact trackers search."""

@@ -21,6 +21,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
 from memtrack_ros.masks.guided import laid_along_edges
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
+from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.trackers.d3s import (
     TARGET,
     Outline,
@@ -30,7 +31,7 @@ from memtrack_ros.trackers.d3s import (
     outline,
     patch,
 )
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     LEAST_FILL,
     label_map,
@@ -61,6 +62,7 @@ class Appearance(Stateful, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
+    trunk: CompactTrunk | None  # what a compact network sees with
     rough_label: float = 1.0  # of a pixel in a rough outline, for the compact trackers
 
     @abstractmethod
@@ -123,7 +125,7 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
     ) -> None:
         """Allocate the filter's samples; ConfigurationError when the banks are over `max_bytes`."""
         super().__init__(calibration, device)
-        self.name, self.appearance = name, appearance
+        self.name, self.appearance, self.trunk = name, appearance, appearance.trunk
         samples = FilterSamples(
             settings.capacity,
             settings.channels,
@@ -183,6 +185,7 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
     # Chosen on clips of held-out videos: what is remembered of a mask that ran astray is segmented
     # again, and the target with it.
     remembered = 0.85
+    kept = (*FilterTracker.kept, 'identity')
 
     @torch.inference_mode()
     def view(self, frame: Pixels, box: Floats) -> CompactView[Seen]:
@@ -224,7 +227,8 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
             # A mask that is hardly believed may have run into its surroundings.
             changed = size + self.calibration.confidence(score) * (changed - size)
             box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        return FilterObservation(score, box, mask, peak, window, seen, probability)
+        sight = Sight(window, self.appearance.deep(seen)[0])
+        return FilterObservation(score, box, mask, peak, window, seen, probability, sight=sight)
 
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The search window around `box` and what it shows."""

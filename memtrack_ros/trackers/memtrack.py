@@ -25,7 +25,7 @@ from memtrack_ros.nets.memtrack import (
     PaperMemTrack,
     Signals,
 )
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
@@ -108,25 +108,29 @@ class CompactMemTracker(MemTracker):
 
     variant = 'compact'
     segments = gated = True
+    kept = (*Tracker.kept, 'identity')
 
     def __init__(
         self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
     ) -> None:
         super().__init__(net, calibration, device, max_bytes)
         self.net = ready(net, device)
+        self.trunk = self.net.trunk
 
     @torch.inference_mode()
     def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window = search_window(frame, prior.box, prior.search, CROP)
         crop = to_device(cut(frame, window, self.border), self.device)
-        answer, signals = self.net.answer(self.bank.read(), self.net.query(crop))
+        query = self.net.query(crop)
+        answer, signals = self.net.answer(self.bank.read(), query)
         assert answer.mask is not None
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
         mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
+        box, sight = to_edges(choice.box, mask), Sight(window, query.levels.eighth[0])
+        return MemTrackObservation(choice.score, box, mask, signals, sight=sight)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,23 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What a compact tracker saw: the trunk's features (C, h, w) of a window."""
+
+    window: Window
+    features: Tensor
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255.
 
-    And the oriented box, where the tracker has a way of its own to fit it.
+    And the oriented box, where the tracker has a way of its own to fit it, and the sight by which
+    the answer can be judged, if any.
     """
 
     score: float
     box: Floats
     mask: Pixels
     oriented: OrientedBox | None = field(default=None, kw_only=True)
+    sight: Sight | None = field(default=None, kw_only=True)

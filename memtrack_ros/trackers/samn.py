@@ -68,6 +68,7 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
             device=device,
         )
         self.net = ready(net, device)
+        self.trunk = net.trunk if isinstance(net, CompactSAMN) else None
 
     def see(self, crops: Tensor) -> SAMNQuery:
         """What the query encoder makes of crops."""

@@ -15,10 +15,10 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import SampledFrames
-from memtrack_ros.nets.compact import CROP
+from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
@@ -101,6 +101,7 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
             device=device,
         )
         self.net = ready(net, device)
+        self.trunk = net.trunk if isinstance(net, CompactSTMTrack) else None
 
     def view(self, frame: Pixels, box: Floats) -> Crop:
         """The search crop around the box."""
@@ -116,7 +117,8 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
         window, crop = self.crop(frame, prior.box, prior.search)
         memory, used = self.bank.read()
-        answer = self.net(memory, used, to_device(crop, self.device))
+        query = self.net.query(to_device(crop, self.device))
+        answer = self.net.answer(memory, used, query)
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
@@ -125,7 +127,8 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         else:
             mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
             box = to_edges(choice.box, mask)
-        return STMTrackObservation(choice.score, box, mask, choice)
+        sight = Sight(window, query.eighth[0]) if isinstance(query, Features) else None
+        return STMTrackObservation(choice.score, box, mask, choice, sight=sight)
 
     def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
@@ -152,6 +155,7 @@ class CompactSTMTracker(STMTracker):
     variant = 'compact'
     segments = gated = True
     remembered = 0.7
+    kept = (*Tracker.kept, 'identity')
 
     def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
         """As all compact trackers search."""

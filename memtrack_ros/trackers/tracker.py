@@ -12,12 +12,16 @@ import torch
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import Bank, Stateful
 from memtrack_ros.memory.snapshot import Given, outside
-from memtrack_ros.trackers.observation import Observation, Prior, Target
-from memtrack_ros.trackers.search import border_colour, pseudo_mask
+from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.trackers.identity import Identity
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
+from memtrack_ros.trackers.search import border_colour, pseudo_mask, to_device
 from memtrack_ros.weights.files import Calibration
+
+RECKONED = 1.25  # how much wider than usual to look where a survey says
 
 Found = TypeVar('Found', bound=Observation)
 View = TypeVar('View')
@@ -42,11 +46,15 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     remembered: float = 0.6
     """Confidence from which it remembers best what it sees, if it is gated."""
     bank: Bank
+    trunk: CompactTrunk | None = None
+    """What a compact tracker sees with."""
     weights: str = ''
     """Digest of what it was made with; the registry notes it."""
 
     def __init__(self, calibration: Calibration, device: torch.device) -> None:
         self.calibration, self.device = calibration, device
+        self.identity = Identity(device) if 'identity' in self.kept else None
+        """What tells the target from all else; the paper variants have none."""
         self.border: Floats = np.zeros(3)
         """Colour (3,) that stands for the world beyond the frame: the first frame's mean."""
 
@@ -69,8 +77,10 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
             self.begin(view, target)
             view, target = self.refine(frame, view, target)
         self.begin(view, target)
-        score = self.locate(frame, Prior(target.box)).score
-        return Observation(score, target.box, target.mask)
+        found = self.locate(frame, Prior(target.box))
+        if self.identity is not None and found.sight is not None:
+            self.identity.begin(found.sight, target.box, target.mask)
+        return Observation(found.score, target.box, target.mask, sight=found.sight)
 
     def refine(self, frame: Pixels, view: View, target: Target) -> tuple[View, Target]:
         """The target with a mask in place of its rough outline, with which it was begun."""
@@ -93,6 +103,36 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     @abstractmethod
     def remember(self, frame: Pixels, found: Found) -> None:
         """Write what was found of the target in `frame` into the memory."""
+
+    @torch.inference_mode()
+    def survey(self, frame: Pixels, window: Window, box: Floats) -> Prior:
+        """Where in a wide window of the frame a lost target, last of the size of `box`, may be.
+
+        As large as what is seen there that is like it.
+        """
+        assert self.trunk is not None
+        assert self.identity is not None
+        crop = to_device(cut(frame, window, self.border), self.device)
+        place, growth = self.identity.likeliest(Sight(window, self.trunk(crop).eighth[0]), box)
+        return Prior(boxes.from_centre(place, growth * box[2:]), RECKONED)
+
+    def learn(self, frame: Pixels, found: Found) -> None:
+        """Remember what was surely found, and know the target by it."""
+        self.remember(frame, found)
+        if self.identity is not None and found.sight is not None:
+            self.identity.learn(found.sight, found.box, found.mask)
+
+    def forget(self) -> None:
+        """Forget the target."""
+        self.bank.clear()
+        if self.identity is not None:
+            self.identity.clear()
+
+    def freeze(self, frozen: bool) -> None:
+        """Write nothing from now on, or write again."""
+        self.bank.frozen = frozen
+        if self.identity is not None:
+            self.identity.frozen = frozen
 
 
 AnyTracker: TypeAlias = Tracker[Any, Any]

@@ -4,6 +4,7 @@ python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 
 Make what they stand on and learn from: python -m memtrack_ros.training distil|label|cutouts --help
+Fit their confidence anew: python -m memtrack_ros.training calibrate TRACKER...
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from typing import TypeVar
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import find_device
-from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
+from memtrack_ros.training import (
+    calibrate,
+    cmedfl,
+    cutouts,
+    distil,
+    dmv,
+    label,
+    memtrack,
+    samn,
+    stmtrack,
+)
 from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
@@ -34,7 +45,12 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
+TOOLS = {
+    'distil': distil.main,
+    'label': label.main,
+    'cutouts': cutouts.main,
+    'calibrate': calibrate.main,
+}
 
 
 def main() -> int:
