@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ try:
     from memtrack_ros.evaluation.benchmark import benchmark
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
-    from memtrack_ros.evaluation.presence import drawn, presence, recorded
+    from memtrack_ros.evaluation.presence import Video, drawn, presence, recorded
     from memtrack_ros.evaluation.reads import pictures
     from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
@@ -117,12 +118,13 @@ def time(arguments: argparse.Namespace) -> int:
 
 def tell_presence(arguments: argparse.Namespace) -> int:
     """Compares what trackers say of their target's presence with the truth."""
+    videos: Iterable[Video]
     if arguments.sequences is not None:
         faults: list[SequenceError] = []
         found = read_sequences(arguments.sequences, faults)
         for fault in faults:
             print(f'skipped: {fault}', file=sys.stderr)
-        videos = [recorded(sequence) for sequence in found]
+        videos = map(recorded, found)
     else:
         device = torch.device('cpu')
         imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None

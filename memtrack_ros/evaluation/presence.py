@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ VISIBLE = 0.5  # share of a target to be seen from which it counts as present
 END = 10  # last frames of a crossing, by which it is judged
 
 Flags = NDArray[np.bool_]
+Kind = TypeVar('Kind', bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,22 @@ class Told:
     @property
     def present(self) -> Flags:
         """Where the target is there and at least half of it is seen."""
-        return self.video.visibility[self.first :] >= VISIBLE
+        return np.asarray(self.video.visibility[self.first :] >= VISIBLE)
 
     @property
     def absent(self) -> Flags:
         """Where it is not: in between nobody can say."""
-        return np.isnan(self.video.truth[self.first :]).any(1)
+        return np.asarray(np.isnan(self.video.truth[self.first :]).any(1))
 
     @property
     def tracked(self) -> Flags:
         """Where it is said to be seen."""
-        return self.states == State.TRACKING
+        return np.asarray(self.states == State.TRACKING)
 
     @property
     def unsure(self) -> Flags:
         """Where it is said to be it or a look-alike."""
-        return self.states == State.UNSURE
+        return np.asarray(self.states == State.UNSURE)
 
     @property
     def alike_alone(self) -> Flags:
@@ -154,16 +156,21 @@ def tell(session: Session, video: Video) -> Told:
 def measure(told: list[Told]) -> dict[str, float | None]:
     """What one tracker's states are worth; None where there was no occasion."""
 
-    def joined(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(one, name) for one in told])
-
-    present, absent, tracked, unsure = map(joined, ('present', 'absent', 'tracked', 'unsure'))
-    overlap, alone = joined('overlap'), joined('alike_alone')
-    silent = ~tracked & ~unsure
+    present, absent = (
+        together(told, lambda one: one.present),
+        together(told, lambda one: one.absent),
+    )
+    tracked, unsure = (
+        together(told, lambda one: one.tracked),
+        together(told, lambda one: one.unsure),
+    )
+    overlap, alone = (
+        together(told, lambda one: one.overlap),
+        together(told, lambda one: one.alike_alone),
+    )
+    silent, known = ~tracked & ~unsure, present | absent
     noticed = [seconds for one in told for seconds in one.noticed]
     found = [seconds for one in told for seconds in one.found]
-    known = present | absent
-    beliefs = Beliefs(joined('confidence')[known], (present & (overlap >= HIT))[known])
     twins = [one for one in told if one.video.kind == 'twins']
     blind = [one for one in told if one.video.kind in ('dark', 'frozen')]
     return {
@@ -185,7 +192,7 @@ def measure(told: list[Told]) -> dict[str, float | None]:
         'blind_tracked': share_of(
             flag for one in blind for flag in one.tracked[one.absent].tolist()
         ),
-        'calibration_error': beliefs.error,
+        'calibration_error': beliefs_of(told).error,
     }
 
 
@@ -207,12 +214,14 @@ def ends_wrong(told: Told) -> bool:
 
 def beliefs_of(told: list[Told]) -> Beliefs:
     """Confidences against hits, in the frames in which the truth is known."""
-    known = [one.present | one.absent for one in told]
-    confidence = [one.confidence[which] for one, which in zip(told, known, strict=True)]
-    hit = [
-        (one.present & (one.overlap >= HIT))[which] for one, which in zip(told, known, strict=True)
-    ]
-    return Beliefs(np.concatenate(confidence), np.concatenate(hit))
+    known = together(told, lambda one: one.present | one.absent)
+    hit = together(told, lambda one: one.present & (one.overlap >= HIT))
+    return Beliefs(together(told, lambda one: one.confidence)[known], hit[known])
+
+
+def together(told: list[Told], of: Callable[[Told], NDArray[Kind]]) -> NDArray[Kind]:
+    """What is known of every frame of every video, in one row."""
+    return np.concatenate([of(one) for one in told])
 
 
 def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) -> Iterator[Video]:

@@ -5,7 +5,7 @@ Each is one short video with truth: a target on a straight way, and what befalls
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ LEAST = 0.3  # share of its canvas that a target is wide and high, at least
 AWAY = 4.0  # units from the middle: out of the picture
 ABSENT = 0.1  # share of a target to be seen below which it is absent
 DARK = 0.02  # of the light that a covered lens lets through
-Way = list[tuple[float, ...]]
+Way = Sequence[tuple[float, ...]]
 """Frame, x, y in units from the picture's middle and scale: straight from one to the next."""
 
 

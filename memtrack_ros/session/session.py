@@ -24,10 +24,11 @@ from memtrack_ros.session.presence import EVERYTHING, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
 
-MARGIN = 0.05  # by which an answer's ratio is above another thing's if the two are told apart
-LIKE = 0.1  # by which that is less like the target, at most, if it may be it
+# In units of the target's contrast, as evidence is.
+MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
+LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
-TOLD = 0.05  # ratio from which an answer is the target, and not what was seen beside it
+TOLD = 0.25  # ratio from which an answer is the target, and not what was seen beside it
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Session:
     @property
     def judged(self) -> Judged | None:
         """What was found in the last step, before that is remembered."""
-        return self._last and self._last.judged
+        return None if self._last is None else self._last.judged
 
     @property
     def _gate(self) -> Presence:

@@ -35,17 +35,23 @@ OTHER_CELLS = 192, 256
 APART = 0.8  # of the target's size: what is seen nearer to the answer is the answer
 FAR_ABOVE = 1.0  # what the margin is where there is no room for anything else
 MAX_BYTES = 2**30
+LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
 GROWN = 0.5, 3.0  # times as large as it was last may a target be that was lost
 
 
 class Evidence(NamedTuple):
-    """What speaks for an answer's being the target: cosines, and differences of such."""
+    """What speaks for an answer's being the target.
+
+    All in units of the target's contrast: how much less than itself the things around it were like
+    it in its first frame. About 1 is the target, 0 or less is not.
+    """
 
     likeness: float = 0.0
-    """Of the mask's cells to the target: mean over them of the best cosine."""
+    """Of the mask's cells to the target: mean over them of the best cosine; 1 of what is quite
+    alike, 0 of what is as much like it as its surroundings."""
     ratio: float = 0.0
-    """That less the same to what is not the target."""
+    """The best cosine to the target less that to what is not the target, mean over the cells."""
     completeness: float = 0.0
     """That ratio the other way round: of the cells that the target had in its first frame to those
     in the mask: low where a part of it is missing."""
@@ -63,7 +69,7 @@ class Rival(NamedTuple):
 class Identity(Stateful):
     """What is known of one target and of what it could be mistaken for."""
 
-    kept = ('target', 'others', '_mean', '_fill')
+    kept = ('target', 'others', '_mean', '_contrast', '_fill')
 
     def __init__(self, device: torch.device) -> None:
         """Know nothing yet."""
@@ -74,12 +80,14 @@ class Identity(Stateful):
         self.target, self.others = cells(*TARGET_CELLS), cells(*OTHER_CELLS)
         self._mean = torch.zeros(WIDTHS[-1], 1, device=device)
         """Of the first window's cells: what all cells have in common says nothing."""
+        self._contrast = 1.0
         self._fill = 1.0
         """Share of its first box that the target fills."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The mean is one of features."""
         yield from outside(given, '_mean', -LARGEST, LARGEST)
+        yield from outside(given, '_contrast', LEAST_CONTRAST, 2)
         yield from outside(given, '_fill', LEAST_FILL, 1)
 
     def begin(self, sight: Sight, box: Floats, mask: Pixels) -> None:
@@ -89,6 +97,8 @@ class Identity(Stateful):
         cells = self._cells(sight)
         self.target.begin(cells[self._inside(sight, box, mask)])
         self.others.begin(cells[self._outside(sight, box, mask)])
+        around = (self.target.of_first() @ self.others.read().T).amax(1)
+        self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it."""
@@ -108,12 +118,13 @@ class Identity(Stateful):
         complete = (first @ cells[inside].T).amax(1) - (first @ self.others.read().T).amax(1)
         rival, margin = self._rival(sight, found.box, likeness, ratio)
         evidence = Evidence(
-            float(likeness[inside].mean()),
-            float(ratio[inside].mean()),
-            float(complete.mean()),
-            margin,
+            1 - float(1 - likeness[inside].mean()) / self._contrast,
+            float(ratio[inside].mean()) / self._contrast,
+            float(complete.mean()) / self._contrast,
+            margin / self._contrast,
         )
-        return evidence, rival
+        like = 1 - (1 - rival.likeness) / self._contrast
+        return evidence, rival._replace(likeness=like)
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -117,7 +117,7 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
         window, crop = self.crop(frame, prior.box, prior.search)
         memory, used = self.bank.read()
-        query = self.net.query(to_device(crop, self.device))
+        query: Any = self.net.query(to_device(crop, self.device))
         answer = self.net.answer(memory, used, query)
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)

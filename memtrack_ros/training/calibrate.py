@@ -28,6 +28,8 @@ FIRST_SEED, SCENES, FRAMES = 500_000, 12, 40
 WIDTH, HEIGHT = 320, 240
 HIT = 0.5  # IoU with the truth
 ROUNDS = 2
+# To begin with: what the judge says counts, whatever the score is worth.
+PRIOR = Calibration(1.0, -5.0, (2.0, 4.0, 2.0, 0.5, -0.3, -0.3))
 RIDGE = 0.1  # of the squares of the standardised factors: few situations say little of the rarest
 
 
@@ -57,6 +59,7 @@ def calibrate(tracker: AnyTracker, imagery: Imagery | None = None) -> Calibratio
     Raises ValueError when the tracker was always right or always wrong: no curve fits that.
     """
     outcomes: list[Outcomes] = []
+    tracker.calibration = PRIOR
     for number in range(ROUNDS):
         outcomes += [follow(tracker, video) for video in videos(FIRST_SEED, number, imagery)]
         tracker.calibration = fit(*map(np.concatenate, zip(*outcomes, strict=True)))
