@@ -59,7 +59,6 @@ def test_the_target_is_told_from_ground_and_from_other_things(identity: Identity
     ours, _ = identity.judge(found(seen, THERE))
     assert ours.likeness > 0.8
     assert ours.ratio > 0.5
-    assert ours.completeness > 0.5
     assert ours.margin > 0.5
     other, rival = identity.judge(found(seen, HERE))
     assert other.ratio < 0.2
@@ -67,17 +66,6 @@ def test_the_target_is_told_from_ground_and_from_other_things(identity: Identity
     assert rival.place == pytest.approx(boxes.centre(THERE), abs=24)
     ground, _ = identity.judge(found(seen, np.array([130.0, 20, 40, 40])))
     assert ground.ratio < -0.2
-
-
-def test_half_a_target_is_incomplete(identity: Identity) -> None:
-    # The first frame's target is of two kinds of cells; later only one of them is in the mask.
-    half = np.array([40.0, 40, 24, 48])
-    both = sight((HERE, TARGET), (half, OTHER))
-    identity.begin(both, HERE, boxes.box_mask(HERE, *FRAME))
-    whole, _ = identity.judge(found(both, HERE))
-    part, _ = identity.judge(found(both, half))
-    assert part.likeness == pytest.approx(whole.likeness, abs=0.1)
-    assert part.completeness < whole.completeness - 0.2
 
 
 def test_a_twin_that_was_seen_beside_the_target_speaks_against_it(identity: Identity) -> None:
@@ -152,7 +140,7 @@ def test_all_compact_trackers_have_one_and_it_goes_with_their_memory(name: str) 
     session.step(scene.render(1).image)
     evidence = session.judged
     assert evidence is not None
-    assert len(evidence.evidence) == 6
+    assert len(evidence.evidence) == 5
     session.remember()
     assert identity.target.writes == 2
     assert any(key.startswith('tracker.identity.others') for key in session.snapshot())
@@ -228,12 +216,12 @@ def test_factors_of_evidence_are_kept_and_the_weights_with_them(tmp_path: Path) 
     save_weights(path, 'dmv', 'compact', tensors, Calibration(1.0, 0.5), 'nobody')
     before = load_weights(path, 'dmv', 'compact')
     # What was written before there was any evidence goes by the score alone.
-    assert before.calibration.confidence(0.7, (9.0,) * 6) == before.calibration.confidence(0.7)
-    factors = (1.0, -2.0, 0.0, 3.0, -0.5, 0.25)
+    assert before.calibration.confidence(0.7, (9.0,) * 5) == before.calibration.confidence(0.7)
+    factors = (1.0, -2.0, 3.0, -0.5, 0.25)
     recalibrate(path, 'dmv', 'compact', Calibration(2.0, -1.0, factors))
     after = load_weights(path, 'dmv', 'compact')
     assert (after.digest, after.calibration.factors) == (before.digest, factors)
     # logit(.5) = 0; -1 + 1 - 2 + 3 = 1.
-    assert after.calibration.confidence(0.5, (1, 1, 1, 1, 0, 0)) == pytest.approx(0.7310586)
+    assert after.calibration.confidence(0.5, (1, 1, 1, 0, 0)) == pytest.approx(0.7310586)
     with pytest.raises(ConfigurationError):
         recalibrate(path, 'samn', 'compact', Calibration(1.0, 0.0))

@@ -52,9 +52,6 @@ class Evidence(NamedTuple):
     alike, 0 of what is as much like it as its surroundings."""
     ratio: float = 0.0
     """The best cosine to the target less that to what is not the target, mean over the cells."""
-    completeness: float = 0.0
-    """That ratio the other way round: of the cells that the target had in its first frame to those
-    in the mask: low where a part of it is missing."""
     margin: float = 0.0
     """How much the ratio in the middle of the box is above that of the next best thing."""
 
@@ -114,13 +111,10 @@ class Identity(Stateful):
         likeness = (cells @ self.target.read().T).amax(1)
         ratio = likeness - (cells @ self.others.read().T).amax(1)
         inside = self._inside(sight, found.box, found.mask)
-        first = self.target.of_first()
-        complete = (first @ cells[inside].T).amax(1) - (first @ self.others.read().T).amax(1)
         rival, margin = self._rival(sight, found.box, likeness, ratio)
         evidence = Evidence(
             1 - float(1 - likeness[inside].mean()) / self._contrast,
             float(ratio[inside].mean()) / self._contrast,
-            float(complete.mean()) / self._contrast,
             margin / self._contrast,
         )
         like = 1 - (1 - rival.likeness) / self._contrast

@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 320, 240
 HIT = 0.5  # IoU with the truth
 ROUNDS = 2
 # To begin with: what the judge says counts, whatever the score is worth.
-PRIOR = Calibration(1.0, -5.0, (2.0, 4.0, 2.0, 0.5, -0.3, -0.3))
+PRIOR = Calibration(1.0, -4.0, (4.0, 1.0, 1.0, -0.5, -0.5))
 RIDGE = 0.1  # of the squares of the standardised factors: few situations say little of the rarest
 
 

@@ -18,7 +18,7 @@ from memtrack_ros.weights import tables
 FORMAT = '1'
 SHIPPED = Path(__file__).parent
 STEEPEST = 100.0  # magnitude of the numbers of a calibration; a tenth is much
-EVIDENCE = 6  # factors of a calibration beside the score's
+EVIDENCE = 5  # factors of a calibration beside the score's
 REMEDY = 'name a weight file made for this tracker and variant, or install the package again'
 
 
