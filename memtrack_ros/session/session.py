@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from memtrack_ros.errors import SnapshotError, TrackingError
-from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
@@ -19,32 +18,11 @@ from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
+from memtrack_ros.session.judgement import Judged, judged
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
-
-# In units of the target's contrast, as evidence is.
-MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
-LIKE = 0.3  # by which that is less like the target, at most, if it may be it
-NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
-TOLD = 0.25  # ratio from which an answer is the target, and not what was seen beside it
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What was found, and how far it is the target.
-
-    `evidence` is what the confidence is made of beside the score: the identity's, and how far off
-    place and size are. It is `rivalled` where something that near is as good, `undecided` where it
-    is no more like the target than what was seen beside that.
-    """
-
-    observation: Observation
-    confidence: float
-    evidence: tuple[float, ...] = ()
-    rivalled: bool = False
-    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +80,7 @@ class Session:
             raise
         clock = Clock().at(time, inf)
         self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
-        return self._estimate(self._followed, self._judged(self._followed, observation))
+        return self._estimate(self._followed, judged(self.tracker, self._followed, observation))
 
     def step(self, frame: Pixels, time: float | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
@@ -115,16 +93,15 @@ class Session:
             return NOTHING
         require_picture(frame)
         before = followed.at(frame, time, self._gate)
-        judged = self._look(frame, before)
+        found = self._look(frame, before)
         self._still = self._still.after(frame)
         shown = shows_anything(frame) and not self._still.frozen
-        confidence = judged.confidence if shown else -inf
-        contested = judged.rivalled if before.tracking else judged.rivalled or judged.undecided
+        confidence = found.confidence if shown else -inf
         self._followed = before.after(
-            judged.observation.box, confidence, self._gate, contested=contested
+            found.observation.box, confidence, self._gate, contested=found.contested
         )
-        estimate = self._estimate(self._followed, judged, shown=shown)
-        self._last = Step(frame, estimate, judged)
+        estimate = self._estimate(self._followed, found, shown=shown)
+        self._last = Step(frame, estimate, found)
         return estimate
 
     def remember(self) -> None:
@@ -214,29 +191,16 @@ class Session:
     def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
         found: Observation = self.tracker.locate(frame, prior)
         _require_numbers(found)
-        return self._judged(before, found)
+        return judged(self.tracker, before, found)
 
-    def _judged(self, before: Followed, found: Observation) -> Judged:
-        """How far what was found is the target."""
-        identity, calibration = self.tracker.identity, self.tracker.calibration
-        if identity is None or found.sight is None:
-            return Judged(found, calibration.confidence(found.score))
-        said, rival = identity.judge(found)
-        evidence = (*said, *before.strangeness(found.box).tolist())
-        alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
-        distance = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
-        near = not before.believed or bool(distance < NEAR)
-        confidence = calibration.confidence(found.score, evidence)
-        return Judged(found, confidence, evidence, alike and near, said.ratio < TOLD)
-
-    def _estimate(self, followed: Followed, judged: Judged, *, shown: bool = True) -> Estimate:
+    def _estimate(self, followed: Followed, found: Judged, *, shown: bool = True) -> Estimate:
         state, roi = followed.belief.now, followed.course.box
-        observation = judged.observation
+        observation = found.observation
         mask = observation.mask if state in (State.TRACKING, State.UNSURE) else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         return Estimate(
             state,
-            judged.confidence if shown else 0.0,
+            found.confidence if shown else 0.0,
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
@@ -247,8 +211,8 @@ class Session:
         )
 
 
-def _confidence(judged: Judged) -> float:
-    return judged.confidence
+def _confidence(found: Judged) -> float:
+    return found.confidence
 
 
 def _require_numbers(observation: Observation) -> None:
