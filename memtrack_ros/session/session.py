@@ -117,10 +117,14 @@ class Session:
         sure = self._gate.remembered
         if sure < 0:
             sure = self.tracker.remembered
-        if estimate.state is State.TRACKING and estimate.confidence >= sure:
-            self.tracker.learn(frame, found)
+        confidence = estimate.confidence if estimate.state is State.TRACKING else -inf
+        if confidence >= sure:
+            self.tracker.remember(frame, found)
         else:
             self.tracker.bank.refuse()
+        # The judge has to know how a target changes that is hardly known any more.
+        if confidence >= min(sure, self._gate.seen):
+            self.tracker.learn(found)
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""

@@ -116,9 +116,8 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         place, growth = self.identity.likeliest(Sight(window, self.trunk(crop).eighth[0]), box)
         return Prior(boxes.from_centre(place, growth * box[2:]), RECKONED)
 
-    def learn(self, frame: Pixels, found: Found) -> None:
-        """Remember what was surely found, and know the target by it."""
-        self.remember(frame, found)
+    def learn(self, found: Found) -> None:
+        """Know the target by what was found."""
         if self.identity is not None and found.sight is not None:
             self.identity.learn(found.sight, found.box, found.mask)
 

@@ -6,13 +6,15 @@ python -m memtrack_ros.training calibrate TRACKER... --weights FOLDER --imagery 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from memtrack_ros.data.sequences import Sequence as Recorded
+from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
@@ -25,6 +27,7 @@ from memtrack_ros.weights.files import Calibration, logit, recalibrate, shipped_
 
 # Scenes that neither training nor validation nor evaluation nor a demonstration draws.
 FIRST_SEED, SCENES, FRAMES = 500_000, 12, 40
+SEQUENCES = 24
 WIDTH, HEIGHT = 320, 240
 HIT = 0.5  # IoU with the truth
 ROUNDS = 2
@@ -48,10 +51,13 @@ class Truth(NamedTuple):
     box: Floats
 
 
-def calibrate(tracker: AnyTracker, imagery: Imagery | None = None) -> Calibration:
-    """Follow drawn targets and fit how often what was found was right; `tracker` gets the curve.
+def calibrate(
+    tracker: AnyTracker, imagery: Imagery | None = None, real: Sequence[Recorded] = ()
+) -> Calibration:
+    """Follow targets and fit how often what was found was right; `tracker` gets the curve.
 
-    They are those of usual scenes and of situations in which a target goes away or is mistaken. A
+    They are those of usual drawn scenes, of situations in which one goes away or is mistaken, and
+    of some `real` sequences, where targets change more and things are less unlike than drawn. A
     session believes and remembers by confidence, so that the curve decides what outcomes there are
     to fit it to: in each of ROUNDS others are followed, and all outcomes so far are fitted, lest a
     modest curve and a bold one call each other forth.
@@ -62,6 +68,7 @@ def calibrate(tracker: AnyTracker, imagery: Imagery | None = None) -> Calibratio
     tracker.calibration = PRIOR
     for number in range(ROUNDS):
         outcomes += [follow(tracker, video) for video in videos(FIRST_SEED, number, imagery)]
+        outcomes += [follow(tracker, shown(sequence)) for sequence in real[number::ROUNDS]]
         tracker.calibration = fit(*map(np.concatenate, zip(*outcomes, strict=True)))
     return tracker.calibration
 
@@ -74,8 +81,15 @@ def videos(seed: int, turn: int, imagery: Imagery | None) -> Iterator[Iterator[T
         yield (Truth(frame.image, frame.box) for frame in frames)
     for number, kind in enumerate(SITUATIONS):
         situation = Situation(kind, seed + len(SITUATIONS) * turn + number, imagery)
-        shown = (situation.render(index) for index in range(situation.frames))
-        yield (Truth(frame.image, frame.box) for frame in shown)
+        views = (situation.render(index) for index in range(situation.frames))
+        yield (Truth(view.image, view.box) for view in views)
+
+
+def shown(sequence: Recorded) -> Iterator[Truth]:
+    """The first FRAMES of a sequence from its first truth on."""
+    first = boxes.first_present(sequence.truth)
+    for number in range(first, min(first + FRAMES, len(sequence))):
+        yield Truth(sequence.frame(number), sequence.truth[number])
 
 
 def follow(tracker: AnyTracker, video: Iterator[Truth]) -> Outcomes:
@@ -124,6 +138,12 @@ def fit(scores: Floats, hits: Floats, evidence: Floats | None = None) -> Calibra
     return Calibration(slope, float(parameters[-1] - factors @ mean), tuple(others))
 
 
+def some(sequences: Sequence[Recorded], most: int) -> list[Recorded]:
+    """At most so many of the sequences, evenly."""
+    numbers = np.linspace(0, len(sequences) - 1, min(most, len(sequences)))
+    return [sequences[number] for number in numbers.round().astype(int)]
+
+
 def main(args: list[str]) -> None:
     """Fit the confidence of weight files anew; the weights stay as they are."""
     parser = argparse.ArgumentParser(
@@ -134,12 +154,16 @@ def main(args: list[str]) -> None:
         '--weights', type=Path, help='folder of TRACKER-compact.safetensors, not the shipped ones'
     )
     parser.add_argument('--imagery', type=Path, help='folder to draw with, as in training')
+    parser.add_argument(
+        '--data', type=Path, help='folder of sequences, as in training, of which some are followed'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     given = parser.parse_args(args)
     imagery = read_imagery(given.imagery, torch.device('cpu')) if given.imagery else None
+    real = some(read_sequences(given.data, []), SEQUENCES) if given.data else []
     for name in given.trackers:
         path = shipped_file(name, 'compact')
         path = given.weights / path.name if given.weights else path
-        calibration = calibrate(create(name, 'compact', path, given.device), imagery)
+        calibration = calibrate(create(name, 'compact', path, given.device), imagery, real)
         recalibrate(path, name, 'compact', calibration)
         print(name, calibration)
