@@ -18,6 +18,8 @@ from memtrack_ros.session.estimate import State
 from memtrack_ros.session.presence import Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
 
+STRAYED = 0.5  # seconds for which a target is not seen before it is looked for elsewhere, too
+
 
 @dataclass
 class Followed(Stateful):
@@ -41,7 +43,7 @@ class Followed(Stateful):
     clock: Clock
     belief: Belief = field(default_factory=Belief)
     searched: int = 0
-    """Frames in which it was LOST and searched for."""
+    """Frames in which it was searched for."""
     frames_tracked: int = 1
     """Frames that showed it, that of the prompt among them."""
 
@@ -76,8 +78,10 @@ class Followed(Stateful):
 
     @property
     def searching(self) -> bool:
-        """Whether it is LOST, and nothing was seen just before that may be it."""
-        return self.belief.verdict is State.LOST and not self.belief.candidate
+        """Whether it may be anywhere by now, and nothing was seen just before that may be it."""
+        belief = self.belief
+        gone = belief.verdict is State.OCCLUDED and belief.unseen > STRAYED
+        return (gone or belief.verdict is State.LOST) and not belief.candidate
 
     def strangeness(self, box: Floats) -> Floats:
         """How far place and size of `box` (4,) are off what is expected: (2,), standard deviations.
