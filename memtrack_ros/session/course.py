@@ -155,7 +155,7 @@ class Course(Stateful):
         centres = (cells + 0.5) / [columns, rows] * [self.width, self.height]
         distances = np.linalg.norm(centres - boxes.centre(self.box), axis=1)
         order = np.argsort(distances, kind='stable')
-        return boxes.from_centre(centres[order[turn // 2 % len(order)]], self.box[2:])
+        return boxes.from_centre(centres[order[(turn // 2 - 1) % len(order)]], self.box[2:])
 
     def survey(self, turn: int, side: int) -> Window:
         """The window of `side` crop pixels around that place, which overlaps with the next."""
