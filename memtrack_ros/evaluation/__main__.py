@@ -274,7 +274,7 @@ def main(args: list[str] | None = None) -> int:
         help='the target in the first image, in pixels',
     )
     command.add_argument(
-        '--tracker', choices=trackers.NAMES, default=trackers.NAMES[0], help='which'
+        '--tracker', choices=trackers.NAMES, default=trackers.DEFAULT, help='which'
     )
     command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
     command.add_argument('--device', default='auto', help='cpu, cuda; auto: a GPU if there is one')

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -118,10 +119,9 @@ class Told:
     def found(self) -> list[float]:
         """Seconds from each return until the target was TRACKING in its place; inf if never."""
         right = self.tracked & (self.overlap >= HIT)
-        absences = list(self.stretches())
-        ends = [start for start, _ in absences[1:]] + [len(self.states)]
+        absences = [*self.stretches(), (len(self.states),) * 2]
         times = []
-        for (_, back), end in zip(absences, ends, strict=True):
+        for (_, back), (end, _) in pairwise(absences):
             hits = np.flatnonzero(right[back:end])
             if back < end:
                 times.append(hits[0] / RATE if len(hits) else float('inf'))

@@ -25,7 +25,7 @@ _PRESENCE = 'presence.'
 TABLE = (
     Parameter(
         'tracker',
-        trackers.NAMES[0],
+        trackers.DEFAULT,
         'Tracker that follows the target.',
         choices=trackers.NAMES,
         at_configure=True,

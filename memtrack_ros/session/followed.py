@@ -18,6 +18,7 @@ from memtrack_ros.session.estimate import State
 from memtrack_ros.session.presence import Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
 
+ANYWHERE = 1.5, 0.5  # standard deviations, of place and size, that what a search finds is off
 STRAYED = 0.5  # seconds for which a target is not seen before it is looked for elsewhere, too
 
 
@@ -86,10 +87,10 @@ class Followed(Stateful):
     def strangeness(self, box: Floats) -> Floats:
         """How far place and size of `box` (4,) are off what is expected: (2,), standard deviations.
 
-        Nothing is expected of one that is searched for.
+        One that is searched for may be anywhere; but much that is like it is, too.
         """
         if self.searching:
-            return np.zeros(2)
+            return np.array(ANYWHERE)
         return self.course.strangeness(box, again=self.belief.candidate)
 
     def priors(self) -> list[Prior]:

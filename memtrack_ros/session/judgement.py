@@ -22,14 +22,16 @@ class Judged:
     """What was found, and how far it is the target.
 
     `evidence` is what the confidence is made of beside the score: the identity's, and how far off
-    place and size are. It is `contested` where something near is as good; and, of a target that is
-    not TRACKING, where it is no more like that than what was seen beside it.
+    place and size are. It is `told` apart where it is more like the target than what was seen
+    beside that; and `contested` where something near is as good, or a target that is not TRACKING
+    is not told apart.
     """
 
     observation: Observation
     confidence: float
     evidence: tuple[float, ...] = ()
     contested: bool = False
+    told: bool = True
 
 
 def judged(tracker: AnyTracker, followed: Followed, found: Observation) -> Judged:
@@ -42,5 +44,6 @@ def judged(tracker: AnyTracker, followed: Followed, found: Observation) -> Judge
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
     near = not followed.believed or bool(apart < NEAR)
-    undecided = not followed.tracking and said.ratio < TOLD
-    return Judged(found, confidence, evidence, (alike and near) or undecided)
+    told = said.ratio >= TOLD
+    contested = (alike and near) or not (told or followed.tracking)
+    return Judged(found, confidence, evidence, contested, told)

@@ -108,23 +108,19 @@ class Session:
         """Write the last step into the memory, if the target was surely seen in it."""
         if self._last is None:
             return
-        frame, estimate, found = (
-            self._last.frame,
-            self._last.estimate,
-            self._last.judged.observation,
-        )
+        frame, estimate, found = self._last.frame, self._last.estimate, self._last.judged
         self._last = None
         sure = self._gate.remembered
         if sure < 0:
             sure = self.tracker.remembered
-        confidence = estimate.confidence if estimate.state is State.TRACKING else -inf
-        if confidence >= sure:
-            self.tracker.remember(frame, found)
+        seen = estimate.state is State.TRACKING and found.told
+        if seen and estimate.confidence >= sure:
+            self.tracker.remember(frame, found.observation)
         else:
             self.tracker.bank.refuse()
         # The judge has to know how a target changes that is hardly known any more.
-        if confidence >= min(sure, self._gate.seen):
-            self.tracker.learn(found)
+        if seen and estimate.confidence >= min(sure, self._gate.seen):
+            self.tracker.learn(found.observation)
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""

@@ -21,6 +21,8 @@ CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], AnyTracker
 }
 NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')
+DEFAULT = 'dmv'
+"""The tracker that is best over all, by `evaluation run` and `evaluation presence`."""
 
 
 def create(
