@@ -50,7 +50,8 @@ def found(seen: Sight, box: Floats) -> Observation:
 def identity() -> Identity:
     """That knows a target HERE on plain ground."""
     known = Identity(CPU)
-    known.begin(sight((HERE, TARGET)), HERE, boxes.box_mask(HERE, *FRAME))
+    seen = sight((HERE, TARGET))
+    known.begin(seen, seen, HERE, boxes.box_mask(HERE, *FRAME))
     return known
 
 

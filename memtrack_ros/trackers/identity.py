@@ -23,6 +23,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import SeenCells, Stateful
+from memtrack_ros.memory.seen_cells import evenly
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.compact import STRIDE, WIDTHS
 from memtrack_ros.trackers.observation import Observation, Sight
@@ -31,7 +32,8 @@ from memtrack_ros.trackers.search import LEAST_FILL, label_map
 INSIDE = 0.6  # share of the mask around a cell from which it is the target's
 BESIDE = 1.0  # cells around mask and box that may be the target's, and are not said to be others
 TARGET_CELLS = 96, 160  # that are known: of the first frame, of the newest that were admitted
-OTHER_CELLS = 192, 256
+OTHER_CELLS = 320, 256
+NEAR_CELLS = 192  # of those of the first frame: from the target's surroundings, the rest from afar
 APART = 0.8  # of the target's size: what is seen nearer to the answer is the answer
 FAR_ABOVE = 1.0  # what the margin is where there is no room for anything else
 MAX_BYTES = 2**30
@@ -87,14 +89,19 @@ class Identity(Stateful):
         yield from outside(given, '_contrast', LEAST_CONTRAST, 2)
         yield from outside(given, '_fill', LEAST_FILL, 1)
 
-    def begin(self, sight: Sight, box: Floats, mask: Pixels) -> None:
-        """Forget what was; know the target in its first frame, and its surroundings."""
+    def begin(self, sight: Sight, whole: Sight, box: Floats, mask: Pixels) -> None:
+        """Forget what was; know the target in its first frame, and all else in that.
+
+        `whole` is the whole frame: what is anywhere in it, but not where the target is, is not it.
+        """
         self._mean = sight.features.flatten(1).mean(1, keepdim=True)
         self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
         cells = self._cells(sight)
         self.target.begin(cells[self._inside(sight, box, mask)])
-        self.others.begin(cells[self._outside(sight, box, mask)])
-        around = (self.target.of_first() @ self.others.read().T).amax(1)
+        near = evenly(cells[self._outside(sight, box, mask)], NEAR_CELLS)
+        afar = self._cells(whole)[~_in_box(whole, box, 1.0, 1.0).to(cells.device)]
+        self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
+        around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:

@@ -39,6 +39,12 @@ def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Windo
     return Window.around(boxes.centre(box), extent / side, side)
 
 
+def whole_window(frame: Pixels, side: int) -> Window:
+    """The window of `side` crop pixels that shows the whole frame."""
+    height, width = frame.shape[:2]
+    return Window.around([(width - 1) / 2, (height - 1) / 2], max(width, height) / side, side)
+
+
 def filled_share(box: Floats, frame: Pixels) -> float:
     """How much of the image lies in the box (4,)."""
     height, width = frame.shape[:2]

@@ -18,7 +18,12 @@ from memtrack_ros.memory.snapshot import Given, outside
 from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.trackers.identity import Identity
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
-from memtrack_ros.trackers.search import border_colour, pseudo_mask, to_device
+from memtrack_ros.trackers.search import (
+    border_colour,
+    pseudo_mask,
+    to_device,
+    whole_window,
+)
 from memtrack_ros.weights.files import Calibration
 
 RECKONED = 1.25  # how much wider than usual to look where a survey says
@@ -79,7 +84,8 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         self.begin(view, target)
         found = self.locate(frame, Prior(target.box))
         if self.identity is not None and found.sight is not None:
-            self.identity.begin(found.sight, target.box, target.mask)
+            whole = self._sight(frame, whole_window(frame, found.sight.window.side))
+            self.identity.begin(found.sight, whole, target.box, target.mask)
         return Observation(found.score, target.box, target.mask, sight=found.sight)
 
     def refine(self, frame: Pixels, view: View, target: Target) -> tuple[View, Target]:
@@ -110,11 +116,14 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
 
         As large as what is seen there that is like it.
         """
-        assert self.trunk is not None
         assert self.identity is not None
-        crop = to_device(cut(frame, window, self.border), self.device)
-        place, growth = self.identity.likeliest(Sight(window, self.trunk(crop).eighth[0]), box)
+        place, growth = self.identity.likeliest(self._sight(frame, window), box)
         return Prior(boxes.from_centre(place, growth * box[2:]), RECKONED)
+
+    def _sight(self, frame: Pixels, window: Window) -> Sight:
+        assert self.trunk is not None
+        crop = to_device(cut(frame, window, self.border), self.device)
+        return Sight(window, self.trunk(crop).eighth[0])
 
     def learn(self, found: Found) -> None:
         """Know the target by what was found."""
