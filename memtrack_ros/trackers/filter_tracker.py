@@ -62,7 +62,7 @@ class Appearance(Stateful, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
-    trunk: CompactTrunk | None  # what a compact network sees with
+    trunk: CompactTrunk | None = None  # what a compact network sees with
     rough_label: float = 1.0  # of a pixel in a rough outline, for the compact trackers
 
     @abstractmethod
@@ -227,7 +227,7 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
             # A mask that is hardly believed may have run into its surroundings.
             changed = size + self.calibration.confidence(score) * (changed - size)
             box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        sight = Sight(window, self.appearance.deep(seen)[0])
+        sight = Sight(window, self.appearance.deep(seen)[0]) if self.trunk else None
         return FilterObservation(score, box, mask, peak, window, seen, probability, sight=sight)
 
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
