@@ -13,7 +13,9 @@ from memtrack_ros.trackers import AnyTracker, Observation
 # In units of the target's contrast, as the identity's evidence is.
 MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
-TOLD = 0.25  # ratio from which an answer is the target, and not what was seen beside it
+# Ratio from which an answer is the target, and not what was seen beside it: from .12 on look-alikes
+# that were left alone were taken for it; from .25 on a target twice as large may stay UNSURE.
+TOLD = 0.25
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
 
 
