@@ -110,10 +110,10 @@ class Session:
             return
         frame, estimate, found = self._last.frame, self._last.estimate, self._last.judged
         self._last = None
-        sure = self._gate.remembered
-        if sure < 0:
-            sure = self.tracker.remembered
-        seen = estimate.state is State.TRACKING and found.told
+        sure, told = self._gate.remembered, True
+        if sure < 0:  # nobody asks for more than the user does
+            sure, told = self.tracker.remembered, found.told
+        seen = estimate.state is State.TRACKING and told
         if seen and estimate.confidence >= sure:
             self.tracker.remember(frame, found.observation)
         else:
