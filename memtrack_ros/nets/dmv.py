@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
 from memtrack_ros.nets.cells import CHANNELS, adjustment
-from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.resnet import ResNet, normalised
 from memtrack_ros.nets.voting import VotedRead
@@ -169,7 +169,7 @@ class CompactDMV(DMVNet):
         # From stride 2 to 8: a cell sees the mask around its centre, pixel 4 i.
         self.label = nn.Conv2d(1, CHANNELS, 5, 4, 2, bias=False)
         nn.init.zeros_(self.label.weight)  # begins as what it was without
-        self.merge = ConvNorm(2 * CHANNELS, ANSWER)
+        self.merge = ConvNormReLU(2 * CHANNELS, ANSWER)
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
 
@@ -191,5 +191,5 @@ class CompactDMV(DMVNet):
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """Box maps and mask from the same joined features."""
         assert query.levels is not None
-        y = torch.relu(self.merge(self.join(keys, values, valid, query)))
+        y = self.merge(self.join(keys, values, valid, query))
         return Answer(self.head(y), self.mask_decoder(y, query.levels))

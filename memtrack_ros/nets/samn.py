@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
 from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
@@ -182,7 +182,7 @@ class CompactSAMN(nn.Module):
         # Alike from the start: before any training a cell already reads the cells that look like
         # it.
         self.cells_q.key.load_state_dict(self.cells_m.key.state_dict())
-        self.adjust = ConvNorm(2 * self.values, ANSWER)
+        self.adjust = ConvNormReLU(2 * self.values, ANSWER)
         self.decoder = MaskDecoder(ANSWER)
 
     def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
@@ -220,7 +220,7 @@ class CompactSAMN(nn.Module):
         """
         asked = self.cells_q(query.deep)
         r = torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
-        known = torch.relu(self.adjust(r)) + distance / query.crops.shape[-1]
+        known = self.adjust(r) + distance / query.crops.shape[-1]
         logits: Tensor = self.decoder(known, query.features)
         return logits
 
