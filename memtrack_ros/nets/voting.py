@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 CANDIDATES = 4  # K of the paper
@@ -45,7 +44,7 @@ class VotedRead(nn.Module):
         """
         chosen = most_similar(keys, query, valid)
         key, value = (_cells(memory, chosen) for memory in (keys, values))
-        asking = query.flatten(2).mT[:, :, None].expand_as(key)
+        asking = query.to(keys.dtype).flatten(2).mT[:, :, None].expand_as(key)
         similarity = (asking * key).sum(-1, keepdim=True)
         value = value * torch.tanh(similarity / 2)
         voted = self.vote(torch.cat([value, asking], -1))
@@ -60,12 +59,13 @@ class VotedRead(nn.Module):
             linear(x).unflatten(-1, (HEADS, -1)).transpose(-2, -3)
             for linear in (self.asked, self.held)
         )
-        count = x.shape[-2]
-        others = ~torch.eye(count, dtype=torch.bool, device=x.device)
-        heard = F.scaled_dot_product_attention(
-            asked, held, x.unsqueeze(-3).expand(*asked.shape[:-1], -1), attn_mask=others
-        )
-        voted: Tensor = self.norm(x + self.answer(heard.transpose(-2, -3).flatten(-2)))
+        itself = torch.eye(x.shape[-2], dtype=torch.bool, device=x.device)
+        agreement = asked @ held.mT / asked.shape[-1] ** 0.5
+        attention = agreement.masked_fill(itself, -torch.inf).softmax(-1)
+        # (..., K, H, K) times (..., K, C): every candidate hears all heads.
+        heard = attention.transpose(-2, -3).flatten(-3, -2) @ x
+        heard = heard.unflatten(-2, (-1, HEADS)).flatten(-2)
+        voted: Tensor = self.norm(x + self.answer(heard))
         return voted.amax(-2)
 
 
@@ -79,7 +79,7 @@ def most_similar(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
     keys: (B, T, C, H, W); query: (B, C, h, w); `valid` (B, T) bool, other frames are not chosen.
     """
     width = keys.shape[-1]
-    scores = keys.flatten(3).mT @ query.flatten(2)[:, None]
+    scores = keys.to(query.dtype).flatten(3).mT @ query.flatten(2)[:, None]
     scores = scores.unflatten(2, (-1, width)).flatten(1, 2)  # (B, T * H, W, h * w)
     # The K best cells lie in those K rows of cells whose best are best: far fewer are to be sorted.
     in_use = valid.repeat_interleave(keys.shape[-2], 1)
