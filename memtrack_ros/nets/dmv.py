@@ -179,7 +179,9 @@ class CompactDMV(DMVNet):
 
     def query_of(self, levels: Features) -> DMVQuery:
         """The same, of the trunk's features."""
-        return DMVQuery(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        cells = self.adjust(levels.eighth)
+        key = LENGTH * F.normalize(cells.float(), dim=1)
+        return DMVQuery(key.to(cells.dtype), levels)
 
     def value(
         self, key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None

@@ -19,6 +19,16 @@ ANSWERS = 8
 """Fewer outputs are no features but answers: they are computed in single precision anyhow."""
 
 
+
+def native_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 on a CPU that multiplies it natively, twice as fast or more; else float32."""
+    if device.type != 'cpu':
+        return torch.float32
+    asked = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    made_for_it = any(getattr(torch.cpu, name, bool)() for name in asked)
+    return torch.bfloat16 if made_for_it else torch.float32
+
+
 def ready(net: Net, device: torch.device, precision: torch.dtype = torch.float32) -> Net:
     """`net` itself, on `device`, for inference alone.
 

@@ -287,7 +287,7 @@ class CompactMemTrack(nn.Module):
 
     def query_of(self, levels: Features) -> MemTrackQuery:
         """The same, of the trunk's features."""
-        return MemTrackQuery(F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        return MemTrackQuery(F.normalize(self.adjust(levels.eighth).float(), dim=1), levels)
 
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Templates (N, 64, 6, 6) of crops (N, 3, S, S) labelled (N, 1, S, S), S a multiple of 16.

@@ -53,10 +53,16 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         settings: CMEDFLSettings,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and reads compute in `precision`.
+        """
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
-        self.net, self.device, self.inputs = ready(net, device), device, net.filtered
+        self.net, self.inputs = ready(net, device, precision), net.filtered
+        self.device = device
         self.settings = settings
         side = settings.side // net.stride
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)
@@ -78,25 +84,30 @@ class CompactMemory(Appearance[CMEDFLQuery]):
     def begin(self, seen: CMEDFLQuery, label: Tensor) -> None:
         """Store all cells of the first frame."""
         self.bank.clear()
-        self._cells, self._mask = seen.cells, label
+        self._cells, self._mask = seen.cells.float(), label
         self.write(seen, label)
 
     def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
         side = seen.cells.shape[-1]
         shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
-        first = First(self._cells, at_cells(moved(self._mask, shift), side))
+        first = First(self._cells.to(seen.cells.dtype), at_cells(moved(self._mask, shift), side))
         distance = distances(shift + self.settings.middle, side, self.net.stride)
         return self.net.answer(Memory(*self.bank.read()), first, seen, distance)
 
     def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""
         foreground = at_cells(probability, seen.cells.shape[-1])
-        self.bank.write(seen.cells[0].flatten(1), foreground.flatten())
+        self.bank.write(seen.cells[0].flatten(1).float(), foreground.flatten())
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype = torch.float32,
 ) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
     """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
@@ -106,5 +117,5 @@ def create(
         if variant == 'compact'
         else (PaperFilterTracker, PAPER, PAPER_FILTER)
     )
-    memory = CompactMemory(net, settings, device, max_bytes)
+    memory = CompactMemory(net, settings, device, max_bytes, precision)
     return kind('cmedfl', memory, filtered, weights.calibration, device, max_bytes)

@@ -16,7 +16,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import PartRing
 from memtrack_ros.nets.compact import CROP
-from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, PaperDMV
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
@@ -88,19 +88,24 @@ class DMVTracker(Tracker[DMVObservation, First]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and the search for like parts compute in `precision`.
+        """
         super().__init__(calibration, device)
         self.settings = settings
         self.bank = PartRing(
             settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
 
     def view(self, frame: Pixels, box: Floats) -> First:
         """The search window around the box and its key."""
         window = self.window(frame, box, 1.0)
-        return First(window, self._query(frame, window).key)
+        crop = to_device(cut(frame, window, self.border), self.device)
+        return First(window, self.net.query(crop).key)
 
     @torch.inference_mode()
     def begin(self, view: First, target: Target) -> None:
@@ -121,7 +126,8 @@ class DMVTracker(Tracker[DMVObservation, First]):
     def locate(self, frame: Pixels, prior: Prior) -> DMVObservation:
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
         window = self.window(frame, prior.box, prior.search)
-        query = self._query(frame, window)
+        crop = cut(frame, window, self.border)
+        query = self.net.query(to_device(crop, self.device))
         answer = self.net.answer(*self.bank.read(), query)
         maps, logits = answer
         score = maps.score[0].permute(1, 2, 0).double().cpu().numpy()
@@ -130,7 +136,7 @@ class DMVTracker(Tracker[DMVObservation, First]):
         if logits is None:
             box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
+            mask = mask_in_frame(logits[0, 0], window, choice.box, frame, crop)
             box = to_edges(choice.box, mask)
         return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual)
 
@@ -145,9 +151,6 @@ class DMVTracker(Tracker[DMVObservation, First]):
     @abstractmethod
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """The search window around `box`, `search` times as wide as usual."""
-
-    def _query(self, frame: Pixels, window: Window) -> DMVQuery:
-        return self.net.query(to_device(cut(frame, window, self.border), self.device))
 
 
 class CompactDMVTracker(DMVTracker):
@@ -183,11 +186,16 @@ class PaperDMVTracker(DMVTracker):
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype = torch.float32,
 ) -> DMVTracker:
     """DMV with the weights read from `path`; ConfigurationError when they do not fit."""
     compact = variant == 'compact'
     net = CompactDMV() if compact else PaperDMV()
     load_into(net, weights, path)
     kind, settings = (CompactDMVTracker, COMPACT) if compact else (PaperDMVTracker, PAPER)
-    return kind(net, settings, weights.calibration, device, max_bytes)
+    return kind(net, settings, weights.calibration, device, max_bytes, precision)

@@ -217,7 +217,7 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
         place = cells.to_crop(boxes.centre(box))
         part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
         score = agreement(peak.value, part)
-        mask = laid_along_edges(part, window, frame)
+        mask = laid_along_edges(part, window, frame, crop)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
             changed = np.clip(found[2:], SHRINKING * size, GROWING * size)

@@ -110,22 +110,29 @@ class CompactMemTracker(MemTracker):
     segments = gated = True
 
     def __init__(
-        self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+        self,
+        net: CompactMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
+        """Like both; its convolutions compute in `precision`."""
         super().__init__(net, calibration, device, max_bytes)
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
 
     @torch.inference_mode()
     def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window = search_window(frame, prior.box, prior.search, CROP)
-        crop = to_device(cut(frame, window, self.border), self.device)
-        answer, signals = self.net.answer(self.bank.read(), self.net.query(crop))
+        crop = cut(frame, window, self.border)
+        query = self.net.query(to_device(crop, self.device))
+        answer, signals = self.net.answer(self.bank.read(), query)
         assert answer.mask is not None
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
-        mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+        mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
         return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
@@ -234,13 +241,18 @@ def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype = torch.float32,
 ) -> MemTracker:
     """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
     if variant == 'compact':
         compact = CompactMemTrack()
         load_into(compact, weights, path)
-        return CompactMemTracker(compact, weights.calibration, device, max_bytes)
+        return CompactMemTracker(compact, weights.calibration, device, max_bytes, precision)
     paper = PaperMemTrack()
     load_into(paper, weights, path)
     return PaperMemTracker(paper, weights.calibration, device, max_bytes)

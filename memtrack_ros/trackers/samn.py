@@ -55,8 +55,12 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
         settings: SAMNSettings,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and reads compute in `precision`.
+        """
         self.settings, self.device = settings, device
         self.inputs, self.cells = net.filtered, settings.side // net.stride
         self.bank = AppearanceMemory(
@@ -67,7 +71,7 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
             max_bytes=max_bytes,
             device=device,
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
 
     def see(self, crops: Tensor) -> SAMNQuery:
         """What the query encoder makes of crops."""
@@ -99,12 +103,17 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
         )
 
     def _memorise(self, seen: SAMNQuery, mask: Tensor) -> None:
-        cells = self.net.memorise(seen.crops, mask)
+        cells = self.net.memorise_seen(seen, mask)
         self.bank.write(cells.key[0], cells.value[0])
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype = torch.float32,
 ) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
     """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
@@ -114,5 +123,5 @@ def create(
         if variant == 'compact'
         else (PaperFilterTracker, PAPER, PAPER_FILTER)
     )
-    appearance = AppearanceNetwork(net, settings, device, max_bytes)
+    appearance = AppearanceNetwork(net, settings, device, max_bytes, precision)
     return kind('samn', appearance, filtered, weights.calibration, device, max_bytes)

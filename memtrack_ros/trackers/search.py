@@ -78,8 +78,10 @@ def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:
     return np.asarray(cut(mask, window, 0) / 255, np.float32)
 
 
-def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) -> Pixels:
-    """Mask logits (h, w) of the window as a mask of `frame`, uint8 0/255.
+def mask_in_frame(
+    logits: Tensor, window: Window, box: Floats, frame: Pixels, crop: Pixels
+) -> Pixels:
+    """Mask logits (h, w) of the window, which shows `crop`, as a mask of `frame`, uint8 0/255.
 
     Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
     """
@@ -87,7 +89,7 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     cells = window.in_cells(len(probability))
     room = boxes.from_centre(cells.to_crop(boxes.centre(box)), ROOM * box[2:] / cells.pitch)
     near = boxes.box_mask(room, *probability.shape) > 0
-    return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
+    return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame, crop)
 
 
 def pseudo_mask(mask: Pixels, box: Floats, outline: Pixels) -> Pixels:

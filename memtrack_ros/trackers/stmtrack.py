@@ -88,8 +88,12 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions compute in `precision`.
+        """
         super().__init__(calibration, device)
         self.settings = settings
         self.bank = SampledFrames(
@@ -100,7 +104,7 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
             max_bytes=max_bytes,
             device=device,
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
 
     def view(self, frame: Pixels, box: Floats) -> Crop:
         """The search crop around the box."""
@@ -123,7 +127,7 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         if answer.mask is None:
             box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+            mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
             box = to_edges(choice.box, mask)
         return STMTrackObservation(choice.score, box, mask, choice)
 
@@ -244,11 +248,16 @@ def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype = torch.float32,
 ) -> STMTracker:
     """STMTrack with the weights read from `path`; ConfigurationError when they do not fit."""
     compact = variant == 'compact'
     net = CompactSTMTrack() if compact else PaperSTMTrack()
     load_into(net, weights, path)
     kind, settings = (CompactSTMTracker, COMPACT) if compact else (PaperSTMTracker, PAPER)
-    return kind(net, settings, weights.calibration, device, max_bytes)
+    return kind(net, settings, weights.calibration, device, max_bytes, precision)

@@ -156,7 +156,7 @@ class TargetFilter(Stateful):
         The target stands `offsets` (N, 2: x, y) crop pixels from the middle of each.
         """
         settings = self.settings
-        features = normalised_power(features)
+        features = normalised_power(features.float())
         labels = self._labels(offsets)
         self._projection = principal_components(features, settings.channels)
         self._projection, self._filter = fit_jointly(
@@ -178,7 +178,7 @@ class TargetFilter(Stateful):
 
         Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
         """
-        sample = project(normalised_power(features), self._projection)[0]
+        sample = project(normalised_power(features.float()), self._projection)[0]
         return find_peak(self.scores(sample, central=central), size, sample)
 
     def scores(self, sample: Tensor, *, central: bool = True) -> NDArray[np.float32]:
