@@ -40,8 +40,11 @@ class AppearanceMemory(Bank):
         """Allocate all, for frames of so many `cells` with keys and values of so many channels."""
         super().__init__(capacity, capacity * cells * (keys + values) * 4, max_bytes)
         self.every = every
-        self._keys = torch.zeros(keys, capacity, cells, device=device)
-        self._values = torch.zeros(values, capacity, cells, device=device)
+        # A cell's channels lie side by side, as they are read.
+        self._keys, self._values = (
+            torch.zeros(capacity, cells, channels, device=device).permute(2, 0, 1)
+            for channels in (keys, values)
+        )
         # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
         self._numbers: NDArray[np.int64] = np.zeros(capacity, np.int64)
 

@@ -15,6 +15,7 @@ from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
 ROUNDING = 1e-3  # by which a merged share may exceed one
+ROW = 32  # cells that are looked at together, at most
 UPDATE = 0.001  # beta: share of the new in what is merged
 
 
@@ -56,7 +57,8 @@ class Cells(Bank):
         each = 4 * (channels + 2) + 1 + 8 + 8
         super().__init__(capacity, capacity * each, max_bytes)
         self.device = device
-        self._keys = torch.zeros(channels, capacity, device=device)
+        # A cell's channels lie side by side, as they are read.
+        self._keys = torch.zeros(capacity, channels, device=device).mT
         self._values = torch.zeros(2, capacity, device=device)
         self._filled = torch.zeros(capacity, dtype=torch.bool, device=device)
         self._uses = torch.zeros(capacity, dtype=torch.long, device=device)
@@ -113,8 +115,16 @@ class Cells(Bank):
 
     def nearest(self, keys: Tensor) -> Nearest:
         """The stored cell most similar to each of the keys (C, n), eq. 7."""
-        similarity = F.normalize(self._keys, dim=0).T @ F.normalize(keys, dim=0)
-        return Nearest(*similarity.masked_fill_(~self._filled[:, None], -torch.inf).max(0))
+        stored = F.normalize(self._keys.mT, dim=1)
+        unfilled = torch.zeros_like(stored[:, :1]).masked_fill(~self._filled[:, None], -torch.inf)
+        similarity = torch.addmm(unfilled, stored, F.normalize(keys, dim=0))
+        # In two steps, of which the first is the one that a CPU's vector units do.
+        length = math.gcd(self.capacity, ROW)
+        rows = similarity.unflatten(0, (-1, length))
+        row = rows.amax(1).argmax(0)
+        within = rows[row, :, torch.arange(len(row), device=row.device)]
+        best, column = within.max(1)
+        return Nearest(best, row * length + column)
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """All cells, the shapes never change.

@@ -53,7 +53,8 @@ class SampledFrames(Bank):
         """Allocate all; `confident` is the score above which the last frame is read."""
         super().__init__(capacity, capacity * channels * cells * 4, max_bytes)
         self.confident = confident
-        self._features = torch.zeros(capacity, channels, cells, device=device)
+        # A cell's channels lie side by side, as they are read.
+        self._features = torch.zeros(capacity, cells, channels, device=device).mT
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
         self._stride = 1  # of the numbers of the frames that stay
         self._last_score = 0.0
@@ -112,11 +113,11 @@ class SampledFrames(Bank):
         padded = np.zeros(READ, np.int64)
         padded[: len(slots)] = slots
         device = self._features.device
-        chosen = self._features[torch.from_numpy(padded).to(device)]
+        chosen = self._features.mT[torch.from_numpy(padded).to(device)]
         used = torch.arange(READ, device=device) < len(slots)
         return (
-            chosen.transpose(0, 1).flatten(1)[None],
-            used[:, None].expand(-1, chosen.shape[2]).reshape(1, -1),
+            chosen.flatten(0, 1).mT[None],
+            used[:, None].expand(-1, chosen.shape[1]).reshape(1, -1),
         )
 
     def _slots(self) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Ten
     keys: (B, C, M), values: (B, D, M), query: (B, C, H, W); `valid` (B, M) bool, false cells are
     not read. Returns (B, D, H, W), of the query's type.
     """
-    asked, held, told = (x.to(query.dtype).mT for x in (query.flatten(2), keys, values))
+    asked, held, told = (x.mT.to(query.dtype).contiguous() for x in (query.flatten(2), keys, values))
     read = attend(asked, held, told, valid, scale=keys.shape[1] ** -0.5)
     picture: Tensor = read.mT.unflatten(2, query.shape[-2:])
     return picture
@@ -73,7 +73,7 @@ def best_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor, best: 
     weights = values / torch.linalg.vector_norm(keys, dim=1, keepdim=True).clamp_min(TINY)
     unread = torch.zeros_like(product[..., :1]).masked_fill(~valid[..., None], -torch.inf)
     means = [
-        _largest(torch.addcmul(unread, product, weight[..., None]), best).mean(1)
+        _largest((product * weight[..., None]).add_(unread), best).mean(1)
         for weight in weights.to(query.dtype).unbind(1)
     ]
     maps: Tensor = torch.stack(means, 1).unflatten(2, query.shape[-2:])
@@ -85,7 +85,9 @@ def _largest(x: Tensor, count: int) -> Tensor:
 
     They are members of the `count` groups with the largest maxima, so only these are sorted.
     """
-    groups = F.pad(x, (0, 0, 0, -x.shape[1] % GROUPS), value=-torch.inf).unflatten(1, (-1, GROUPS))
+    if missing := -x.shape[1] % GROUPS:
+        x = F.pad(x, (0, 0, 0, missing), value=-torch.inf)
+    groups = x.unflatten(1, (-1, GROUPS))
     chosen = groups.amax(1).topk(count, 1).indices[:, None]
     members = groups.gather(2, chosen.expand(-1, groups.shape[1], -1, -1)).flatten(1, 2)
     largest: Tensor = members.topk(count, 1).values

@@ -61,7 +61,10 @@ class VotedRead(nn.Module):
         )
         itself = torch.eye(x.shape[-2], dtype=torch.bool, device=x.device)
         agreement = asked @ held.mT / asked.shape[-1] ** 0.5
-        attention = agreement.masked_fill(itself, -torch.inf).softmax(-1)
+        agreement = agreement.masked_fill(itself, -torch.inf)
+        # A softmax, which has its ways with long rows, not with a hundred thousand of four.
+        attention = (agreement - agreement.amax(-1, keepdim=True)).exp()
+        attention = attention / attention.sum(-1, keepdim=True)
         # (..., K, H, K) times (..., K, C): every candidate hears all heads.
         heard = attention.transpose(-2, -3).flatten(-3, -2) @ x
         heard = heard.unflatten(-2, (-1, HEADS)).flatten(-2)
