@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -27,13 +28,17 @@ try:
     from rich.console import Console
 
     from memtrack_ros.evaluation import peers
-    from memtrack_ros.evaluation.benchmark import benchmark
+    from memtrack_ros.evaluation import benchmark as speed
+    from memtrack_ros.evaluation import benchmark_report
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
     from memtrack_ros.evaluation.reads import pictures
     from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
+
+
+SMALLEST = 32  # pixels, of a side of frames to time
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, trackers.AnyTracker]:
@@ -107,8 +112,45 @@ def follow_bag(arguments: argparse.Namespace) -> int:
 
 
 def time(arguments: argparse.Namespace) -> int:
-    """Shows how long each tracker takes for a frame."""
-    benchmark(chosen(arguments), arguments.frames, Console())
+    """Times trackers and peers, shows the tables and writes them, with a picture."""
+    if arguments.against and not arguments.against.is_file():
+        raise MemtrackError(f'There is no file {arguments.against} to compare with.')
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+        cv2.setNumThreads(arguments.threads)
+    make = {
+        name: partial(
+            trackers.create,
+            name,
+            arguments.variant,
+            weights_of(arguments, name),
+            arguments.device,
+            precision=arguments.precision,
+        )
+        for name in arguments.trackers
+    }
+    beside = {name: peers.create(name, None) for name in arguments.peers}
+    plan = speed.Plan(arguments.rounds, arguments.aged, tuple(arguments.sizes))
+    results = speed.benchmark(make, beside, plan, Console())
+    for name, entry in results['trackers'].items():
+        entry['start'] = speed.starting(name, arguments.variant)
+        if arguments.live:
+            entry['live'] = {
+                f'{width}x{height}': speed.live(
+                    name, arguments.variant, (width, height), arguments.live
+                )
+                for width, height in arguments.sizes
+            }
+    command = shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]])
+    report = benchmark_report.markdown(results, command)
+    print(report)
+    if arguments.against:
+        before = json.loads(arguments.against.read_text())
+        print(benchmark_report.ratios(results, before))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / 'speed.json').write_text(json.dumps(results, indent=1) + '\n')
+    (arguments.out / 'speed.md').write_text(report)
+    benchmark_report.draw(results, arguments.out / 'speed.png')
     return 0
 
 
@@ -136,6 +178,17 @@ def write_results(arguments: argparse.Namespace) -> int:
 def listed(names: str) -> list[str]:
     """Names that commas separate."""
     return [name for name in names.split(',') if name]
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height that an x separates."""
+    try:
+        width, height = map(int, text.split('x'))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT in pixels') from error
+    if min(width, height) < SMALLEST:
+        raise argparse.ArgumentTypeError(f'{text!r} has a side below {SMALLEST} pixels')
+    return width, height
 
 
 def box_of(numbers: str) -> NDArray[np.float64]:
@@ -264,10 +317,40 @@ def main(args: list[str] | None = None) -> int:
     command = commands.add_parser(
         'benchmark',
         parents=[choice, size],
-        help='time trackers at 640 x 480',
+        help='time trackers, stage by stage, at several sizes and fills of the memory',
         formatter_class=shown,
     )
-    command.add_argument('--frames', type=int, default=500, help='of each tracker')
+    command.add_argument(
+        '--precision', choices=trackers.PRECISIONS, default='auto', help='of the compact variants'
+    )
+    command.add_argument(
+        '--sizes', type=size_of, nargs='+', default=speed.SIZES, metavar='WxH', help='of frames'
+    )
+    command.add_argument(
+        '--rounds', type=int, default=20, help=f'of {speed.TURN} frames each, at every fill'
+    )
+    command.add_argument(
+        '--aged', type=int, default=0, metavar='FRAMES', help='remembered, as a last fill'
+    )
+    command.add_argument(
+        '--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs'
+    )
+    command.add_argument(
+        '--peers', type=listed, default='csrt,kcf', metavar='NAME,...', help='of OpenCV, beside'
+    )
+    command.add_argument(
+        '--live',
+        type=float,
+        default=0.0,
+        metavar='SECONDS',
+        help='of a 30 Hz camera before the whole node; needs ROS',
+    )
+    command.add_argument(
+        '--against', type=Path, metavar='FILE', help='speed.json of an earlier run: print ratios'
+    )
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='speed', help='for speed.json, .md and .png'
+    )
     command.set_defaults(run=time)
 
     command = commands.add_parser(

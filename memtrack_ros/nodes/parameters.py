@@ -50,6 +50,20 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'precision',
+        'auto',
+        'Of the compact variants\' convolutions; auto is bfloat16 on a CPU made for it, else float32.',
+        choices=tuple(trackers.PRECISIONS),
+        at_configure=True,
+    ),
+    Parameter(
+        'threads',
+        0,
+        'Threads that a CPU computes with; 0: as many as measure fastest at configure.',
+        range=(0, 64),
+        at_configure=True,
+    ),
+    Parameter(
         'image_transport',
         'raw',
         'raw subscribes to image, compressed to image/compressed.',
@@ -145,6 +159,8 @@ class Settings:
     variant: str
     weights: Path | None
     device: str
+    precision: str
+    threads: int
     image_transport: str
     rectified: bool | None
     """None: as the name of the topic says."""
@@ -166,6 +182,8 @@ def settings(node: Node) -> Settings:
         variant=value['variant'],
         weights=expanded('weights', value['weights']) if value['weights'] else None,
         device=value['device'],
+        precision=value['precision'],
+        threads=value['threads'],
         image_transport=value['image_transport'],
         rectified=RECTIFIED[word(value['rectified'])],
         ring=value['frames.ring'],

@@ -25,7 +25,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -50,7 +49,8 @@ from memtrack_ros.nodes.latched import latched_subscription
 from memtrack_ros.nodes.managed import ManagedNode
 from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.pipeline import Pipeline
-from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
+from memtrack_ros.nodes.warm_up import warm_up
+from memtrack_ros.session import Session, Snapshot, snapshot_file
 from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
 from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 
@@ -59,7 +59,6 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-_WARM_UP_SIZE = 640, 480
 _OTHER_TRANSPORTS = 'compressedDepth', 'theora', 'ffmpeg', 'zstd', 'draco'
 _DIAGNOSIS = 1.0
 _WARNING = 30.0
@@ -137,11 +136,18 @@ class TrackerNode(ManagedNode):
         """A session that is warmed up; another tracker than the configured one is as shipped."""
         configured = (tracker, variant) == (settings.tracker, settings.variant)
         weights = settings.weights if configured else None
-        made = trackers.create(tracker, variant, weights, settings.device, settings.max_bytes)
+        made = trackers.create(
+            tracker,
+            variant,
+            weights,
+            settings.device,
+            settings.max_bytes,
+            settings.precision,
+        )
         session = Session(made, parameters.presence(self))
-        _warm_up(session)
+        threads = warm_up(session, settings.threads)
         self.get_logger().info(
-            f'{tracker} ({variant}) on {made.device}, '
+            f'{tracker} ({variant}, {made.precision}) on {made.device}, {threads} thread(s), '
             f'memory bank of {made.bank.bytes / 2**20:.1f} MiB'
         )
         return session
@@ -317,17 +323,6 @@ def _refuse_transport(image: str, transport: str) -> None:
             f'image is remapped to {image}, but image_transport {last} is not read: set image to '
             f'{base}, and image_transport to one of {", ".join(parameters.TRANSPORTS)}'
         )
-
-
-def _warm_up(session: Session) -> None:
-    """Runs everything once on a blank image, so that the first real one does not wait for it."""
-    width, height = _WARM_UP_SIZE
-    blank = np.zeros((height, width, 3), np.uint8)
-    box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
-    session.prompt(blank, Prompt('box', box))
-    session.step(blank)
-    session.remember()
-    session.reset()
 
 
 def _free_memory() -> None:

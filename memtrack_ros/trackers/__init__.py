@@ -1,11 +1,12 @@
 """The published trackers behind one switch."""
 
 from memtrack_ros.trackers.observation import Observation, Prior, Target
-from memtrack_ros.trackers.registry import NAMES, VARIANTS, create, find_device
+from memtrack_ros.trackers.registry import NAMES, PRECISIONS, VARIANTS, create, find_device
 from memtrack_ros.trackers.tracker import AnyTracker, Tracker
 
 __all__ = [
     'NAMES',
+    'PRECISIONS',
     'VARIANTS',
     'AnyTracker',
     'Observation',

@@ -13,7 +13,9 @@ from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.trackers.tracker import AnyTracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int, torch.dtype], AnyTracker]] = {
+CREATORS: dict[
+    str, Callable[[str, Weights, Path, torch.device, int, torch.dtype], AnyTracker]
+] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
@@ -66,7 +68,7 @@ def create(
     if variant == 'paper':
         computed = torch.float32
     made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed)
-    made.weights = loaded.digest
+    made.weights, made.precision = loaded.digest, computed
     return made
 
 

@@ -44,6 +44,8 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     bank: Bank
     weights: str = ''
     """Digest of what it was made with; the registry notes it."""
+    precision: torch.dtype = torch.float32
+    """That its convolutions compute in; the registry notes it."""
 
     def __init__(self, calibration: Calibration, device: torch.device) -> None:
         self.calibration, self.device = calibration, device
