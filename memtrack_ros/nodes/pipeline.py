@@ -16,8 +16,8 @@ from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
 from memtrack_ros.nodes import messages, prompts
+from memtrack_ros.nodes.drawing import Drawing
 from memtrack_ros.nodes.frames import AnyImage, Frames, Turn, nanoseconds
-from memtrack_ros.overlay import draw
 from memtrack_ros.session import UNPROCESSED, Estimate, Presence, Session, Snapshot, State
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.wire import images
@@ -71,6 +71,7 @@ class Pipeline:
         self._state = State.IDLE
         self.turn = Turn()
         self._thread: threading.Thread | None = None
+        self._drawing: Drawing | None = None
         self._reasons: set[str] = set()
         session.pause()
 
@@ -84,6 +85,7 @@ class Pipeline:
         with self.turn():
             self.session.resume()
             self.frames = frames
+        self._drawing = Drawing(self._overlay, self._report_alive)
         self._thread = threading.Thread(target=self._run, args=[frames], name='pipeline')
         self._thread.start()
 
@@ -92,8 +94,10 @@ class Pipeline:
         if self.frames is not None and self._thread is not None:
             self.frames.newest.close()
             self._thread.join()
+            if self._drawing is not None:
+                self._drawing.close()
             with self.turn():
-                self.frames = self._thread = None
+                self.frames = self._thread = self._drawing = None
                 self.session.pause()
 
     def judge(self, presence: Presence) -> None:
@@ -198,9 +202,8 @@ class Pipeline:
                     continue
                 try:
                     self._process(image, frames)
-                except Exception as error:  # nothing can be published once ROS is shut down
-                    if self._node.context.ok():
-                        self._report(error)
+                except Exception as error:
+                    self._report_alive(error)
 
     def _process(self, image: AnyImage, frames: Frames) -> None:
         began = time.perf_counter()
@@ -259,8 +262,8 @@ class Pipeline:
     ) -> None:
         if estimate.mask is not None and self._mask.get_subscription_count():
             self._mask.publish(messages.mask_to_image(estimate.mask, header))
-        if self._overlay.get_subscription_count():
-            self._overlay.publish(messages.bgr_to_image(draw(frame, estimate), header))
+        if self._drawing is not None and self._overlay.get_subscription_count():
+            self._drawing.put((frame, estimate, header))
 
     def _age(self, header: Header) -> float:
         """Seconds since the image was taken; nan without a stamp, or with one of a time to come."""
@@ -282,6 +285,11 @@ class Pipeline:
         if text not in self._reasons:
             self._reasons.add(text)
             self._node.get_logger().warning(text)
+
+    def _report_alive(self, error: Exception) -> None:
+        """The same, unless ROS is shut down: nothing can be published then."""
+        if self._node.context.ok():
+            self._report(error)
 
     def _report(self, error: Exception) -> None:
         """Logs a reason once; of errors that are not the user's, with the way they came."""
