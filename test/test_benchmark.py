@@ -80,7 +80,9 @@ def test_ratios_are_then_over_now(found: dict[str, Any]) -> None:
     slower = json.loads(json.dumps(found))
     times = slower['trackers']['dmv']['sizes']['160x120']['fills']['full']
     times['step'], times['whole'] = 3 * times['step'], 2 * times['whole']
-    (row,) = [line for line in ratios(found, slower).splitlines() if 'dmv' in line and 'full' in line]
+    (row,) = [
+        line for line in ratios(found, slower).splitlines() if 'dmv' in line and 'full' in line
+    ]
     assert row.split(' | ')[-2:] == ['3.00', '2.00 |']
 
 

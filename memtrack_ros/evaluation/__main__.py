@@ -27,9 +27,8 @@ from memtrack_ros.session import Session
 try:
     from rich.console import Console
 
-    from memtrack_ros.evaluation import peers
     from memtrack_ros.evaluation import benchmark as speed
-    from memtrack_ros.evaluation import benchmark_report
+    from memtrack_ros.evaluation import benchmark_report, peers
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
     from memtrack_ros.evaluation.reads import pictures
@@ -332,9 +331,7 @@ def main(args: list[str] | None = None) -> int:
     command.add_argument(
         '--aged', type=int, default=0, metavar='FRAMES', help='remembered, as a last fill'
     )
-    command.add_argument(
-        '--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs'
-    )
+    command.add_argument('--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs')
     command.add_argument(
         '--peers', type=listed, default='csrt,kcf', metavar='NAME,...', help='of OpenCV, beside'
     )

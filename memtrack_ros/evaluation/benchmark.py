@@ -67,9 +67,7 @@ class Times:
 
     def medians(self) -> Medians:
         """Milliseconds by name."""
-        return {
-            name: round(1e3 * float(np.median(all_)), 3) for name, all_ in self.seconds.items()
-        }
+        return {name: round(1e3 * float(np.median(all_)), 3) for name, all_ in self.seconds.items()}
 
 
 class Course:
@@ -235,7 +233,9 @@ def machine() -> dict[str, Any]:
 def _cpu() -> str:
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
-    named = {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)}
+    named = {
+        key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)
+    }
     if not named.get('model name'):
         return platform.processor() or platform.machine()
     family, model = named.get('cpu family', '?'), named.get('model', '?')
@@ -280,9 +280,7 @@ def live(name: str, variant: str, size: tuple[int, int], seconds: float) -> dict
     return found
 
 
-def _drawn(
-    width: int, height: int, progress: Progress
-) -> tuple[list[Pixels], NDArray[np.float64]]:
+def _drawn(width: int, height: int, progress: Progress) -> tuple[list[Pixels], NDArray[np.float64]]:
     task = progress.add_task(f'drawing {width}x{height}', total=DISTINCT)
     scene, frames = drawn_scene(SEED, width, height, DISTINCT), []
     for number in range(DISTINCT):

@@ -18,8 +18,18 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import cut
 from memtrack_ros.masks.guided import laid_along_edges
 from memtrack_ros.memory import AppearanceMemory, Cells, PartRing, SampledFrames, TemplateSlots
-from memtrack_ros.nets import anchors, cmedfl, compact, efficientnet, heads, mask_decoder, samn
-from memtrack_ros.nets import alexnet, inception, resnet
+from memtrack_ros.nets import (
+    alexnet,
+    anchors,
+    cmedfl,
+    compact,
+    efficientnet,
+    heads,
+    inception,
+    mask_decoder,
+    resnet,
+    samn,
+)
 from memtrack_ros.nets.memtrack import Controller
 from memtrack_ros.nets.readers import best_read, soft_read
 from memtrack_ros.nets.voting import VotedRead
@@ -57,7 +67,7 @@ STAGES: dict[str, tuple[Any, ...]] = {
         mask_in_frame,
     ),
     'refinement': (laid_along_edges,),
-    'oriented box': (OrientedBox.from_mask.__func__,),
+    'oriented box': (vars(OrientedBox)['from_mask'].__func__,),
 }
 REST = 'rest'
 """What is none of these: joining features, choosing a cell, presence, motion."""

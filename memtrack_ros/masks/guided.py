@@ -9,6 +9,7 @@ arXiv:1505.00996) the functions are fitted at the map's resolution, and applied 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,7 +64,7 @@ def laid_along_edges(
     slope[near], offset[near] = fitted[0] / np.float32(contrast), fitted[1]
     rise = cv2.multiply(paste(slope, there, *part.shape[:2]), part, dtype=cv2.CV_32F)
     laid_shares = cv2.transform(rise, np.ones((1, 3))) + paste(offset, there, *part.shape[:2])
-    laid[top:bottom, left:right] = cv2.compare(laid_shares, 0.5, cv2.CMP_GT)
+    laid[top:bottom, left:right] = (laid_shares > 0.5) * np.uint8(255)
     return laid
 
 
@@ -87,11 +88,11 @@ def _fitted(p: Singles, guide: Singles) -> tuple[Singles, Singles]:
     Means over all the neighbourhoods that a cell is in.
     """
 
-    def means(*maps: Singles) -> list[Singles]:
+    def means(*maps: NDArray[Any]) -> list[Singles]:
         size = (2 * REACH + 1, 2 * REACH + 1)
         return [np.asarray(cv2.boxFilter(x, -1, size), np.float32) for x in maps]
 
-    b, g, r = cv2.split(guide)
+    b, g, r = (np.asarray(channel, np.float32) for channel in cv2.split(guide))
     mu, p_mean = means(b, g, r), means(p)[0]
     common = [each - m * p_mean for each, m in zip(means(b * p, g * p, r * p), mu, strict=True)]
     # Sigma + epsilon U, which is symmetric, and its adjugate, which is its inverse times det.

@@ -19,7 +19,6 @@ ANSWERS = 8
 """Fewer outputs are no features but answers: they are computed in single precision anyhow."""
 
 
-
 def native_precision(device: torch.device) -> torch.dtype:
     """bfloat16 on a CPU that multiplies it natively, twice as fast or more; else float32."""
     if device.type != 'cpu':
@@ -76,7 +75,7 @@ class Convolution(nn.Module):
         self.activation = activation
         self._packed: Tensor | None = None
         if weight.device.type == 'cpu' and hasattr(torch.ops.mkldnn, '_convolution_pointwise'):
-            self._name, self._bounds = ACTIVATIONS.get(type(activation), ('none', []))
+            self._name, self._bounds = ACTIVATIONS[type(activation)] if activation else ('none', [])
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, self.padding, self.stride, self.dilation, self.groups, None
             )

@@ -40,7 +40,9 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Ten
     keys: (B, C, M), values: (B, D, M), query: (B, C, H, W); `valid` (B, M) bool, false cells are
     not read. Returns (B, D, H, W), of the query's type.
     """
-    asked, held, told = (x.mT.to(query.dtype).contiguous() for x in (query.flatten(2), keys, values))
+    asked, held, told = (
+        x.mT.to(query.dtype).contiguous() for x in (query.flatten(2), keys, values)
+    )
     read = attend(asked, held, told, valid, scale=keys.shape[1] ** -0.5)
     picture: Tensor = read.mT.unflatten(2, query.shape[-2:])
     return picture

@@ -22,9 +22,7 @@ Drawn = tuple[NDArray[np.uint8], Estimate, Header]
 class Drawing:
     """A thread that draws and publishes the newest estimate; older ones are passed over."""
 
-    def __init__(
-        self, publisher: LifecyclePublisher, report: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, publisher: LifecyclePublisher, report: Callable[[Exception], None]) -> None:
         """Start it; `report` hears of what went wrong."""
         self._publisher, self._report = publisher, report
         self._newest: Mailbox[Drawn] = Mailbox()

@@ -52,7 +52,7 @@ TABLE = (
     Parameter(
         'precision',
         'auto',
-        'Of the compact variants\' convolutions; auto is bfloat16 on a CPU made for it, else float32.',
+        'That compact variants compute in; auto: bfloat16 on a CPU made for it, else float32.',
         choices=tuple(trackers.PRECISIONS),
         at_configure=True,
     ),

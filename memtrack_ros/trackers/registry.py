@@ -13,9 +13,7 @@ from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
 from memtrack_ros.trackers.tracker import AnyTracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-CREATORS: dict[
-    str, Callable[[str, Weights, Path, torch.device, int, torch.dtype], AnyTracker]
-] = {
+CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int, torch.dtype], AnyTracker]] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
