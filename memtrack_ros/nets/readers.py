@@ -16,16 +16,20 @@ def attend(
 ) -> Tensor:
     """Attention: the means of what is told, weighted by softmax(scale <held, asked>).
 
-    asked (B, Q, C), held (B, M, C), told (B, M, D), all of one type; `valid` (B, M) bool, false
-    ones are not read. Returns (B, Q, D).
+    asked (B, Q, C), held (B, M, C), told (B, M, D); `valid` (B, M) bool, false ones are not read.
+    Returns (B, Q, D) of told's type. Products, which reach hundreds, and their softmax are in single
+    precision.
     """
+    asked, held, told = asked.float(), held.float().contiguous(), told.contiguous()
     bias = held.new_zeros(len(held), 1, held.shape[1])
     if valid is not None:
         bias = bias.masked_fill(~valid[:, None], -torch.inf)
     if asked.is_cuda:
-        return F.scaled_dot_product_attention(asked, held, told, attn_mask=bias, scale=scale)
+        return F.scaled_dot_product_attention(
+            asked, held, told.float(), attn_mask=bias, scale=scale
+        ).to(told.dtype)
     parts = [
-        torch.baddbmm(bias, part, held.mT, alpha=scale).softmax(2) @ told
+        torch.baddbmm(bias, part, held.mT, alpha=scale).softmax(2).to(told.dtype) @ told
         for part in asked.split(AT_ONCE, 1)
     ]
     return torch.cat(parts, 1)
@@ -40,9 +44,7 @@ def soft_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor) -> Ten
     keys: (B, C, M), values: (B, D, M), query: (B, C, H, W); `valid` (B, M) bool, false cells are
     not read. Returns (B, D, H, W), of the query's type.
     """
-    asked, held, told = (
-        x.mT.to(query.dtype).contiguous() for x in (query.flatten(2), keys, values)
-    )
+    asked, held, told = query.flatten(2).mT, keys.mT, values.mT.to(query.dtype)
     read = attend(asked, held, told, valid, scale=keys.shape[1] ** -0.5)
     picture: Tensor = read.mT.unflatten(2, query.shape[-2:])
     return picture
@@ -53,7 +55,7 @@ def soft_weights(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
 
     A read does without them: they are for looking into it.
     """
-    asked, held = query.flatten(2), keys.mT
+    asked, held = query.flatten(2).float(), keys.mT
     product = (held @ asked / keys.shape[1] ** 0.5).masked_fill(~valid[..., None], -torch.inf)
     weights: Tensor = product.softmax(1).unflatten(2, query.shape[-2:])
     return weights

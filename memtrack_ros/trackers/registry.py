@@ -65,7 +65,13 @@ def create(
     computed = PRECISIONS[precision] or native_precision(place)
     if variant == 'paper':
         computed = torch.float32
-    made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed)
+    try:
+        made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed)
+    except torch.OutOfMemoryError as error:
+        raise ConfigurationError(
+            f'{tracker} ({variant}) does not fit into the memory of {place}: free some, or set '
+            'device to cpu or another one.'
+        ) from error.with_traceback(None)
     made.weights, made.precision = loaded.digest, computed
     return made
 
