@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import cv2
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from memtrack_ros.evaluation.stages import REST, STAGES, timed
+from memtrack_ros.evaluation.stages import REST, STAGES, Clock, timed
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Prompt, Session
@@ -40,6 +40,7 @@ SEED = 4
 DISTINCT = 30  # frames that are drawn; they are shown to and fro
 TURN = 5  # frames of one tracker before it is the next one's turn
 SETTLING = 2  # frames before them that are not counted: the caches are another's
+CLOCKS: dict[str, Clock] = {'wall': perf_counter, 'cpu': process_time}
 FILLS = ('one', 'half', 'full')
 MOST_WRITES = 2000  # after which a memory is taken to be as full as it gets
 
@@ -48,11 +49,16 @@ Medians = dict[str, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: rounds of turns at each fill, and frames that a memory is aged by."""
+    """What is measured: rounds of turns at each fill, and frames that a memory is aged by.
+
+    The clock is the wall's, or counts the CPU time of this process: of one thread, that is what the
+    wall's would say on a machine that nobody else uses.
+    """
 
     rounds: int = 20
     aged: int = 0
     sizes: tuple[tuple[int, int], ...] = SIZES
+    clock: str = 'wall'
 
 
 @dataclass
@@ -73,7 +79,14 @@ class Times:
 class Course:
     """One tracker on the scene."""
 
-    def __init__(self, tracker: AnyTracker, frames: list[Pixels], box: NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        tracker: AnyTracker,
+        frames: list[Pixels],
+        box: NDArray[np.float64],
+        clock: Clock = perf_counter,
+    ) -> None:
+        self._clock = clock
         self.tracker, self.session = tracker, Session(tracker, EVERYTHING)
         self._frames, self._box = to_and_fro(frames), box
         self._first = next(self._frames)
@@ -122,7 +135,7 @@ class Course:
     def turn_by_stages(self) -> None:
         """The same, each stage of a step for itself."""
         self.tracker.restore(self._state)
-        with timed() as watch:
+        with timed(self._clock) as watch:
             for number in range(SETTLING + TURN):
                 frame = next(self._frames)
                 watch.clear()
@@ -138,11 +151,11 @@ class Course:
         self.tracker.remember(self._first, self.observation)
 
     def _timed(self, work: Callable[..., Any], *arguments: Any) -> float:
-        begun = perf_counter()
+        begun = self._clock()
         work(*arguments)
         if self.tracker.device.type == 'cuda':
             torch.cuda.synchronize()
-        return perf_counter() - begun
+        return self._clock() - begun
 
 
 class Compressed:
@@ -170,7 +183,14 @@ def benchmark(
     Whatever is found counts as the target, and all of it is to be remembered: the most that can be
     asked. What a tracker itself writes of that, by the rules of its paper, is counted.
     """
-    results: dict[str, Any] = {'machine': machine(), 'trackers': {}, 'peers': {}, 'decode': {}}
+    clock = CLOCKS[plan.clock]
+    results: dict[str, Any] = {
+        'machine': machine(),
+        'clock': plan.clock,
+        'trackers': {},
+        'peers': {},
+        'decode': {},
+    }
     for name in make:
         results['trackers'][name] = {'sizes': {}}
     for name in peers:
@@ -179,8 +199,10 @@ def benchmark(
         for width, height in plan.sizes:
             size = f'{width}x{height}'
             frames, box = _drawn(width, height, progress)
-            results['decode'][size] = _decoding(frames)
-            courses = {name: Course(tracker(), frames, box) for name, tracker in make.items()}
+            results['decode'][size] = _decoding(frames, clock)
+            courses = {
+                name: Course(tracker(), frames, box, clock) for name, tracker in make.items()
+            }
             fills = [*FILLS, *[f'after {plan.aged}'] * bool(plan.aged)]
             task = progress.add_task(size, total=len(fills) * plan.rounds)
             peer_times = {name: Times() for name in peers}
@@ -198,9 +220,9 @@ def benchmark(
                     for name, peer in peers.items():
                         for _ in range(TURN):
                             frame = next(shown)
-                            begun = perf_counter()
+                            begun = clock()
                             peer.follow(frame)
-                            peer_times[name].add('whole', perf_counter() - begun)
+                            peer_times[name].add('whole', clock() - begun)
                     progress.advance(task)
             for name, course in courses.items():
                 entry = results['trackers'][name]
@@ -233,9 +255,8 @@ def machine() -> dict[str, Any]:
 def _cpu() -> str:
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
-    named = {
-        key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)
-    }
+    pairs = (line.partition(':') for line in lines)
+    named = {key.strip(): value.strip() for key, _, value in pairs}
     if not named.get('model name'):
         return platform.processor() or platform.machine()
     family, model = named.get('cpu family', '?'), named.get('model', '?')
@@ -289,11 +310,11 @@ def _drawn(width: int, height: int, progress: Progress) -> tuple[list[Pixels], N
     return frames, scene.render(0).box
 
 
-def _decoding(frames: list[Pixels]) -> Medians:
+def _decoding(frames: list[Pixels], clock: Clock) -> Medians:
     times = Times()
     for frame in frames:
         image: Any = Compressed(frame)
-        begun = perf_counter()
+        begun = clock()
         compressed_to_bgr(image)
-        times.add('jpeg', perf_counter() - begun)
+        times.add('jpeg', clock() - begun)
     return times.medians()

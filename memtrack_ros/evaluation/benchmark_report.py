@@ -14,6 +14,10 @@ from matplotlib import pyplot
 from memtrack_ros.evaluation.stages import REST, STAGES
 
 Results = Mapping[str, Any]
+CLOCKS = {
+    'wall': 'by the clock',
+    'cpu': 'of CPU time: what one thread would take on a machine that nobody else uses',
+}
 PERIOD = 1000 / 30  # milliseconds between two images of the usual camera
 
 
@@ -26,7 +30,8 @@ def markdown(results: Results, command: str) -> str:
         '',
         f'Measured with `{command}` on {machine["cpu"]}{gpu}, {machine["cores"]} core(s), '
         f'{machine["threads"]} thread(s), load {machine["load"]}, torch {machine["torch"]}, '
-        f'OpenCV {machine["opencv"]}. Medians of interleaved runs, milliseconds.',
+        f'OpenCV {machine["opencv"]}. Medians of interleaved runs, milliseconds '
+        f'{CLOCKS[results["clock"]]}.',
         '',
     ]
     for size in _sizes(results):

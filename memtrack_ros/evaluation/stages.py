@@ -69,6 +69,8 @@ STAGES: dict[str, tuple[Any, ...]] = {
     'refinement': (laid_along_edges,),
     'oriented box': (vars(OrientedBox)['from_mask'].__func__,),
 }
+Clock = Callable[[], float]
+"""Seconds since whenever."""
 REST = 'rest'
 """What is none of these: joining features, choosing a cell, presence, motion."""
 
@@ -76,7 +78,8 @@ REST = 'rest'
 class Stopwatch:
     """Seconds by stage since `clear`; of nested ones only the innermost runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.seconds: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = 0.0
@@ -100,16 +103,16 @@ class Stopwatch:
         return run
 
     def _turn(self) -> None:
-        now = perf_counter()
+        now = self._clock()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
         self._since = now
 
 
 @contextmanager
-def timed() -> Iterator[Stopwatch]:
+def timed(clock: Clock = perf_counter) -> Iterator[Stopwatch]:
     """The stopwatch of all stages, on the CPU."""
-    watch = Stopwatch()
+    watch = Stopwatch(clock)
     replaced: list[tuple[Any, str, Any]] = []
     try:
         for stage, functions in STAGES.items():

@@ -55,7 +55,7 @@ def soft_weights(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
 
     A read does without them: they are for looking into it.
     """
-    asked, held = query.flatten(2).float(), keys.mT
+    asked, held = query.flatten(2).float(), keys.mT.float()
     product = (held @ asked / keys.shape[1] ** 0.5).masked_fill(~valid[..., None], -torch.inf)
     weights: Tensor = product.softmax(1).unflatten(2, query.shape[-2:])
     return weights
