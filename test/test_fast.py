@@ -1,4 +1,4 @@
-"""What is fast tracks the same: as with every convolution, normalisation and activation by itself."""
+"""What is fast tracks the same as the plain network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def success(sequences: Path, name: str, precision: str) -> float:
     for part in PART:
         sequence = read_sequence(sequences / part)
         short = type(sequence)(sequence.name, sequence.frames[:FRAMES], sequence.truth[:FRAMES])
-        follower = SessionFollower(Session(trackers.create(name, precision=precision, device='cpu')))
+        tracker = trackers.create(name, precision=precision, device='cpu')
+        follower = SessionFollower(Session(tracker))
         answers = one_pass(follower, short, False, lambda: None)
         nothing = np.full(FRAMES, np.nan)
         auc = score(answers.boxes, short.truth, nothing)['success_auc']
@@ -57,9 +58,7 @@ def test_in_single_precision_every_tracker_does(
     assert success(sequences, name, 'float32') == pytest.approx(expected[name], abs=CLOSE)
 
 
-def test_in_half_precision_they_do_on_average(
-    sequences: Path, expected: dict[str, float]
-) -> None:
+def test_in_half_precision_they_do_on_average(sequences: Path, expected: dict[str, float]) -> None:
     # Of one tracker on few frames, rounding alone moves a score by more.
     found = [success(sequences, name, 'bfloat16') for name in trackers.NAMES]
     assert np.mean(found) > np.mean(list(expected.values())) - CLOSE

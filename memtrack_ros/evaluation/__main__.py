@@ -129,7 +129,7 @@ def time(arguments: argparse.Namespace) -> int:
         for name in arguments.trackers
     }
     beside = {name: peers.create(name, None) for name in arguments.peers}
-    plan = speed.Plan(arguments.rounds, arguments.aged, tuple(arguments.sizes))
+    plan = speed.Plan(arguments.rounds, arguments.aged, tuple(arguments.sizes), arguments.clock)
     results = speed.benchmark(make, beside, plan, Console())
     for name, entry in results['trackers'].items():
         entry['start'] = speed.starting(name, arguments.variant)
@@ -332,6 +332,12 @@ def main(args: list[str] | None = None) -> int:
         '--aged', type=int, default=0, metavar='FRAMES', help='remembered, as a last fill'
     )
     command.add_argument('--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs')
+    command.add_argument(
+        '--clock',
+        choices=speed.CLOCKS,
+        default='wall',
+        help='cpu: CPU time, for a machine that others use; with --threads 1',
+    )
     command.add_argument(
         '--peers', type=listed, default='csrt,kcf', metavar='NAME,...', help='of OpenCV, beside'
     )

@@ -17,8 +17,8 @@ def attend(
     """Attention: the means of what is told, weighted by softmax(scale <held, asked>).
 
     asked (B, Q, C), held (B, M, C), told (B, M, D); `valid` (B, M) bool, false ones are not read.
-    Returns (B, Q, D) of told's type. Products, which reach hundreds, and their softmax are in single
-    precision.
+    Returns (B, Q, D) of told's type. Products, which reach hundreds, and their softmax are in
+    single precision.
     """
     asked, held, told = asked.float(), held.float().contiguous(), told.contiguous()
     bias = held.new_zeros(len(held), 1, held.shape[1])

@@ -47,7 +47,11 @@ def measure(
     shown = cycle(frames + frames[-2:0:-1])
     processes.isolate()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    parameters: dict[str, str | float] = {'tracker': tracker, 'variant': variant, 'threads': threads}
+    parameters: dict[str, str | float] = {
+        'tracker': tracker,
+        'variant': variant,
+        'threads': threads,
+    }
     try:
         with (
             NodeProcess('nodes.tracker_node', parameters) as process,
