@@ -54,6 +54,15 @@ def ready(net: Net, device: torch.device, precision: torch.dtype = torch.float32
     return net
 
 
+def packs(weight: Tensor) -> bool:
+    """Whether oneDNN is here for such weights; what a CPU is not made for it may refuse."""
+    return (
+        weight.device.type == 'cpu'
+        and weight.dtype in (torch.float32, native_precision(weight.device))
+        and hasattr(torch.ops.mkldnn, '_convolution_pointwise')
+    )
+
+
 class Convolution(nn.Module):
     """A convolution and the activation after it, in one pass where oneDNN computes them.
 
@@ -74,7 +83,7 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(bias.detach().to(self.precision), requires_grad=False)
         self.activation = activation
         self._packed: Tensor | None = None
-        if weight.device.type == 'cpu' and hasattr(torch.ops.mkldnn, '_convolution_pointwise'):
+        if packs(weight):
             self._name, self._bounds = ACTIVATIONS[type(activation)] if activation else ('none', [])
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, self.padding, self.stride, self.dilation, self.groups, None

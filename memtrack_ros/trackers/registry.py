@@ -67,7 +67,7 @@ def create(
         computed = torch.float32
     try:
         made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed)
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         raise ConfigurationError(
             f'{tracker} ({variant}) does not fit into the memory of {place}: free some, or set '
             'device to cpu or another one.'
