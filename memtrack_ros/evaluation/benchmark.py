@@ -42,7 +42,7 @@ TURN = 5  # frames of one tracker before it is the next one's turn
 SETTLING = 2  # frames before them that are not counted: the caches are another's
 CLOCKS: dict[str, Clock] = {'wall': perf_counter, 'cpu': process_time}
 FILLS = ('one', 'half', 'full')
-MOST_WRITES = 2000  # after which a memory is taken to be as full as it gets
+IDLE_WRITES = 100  # in which a memory does not grow: it is as full as it gets of this scene
 
 Medians = dict[str, float]
 
@@ -94,17 +94,19 @@ class Course:
         self.stages = Times()
         self.writes = self.asked = 0
         self.session.prompt(self._first, Prompt('box', box))
-        self.observation: Observation = tracker.locate(self._first, Prior(box))
+        seen: list[Observation] = [tracker.locate(frame, Prior(box)) for frame in frames]
+        self._seen = cycle(seen)
         self._state = tracker.state()
 
     def fill(self, fill: str) -> None:
-        """Write until the memory is so full: with what it saw of its first frame."""
+        """Write until the memory is so full, or grows no more: what was seen in all frames."""
         bank = self.tracker.bank
         wanted = {'one': 0.0, 'half': 0.5, 'full': 1.0}[fill] * bank.capacity
-        for _ in range(MOST_WRITES):
-            if bank.entries >= wanted:
-                break
+        idle, before = 0, bank.entries
+        while bank.entries < wanted and idle < IDLE_WRITES:
             self._write()
+            idle = 0 if bank.entries > before else idle + 1
+            before = max(before, bank.entries)
         self._state = self.tracker.state()
 
     def age(self, frames: int) -> None:
@@ -148,7 +150,7 @@ class Course:
                     self.stages.add(REST, whole - sum(spent.values()))
 
     def _write(self) -> None:
-        self.tracker.remember(self._first, self.observation)
+        self.tracker.remember(self._first, next(self._seen))
 
     def _timed(self, work: Callable[..., Any], *arguments: Any) -> float:
         begun = self._clock()
