@@ -51,8 +51,8 @@ Medians = dict[str, float]
 class Plan:
     """What is measured: rounds of turns at each fill, and frames that a memory is aged by.
 
-    The clock is the wall's, or counts the CPU time of this process: of one thread, that is what the
-    wall's would say on a machine that nobody else uses.
+    The clock is the wall's, or counts the CPU time of this process: with one thread, that leaves
+    out the turns of others, though not what they cost in cache.
     """
 
     rounds: int = 20
@@ -266,19 +266,21 @@ def _cpu() -> str:
 
 
 START = """
-import json, resource, sys, time
+import json, re, sys, time
 import numpy as np
 from memtrack_ros import trackers
 from memtrack_ros.session import Prompt, Session
 frame = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident():
+    return int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1])
+before = resident()
 begun = time.perf_counter()
 session = Session(trackers.create(sys.argv[1], sys.argv[2]))
 session.prompt(frame, Prompt('box', np.array([280.0, 200.0, 80.0, 80.0])))
 session.step(frame)
 seconds = time.perf_counter() - begun
 session.remember()
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = resident()
 print(json.dumps({'first_estimate_s': round(seconds, 2),
                   'resident_bytes': 1024 * after, 'resident_before_bytes': 1024 * before}))
 """

@@ -16,7 +16,7 @@ from memtrack_ros.evaluation.stages import REST, STAGES
 Results = Mapping[str, Any]
 CLOCKS = {
     'wall': 'by the clock',
-    'cpu': 'of CPU time: what one thread would take on a machine that nobody else uses',
+    'cpu': 'of CPU time',
 }
 PERIOD = 1000 / 30  # milliseconds between two images of the usual camera
 
