@@ -24,9 +24,19 @@ FAINTEST = 4.0  # of 0..255
 
 
 def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
-    """Where a map (h, h) of the window, in 0..1, is above one half in `frame` (H, W, 3).
+    """Where a map (h, h) of the window, in 0..1, is above one half in `frame`: a mask 0/255."""
+    return above_half(shares_along_edges(coarse, window, frame))
 
-    A mask (H, W) 0/255. What lies further than a neighbourhood from all that is not 0 stays 0.
+
+def above_half(shares: Pixels) -> Pixels:
+    """Of shares * 255 those above one half, as a mask 0/255."""
+    return np.asarray((shares > 127) * np.uint8(255))
+
+
+def shares_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
+    """A map (h, h) of the window, in 0..1, as shares * 255 in `frame` (H, W, 3), uint8 (H, W).
+
+    What lies further than a neighbourhood from all that is not 0 stays 0.
     """
     height, width = frame.shape[:2]
     laid = np.zeros((height, width), np.uint8)
@@ -59,7 +69,8 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
     functions[near] = np.dstack([slope / contrast, offset])
     functions = paste(functions, there, *part.shape[:2])
     laid_shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
-    laid[top:bottom, left:right] = (laid_shares > 0.5) * np.uint8(255)
+    # What is above one half stays so.
+    laid[top:bottom, left:right] = np.ceil(np.clip(255 * laid_shares - 0.5, 0, 255))
     return laid
 
 

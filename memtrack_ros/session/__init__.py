@@ -1,6 +1,7 @@
 """One target over time."""
 
 from memtrack_ros.session.estimate import NOTHING, UNPROCESSED, Estimate, State
+from memtrack_ros.session.group import Group
 from memtrack_ros.session.presence import Presence
 from memtrack_ros.session.prompts import Prompt
 from memtrack_ros.session.session import Session
@@ -10,6 +11,7 @@ __all__ = [
     'NOTHING',
     'UNPROCESSED',
     'Estimate',
+    'Group',
     'Presence',
     'Prompt',
     'Session',

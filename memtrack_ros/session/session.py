@@ -98,6 +98,30 @@ class Session:
         self._last = Step(frame, estimate, observation)
         return estimate
 
+    @property
+    def shares(self) -> Pixels:
+        """The target's shares in the pixels of the last step's frame, uint8 (H, W), P * 255.
+
+        A tracker that does not segment is as sure of all its box as of the target.
+        """
+        assert self._last is not None
+        observation = self._last.observation
+        if observation.shares is not None:
+            return observation.shares
+        sure = np.uint8(128 + round(127 * self._confidence(observation)))
+        return np.where(observation.mask > 0, sure, np.uint8(0))
+
+    def keep(self, mask: Pixels, shares: Pixels) -> Estimate:
+        """Keep of the last step's target to what other targets leave: this mask, these shares.
+
+        Both uint8 (H, W), the mask 0/255. To be called after `step`, before `remember`.
+        """
+        assert self._last is not None and self._followed is not None
+        found = self.tracker.kept_to(self._last.observation, mask, shares)
+        estimate = self._estimate(self._followed, found)
+        self._last = Step(self._last.frame, estimate, found)
+        return estimate
+
     def remember(self) -> None:
         """Write the last step into the memory, if the target was surely seen in it."""
         if self._last is None:

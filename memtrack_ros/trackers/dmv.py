@@ -14,6 +14,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
@@ -22,8 +23,8 @@ from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
@@ -128,11 +129,15 @@ class DMVTracker(Tracker[DMVObservation, First]):
         corners = maps.boxes[0].permute(2, 3, 0, 1).double().cpu().numpy()
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if logits is None:
-            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
+            box, shares = choice.box, None
+            mask = boxes.box_mask(box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
+            shares = shares_in_frame(logits[0, 0], window, choice.box, frame)
+            mask = above_half(shares)
             box = to_edges(choice.box, mask)
-        return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual)
+        return DMVObservation(
+            choice.score, box, mask, query.key, answer, prior.usual, shares=shares
+        )
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: DMVObservation) -> None:

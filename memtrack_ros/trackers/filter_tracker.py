@@ -19,7 +19,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
-from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.masks.guided import above_half, shares_along_edges
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
 from memtrack_ros.trackers.d3s import (
     TARGET,
@@ -100,6 +100,11 @@ class FilterObservation(Observation, Generic[Seen]):
     seen: Seen
     probability: Tensor
 
+    @property
+    def segmented(self) -> Window:
+        """The crop that was segmented."""
+        return self.window
+
 
 Found = TypeVar('Found', bound=FilterObservation[Any])
 View = TypeVar('View')
@@ -134,6 +139,16 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
         )
         self.bank = JoinedBanks(appearance.bank, samples, max_bytes)
         self.filter = TargetFilter(appearance.inputs, settings, samples)
+
+    def kept_to(self, found: Found, mask: Pixels, shares: Pixels) -> Found:
+        """What is learned of the crop is less where others have a part in it."""
+        assert found.shares is not None
+        share = shares / np.maximum(found.shares, 1)
+        left = np.asarray(np.rint(255 * share.clip(0, 1)), np.uint8)
+        left[found.shares <= shares] = 255
+        cells = found.segmented.in_cells(found.probability.shape[-1])
+        told = torch.from_numpy(cut(left, cells, 255) / np.float32(255)).to(self.device)
+        return replace(found, mask=mask, shares=shares, probability=found.probability * told)
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: Found) -> None:
@@ -217,14 +232,15 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
         place = cells.to_crop(boxes.centre(box))
         part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
         score = agreement(peak.value, part)
-        mask = laid_along_edges(part, window, frame)
+        shares = shares_along_edges(part, window, frame)
+        mask = above_half(shares)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
             changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
             # A mask that is hardly believed may have run into its surroundings.
             changed = size + self.calibration.confidence(score) * (changed - size)
             box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        return FilterObservation(score, box, mask, peak, window, seen, probability)
+        return FilterObservation(score, box, mask, peak, window, seen, probability, shares=shares)
 
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The search window around `box` and what it shows."""
@@ -238,6 +254,11 @@ class OutlinedObservation(FilterObservation[Seen]):
 
     square: Square
     outline: Outline | None
+
+    @property
+    def segmented(self) -> Window:
+        """The square."""
+        return self.square.window
 
 
 @dataclass(frozen=True)
@@ -339,8 +360,21 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
             box, oriented = square.in_frame(found.box), square.turned_in_frame(fitted_box(found))
         else:
             found = None
+        shares = np.asarray(
+            255 * paste(picture, square.window, *frame.shape[:2]) * (mask > 0), np.uint8
+        )
         return OutlinedObservation(
-            score, box, mask, peak, window, seen, probability, square, found, oriented=oriented
+            score,
+            box,
+            mask,
+            peak,
+            window,
+            seen,
+            probability,
+            square,
+            found,
+            oriented=oriented,
+            shares=shares,
         )
 
     @torch.inference_mode()

@@ -14,6 +14,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
 from memtrack_ros.nets.compact import BOX_LABEL, CROP
@@ -29,8 +30,8 @@ from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
@@ -125,8 +126,10 @@ class CompactMemTracker(MemTracker):
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
-        mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
+        shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame)
+        mask = above_half(shares)
+        box = to_edges(choice.box, mask)
+        return MemTrackObservation(choice.score, box, mask, signals, shares=shares)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""

@@ -38,10 +38,13 @@ class Prior:
 class Observation:
     """What a tracker found in one frame: its score, box (4,) and mask uint8 (H, W) 0/255.
 
-    And the oriented box, where the tracker has a way of its own to fit it.
+    And the oriented box, where the tracker has a way of its own to fit it; and the shares uint8
+    (H, W) of the target in the pixels, P * 255, of which the mask are those above one half, where
+    the tracker segments.
     """
 
     score: float
     box: Floats
     mask: Pixels
     oriented: OrientedBox | None = field(default=None, kw_only=True)
+    shares: Pixels | None = field(default=None, kw_only=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.masks.guided import shares_along_edges
 from memtrack_ros.trackers.observation import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
@@ -78,8 +78,8 @@ def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:
     return np.asarray(cut(mask, window, 0) / 255, np.float32)
 
 
-def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) -> Pixels:
-    """Mask logits (h, w) of the window as a mask of `frame`, uint8 0/255.
+def shares_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) -> Pixels:
+    """Mask logits (h, w) of the window as the target's shares * 255 in `frame`, uint8 (H, W).
 
     Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
     """
@@ -87,7 +87,7 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     cells = window.in_cells(len(probability))
     room = boxes.from_centre(cells.to_crop(boxes.centre(box)), ROOM * box[2:] / cells.pitch)
     near = boxes.box_mask(room, *probability.shape) > 0
-    return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
+    return shares_along_edges(np.where(near, probability, np.float32(0)), window, frame)
 
 
 def pseudo_mask(mask: Pixels, box: Floats, outline: Pixels) -> Pixels:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import SampledFrames
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.inference import ready
@@ -24,8 +25,8 @@ from memtrack_ros.trackers.search import (
     Choice,
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
@@ -121,11 +122,13 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if answer.mask is None:
-            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
+            box, shares = choice.box, None
+            mask = boxes.box_mask(box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+            shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame)
+            mask = above_half(shares)
             box = to_edges(choice.box, mask)
-        return STMTrackObservation(choice.score, box, mask, choice)
+        return STMTrackObservation(choice.score, box, mask, choice, shares=shares)
 
     def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -21,6 +23,7 @@ from memtrack_ros.weights.files import Calibration
 
 Found = TypeVar('Found', bound=Observation)
 View = TypeVar('View')
+One = TypeVar('One', bound='Tracker[Any, Any]')
 
 
 class Tracker(Stateful, ABC, Generic[Found, View]):
@@ -53,6 +56,16 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     def faults(self, given: Given) -> Iterator[str]:
         """The border's colour is one of an image."""
         yield from outside(given, 'border', 0, 255)
+
+    def twin(self: One) -> One:
+        """Another tracker of the same network, with a memory of its own, which is empty."""
+        twin = deepcopy(self, {id(module): module for module in networks(self)})
+        twin.bank.clear()
+        return twin
+
+    def kept_to(self, found: Found, mask: Pixels, shares: Pixels) -> Found:
+        """What was found, as far as other targets leave it: its mask and shares are to be these."""
+        return replace(found, mask=mask, shares=shares)
 
     @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:
@@ -93,6 +106,15 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     @abstractmethod
     def remember(self, frame: Pixels, found: Found) -> None:
         """Write what was found of the target in `frame` into the memory."""
+
+
+def networks(part: object) -> Iterator[nn.Module]:
+    """All modules of `part`, a tracker or what it keeps its network in."""
+    for value in vars(part).values():
+        if isinstance(value, nn.Module):
+            yield from value.modules()
+        elif isinstance(value, Stateful):
+            yield from networks(value)
 
 
 AnyTracker: TypeAlias = Tracker[Any, Any]
