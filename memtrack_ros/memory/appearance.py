@@ -19,9 +19,9 @@ class AppearanceMemory(Bank):
     """Keys (K, capacity * cells) and values (V, capacity * cells) of the cells of frames.
 
     All cells of all frames stored are read. The first frame and the newest are always stored; of
-    the others one in `every` stays once it is no longer the newest. (As the authors' code runs, the
-    first goes with the third: the paper implies that it stays.) That is the paper; it knows no
-    bound. When full, the oldest but the first makes room.
+    the others one in `every` stays once it is no longer the newest. That is the paper; it knows no
+    bound. When full, the oldest but the first makes room. Unless it `keeps_first`, the first frame
+    goes with the third, as in the authors' code, and the oldest of all when full.
     """
 
     kept = (*Bank.kept, '_keys', '_values', '_numbers')
@@ -36,10 +36,11 @@ class AppearanceMemory(Bank):
         max_bytes: int,
         device: torch.device,
         every: int = EVERY,
+        keeps_first: bool = True,
     ) -> None:
         """Allocate all, for frames of so many `cells` with keys and values of so many channels."""
         super().__init__(capacity, capacity * cells * (keys + values) * 4, max_bytes)
-        self.every = every
+        self.every, self.keeps_first = every, keeps_first
         self._keys = torch.zeros(keys, capacity, cells, device=device)
         self._values = torch.zeros(values, capacity, cells, device=device)
         # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
@@ -54,7 +55,7 @@ class AppearanceMemory(Bank):
         stored = given['_numbers'][given['_numbers'] > 0]
         if len(np.unique(stored)) < len(stored):
             yield '_numbers holds a frame twice'
-        for number in (1, given['writes']):
+        for number in (1, given['writes'])[not self.keeps_first :]:
             if number not in stored:
                 yield f'_numbers lacks frame {number}'
 
@@ -97,10 +98,11 @@ class AppearanceMemory(Bank):
     def _free(self) -> int:
         """The slot for the next frame."""
         newest = int(self._numbers.argmax())
-        if self.writes > 1 and self.writes % self.every:
+        stays = self.writes % self.every == 0 or (self.keeps_first and self.writes == 1)
+        if self.writes and not stays:
             return newest
         empty = np.flatnonzero(self._numbers == 0)
         if len(empty):
             return int(empty[0])
         # The first is the lowest number of all: the next lowest is the oldest but it.
-        return int(self._numbers.argsort()[1])
+        return int(self._numbers.argsort()[int(self.keeps_first)])

@@ -17,6 +17,8 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.trackers import Target
 
 SMALLEST = 3  # pixels: the least side of a target inside the image
+FINER = 4  # bits of a pixel to which corners are rounded
+BEYOND = 4  # widths of the image beyond which corners are not told apart
 LOOK = 160  # pixels: the side at which the surroundings of a point are segmented
 SEED = 4  # pixels of these: radius of what is surely the target
 
@@ -25,7 +27,8 @@ SEED = 4  # pixels of these: radius of what is surely the target
 class Prompt:
     """What a user points with, in pixels.
 
-    A box (4,) x, y, w, h, or a turned one; a mask (H, W), non-zero = target; or a point (2,) x, y.
+    A box (4,) x, y, w, h, a turned one, or four corners (8,) x1, y1, ... x4, y4, edges of the
+    extent; a mask (H, W), non-zero = target; or a point (2,) x, y.
     """
 
     kind: Literal['box', 'mask', 'point']
@@ -38,10 +41,14 @@ def resolve(frame: Pixels, prompt: Prompt) -> Target:
     PromptError says what is wrong with it.
     """
     if isinstance(prompt.value, OrientedBox):
-        return _outlined(frame, prompt.value)
+        turned = prompt.value
+        return _outlined(frame, turned.polygon(), turned.mask(*frame.shape[:2]))
     if prompt.kind == 'box':
-        box = _checked_box(frame, np.asarray(prompt.value, float))
-        return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False)
+        given = np.array(prompt.value, float)
+        if given.shape == (8,) and np.isfinite(given).all():
+            return _outlined(frame, given, _filled(given, *frame.shape[:2]))
+        box = _checked_box(frame, given)
+        return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False, pointed=given)
     mask = (
         _checked_mask(frame, np.asarray(prompt.value))
         if prompt.kind == 'mask'
@@ -50,24 +57,32 @@ def resolve(frame: Pixels, prompt: Prompt) -> Target:
     return Target(np.array(cv2.boundingRect(mask), float), mask)
 
 
-def _outlined(frame: Pixels, turned: OrientedBox) -> Target:
-    """The target in a turned box: its bounds, and itself as a rough mask."""
-    box = _checked_box(frame, turned.bounds())
-    outline = turned.mask(*frame.shape[:2])
+def _outlined(frame: Pixels, corners: Floats, outline: Pixels) -> Target:
+    """The target within four corners (8,): their bounds, and what they enclose as a rough mask."""
+    box = _checked_box(frame, boxes.bounds(corners))
     if cv2.countNonZero(outline) < SMALLEST**2:
         raise PromptError(
-            f'The box of {turned.size_x:g} x {turned.size_y:g} around '
-            f'({turned.center_x:g}, {turned.center_y:g}) covers less than {SMALLEST**2} pixels of '
-            f'the {frame.shape[1]} x {frame.shape[0]} image; draw it around the target.'
+            f'The box with the corners {np.round(corners, 1).tolist()} covers less than '
+            f'{SMALLEST**2} pixels of the {frame.shape[1]} x {frame.shape[0]} image; '
+            'draw it around the target.'
         )
-    return Target(box, outline, exact=False)
+    return Target(box, outline, exact=False, pointed=corners)
+
+
+def _filled(corners: Floats, height: int, width: int) -> Pixels:
+    """What corners (8,) enclose: uint8 (height, width), 255 on pixels whose middles lie within."""
+    near = np.clip(corners.reshape(4, 2) - 0.5, -BEYOND * width, BEYOND * width)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.rint(near * 2**FINER).astype(np.int32)], 255, shift=FINER)
+    return mask
 
 
 def _checked_box(frame: Pixels, box: Floats) -> Floats:
     height, width = frame.shape[:2]
     if box.shape != (4,) or not np.isfinite(box).all():
         raise PromptError(
-            f'The box {box.tolist()} is not four finite numbers x, y, w, h; give these in pixels.'
+            f'The box {box.tolist()} is not four finite numbers x, y, w, h, or eight of four '
+            'corners; give these in pixels.'
         )
     inside = boxes.intersect(box, width, height)
     if inside[2:].min() < SMALLEST:

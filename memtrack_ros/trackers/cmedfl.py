@@ -19,8 +19,8 @@ from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     CompactFilterTracker,
-    PaperFilterTracker,
 )
+from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -36,6 +36,9 @@ class CMEDFLSettings(NamedTuple):
 COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
 # The authors count the pixels of the distance from 1 and the middle from 0.
 PAPER = CMEDFLSettings(D3S_CROP, D3S_CROP / 2 - 1, 16384)
+
+
+HABITS = Habits(soft_start=False, trims_found=False, corners_always=True)
 
 
 class CompactMemory(Appearance[CMEDFLQuery]):
@@ -86,8 +89,12 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         side = seen.cells.shape[-1]
         shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
         first = First(self._cells, at_cells(moved(self._mask, shift), side))
-        distance = distances(shift + self.settings.middle, side, self.net.stride)
-        return self.net.answer(Memory(*self.bank.read()), first, seen, distance)
+        return self.net.answer(Memory(*self.bank.read()), first, seen, self.distance(offset))
+
+    def distance(self, offset: Floats) -> Tensor:
+        """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
+        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
+        return distances(shift + self.settings.middle, self._cells.shape[-1], self.net.stride)
 
     def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""
@@ -101,10 +108,9 @@ def create(
     """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
     load_into(net, weights, path)
-    kind, settings, filtered = (
-        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
-        if variant == 'compact'
-        else (PaperFilterTracker, PAPER, PAPER_FILTER)
-    )
-    memory = CompactMemory(net, settings, device, max_bytes)
-    return kind('cmedfl', memory, filtered, weights.calibration, device, max_bytes)
+    calibration = weights.calibration
+    if variant == 'compact':
+        own = CompactMemory(net, COMPACT, device, max_bytes)
+        return CompactFilterTracker('cmedfl', own, COMPACT_FILTER, calibration, device, max_bytes)
+    cells = CompactMemory(net, PAPER, device, max_bytes)
+    return PaperFilterTracker('cmedfl', cells, PAPER_FILTER, HABITS, calibration, device, max_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
@@ -13,12 +14,22 @@ from memtrack_ros.geometry.windows import Pixels
 class Target:
     """A prompt made definite: its box (4,) inside the frame and its mask uint8 (H, W) 0/255.
 
-    The mask is `exact`, or a rough outline of the target, such as its box filled.
+    The mask is `exact`, or a rough outline of the target, such as its box filled. What it was
+    pointed at with may reach beyond the frame: a box (4,), or four corners (8,) x1, y1, ... x4, y4,
+    edges of the extent; None for a mask.
     """
 
     box: Floats
     mask: Pixels
     exact: bool = True
+    pointed: Floats | None = None
+
+    @property
+    def whole(self) -> Floats:
+        """The box (4,) that was pointed with, beyond the frame, too."""
+        if self.pointed is None:
+            return self.box
+        return self.pointed if len(self.pointed) == 4 else boxes.bounds(self.pointed)
 
 
 @dataclass(frozen=True)

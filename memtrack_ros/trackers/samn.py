@@ -24,8 +24,8 @@ from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     CompactFilterTracker,
-    PaperFilterTracker,
 )
+from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -36,11 +36,16 @@ class SAMNSettings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # its middle, from which the network is told the distance
     capacity: int  # frames in the appearance memory
+    keeps_first: bool  # the first frame stays in it
 
 
-COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
-# The authors count the distance's pixels from 1 and the middle from 0.
-PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32)
+COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, True)
+# The authors count the distance's pixels from 1 and the middle from 0. Their paper implies that the
+# first frame stays.
+PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32, False)
+
+
+HABITS = Habits(soft_start=True, trims_found=True, corners_always=False)
 
 
 class AppearanceNetwork(Appearance[SAMNQuery]):
@@ -66,6 +71,7 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
             net.remembered(settings.side) ** 2,
             max_bytes=max_bytes,
             device=device,
+            keeps_first=settings.keeps_first,
         )
         self.net = ready(net, device)
 
@@ -84,10 +90,13 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
 
     def segment(self, seen: SAMNQuery, offset: Floats) -> Tensor:
         """Mask logits of a crop in which the filter found the target `offset` from the middle."""
-        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
-        distance = distances(place, self.cells, self.net.stride)
         keys, values, valid = self.bank.read()
-        return self.net.answer(keys, values, valid, seen, distance)
+        return self.net.answer(keys, values, valid, seen, self.distance(offset))
+
+    def distance(self, offset: Floats) -> Tensor:
+        """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
+        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
+        return distances(place, self.cells, self.net.stride)
 
     def write(self, seen: SAMNQuery, probability: Tensor) -> None:
         """Memorise a crop with the soft mask found in it, as every frame is until the next."""
@@ -109,10 +118,9 @@ def create(
     """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
     load_into(net, weights, path)
-    kind, settings, filtered = (
-        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
-        if variant == 'compact'
-        else (PaperFilterTracker, PAPER, PAPER_FILTER)
-    )
-    appearance = AppearanceNetwork(net, settings, device, max_bytes)
-    return kind('samn', appearance, filtered, weights.calibration, device, max_bytes)
+    calibration = weights.calibration
+    if variant == 'compact':
+        compact = AppearanceNetwork(net, COMPACT, device, max_bytes)
+        return CompactFilterTracker('samn', compact, COMPACT_FILTER, calibration, device, max_bytes)
+    paper = AppearanceNetwork(net, PAPER, device, max_bytes)
+    return PaperFilterTracker('samn', paper, PAPER_FILTER, HABITS, calibration, device, max_bytes)

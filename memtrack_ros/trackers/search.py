@@ -23,6 +23,8 @@ FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, 
 ROOM = 1.75  # times the box in which its mask lies
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
+Singles = NDArray[np.float32]
+
 
 def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Window:
     """The window of `side` crop pixels around `box` in which its target is searched for.
@@ -67,7 +69,7 @@ def border_colour(frame: Pixels) -> Floats:
     return np.floor(cv2.mean(frame)[:3])
 
 
-def to_device(crop: Pixels, device: torch.device) -> Tensor:
+def to_device(crop: Pixels | Singles, device: torch.device) -> Tensor:
     """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
     image = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
     return image.flip(1).float()

@@ -75,6 +75,8 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         takes the box for a mask.
         """
         self.border = border_colour(frame)
+        if not self.gated:  # its authors begin with what was pointed at, beyond the frame, too
+            target = replace(target, box=target.whole)
         if not self.segments:
             target = Target(target.box, boxes.box_mask(target.box, *frame.shape[:2]))
         view = self.view(frame, target.box)

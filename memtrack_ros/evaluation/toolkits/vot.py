@@ -91,11 +91,15 @@ def _from_memory(array: np.ndarray[Any, Any]) -> Pixels:
 
 
 def as_prompt(region: Region, frame: Pixels) -> Prompt:
-    """What a TraX region in `frame` points at: a rectangle, the bounds of a polygon, a mask."""
+    """What a TraX region in `frame` points at: a rectangle, a polygon, a mask.
+
+    Of a polygon that has not four corners the bounds are taken.
+    """
     if region.type == trax.Region.RECTANGLE:
         return Prompt('box', np.array(region.bounds()))
     if region.type == trax.Region.POLYGON:
-        return Prompt('box', boxes.bounds(np.array(list(region)).reshape(-1)))
+        corners = np.array(list(region), float).reshape(-1)
+        return Prompt('box', corners if len(corners) == 8 else boxes.bounds(corners))
     return Prompt('mask', _laid(region.array(), region.offset(), frame.shape[:2]))
 
 
