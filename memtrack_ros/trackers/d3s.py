@@ -92,8 +92,8 @@ class Square(NamedTuple):
 def patch(frame: Pixels, place: ArrayLike, pitch: float, side: int) -> Maps:
     """ATOM's sample of `side` pixels around a `place` (2,), each `pitch` frame pixels wide.
 
-    Levels (side, side, 3) of 0..255, not rounded. Around a whole pixel, decimated first when it is much larger; the world beyond repeats the
-    frame's edge.
+    Levels (side, side, 3) of 0..255, not rounded. Around a whole pixel, decimated first when it is
+    much larger; the world beyond repeats the frame's edge.
     """
     step = max(int(pitch - 0.1), 1)
     extent = max(round(side * pitch / step), 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry import boxes
@@ -158,22 +159,22 @@ class PaperMemTracker(MemTracker):
         """One step at three scales; the best one's place, size and signals are taken.
 
         A wider search sees more cells at the same scales, without the preference for the middle.
-        The authors' box may leave the image and shrink to nothing, ours stays as CHOOSER has it.
+        As the authors have it, the box may leave the image, and grow and shrink without bounds.
         """
         side = SEARCH_SIDE + STRIDE * round((prior.search - 1) * SEARCH_SIDE / STRIDE)
-        extents = np.rint(template_extent(prior.box) * side / TEMPLATE_SIDE * SCALES)
+        extents = search_extents(prior.box, side)
         crops = square_crops(frame, boxes.centre(prior.box), extents, side, self.device)
         held = self.bank.read()
         tiled = Memory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
         response, signals = self.net.answer(tiled, crops)
         fine = finer(response)[:, 0].double().cpu()
         scale, place = best_place(fine.numpy(), INFLUENCE if prior.usual else 0.0)
-        score = float(fine[scale][place].sigmoid())
+        score = float(fine[scale].max().sigmoid())  # the authors' is the response itself
         # The authors' middle, half the number of places, is half a place off the true one.
         shift = (np.array(place[::-1]) - fine.shape[-1] / 2) * STRIDE / FINER
         centre = boxes.centre(prior.box) + shift * extents[scale] / side
         size = prior.box[2:] * (1 - DAMPING + DAMPING * SCALES[scale])
-        box = CHOOSER.within(frame, centre, size)
+        box = boxes.from_centre(centre, size)
         chosen = Signals(*(tensor[scale, None] for tensor in signals))
         return MemTrackObservation(score, box, boxes.box_mask(box, *frame.shape[:2]), chosen)
 
@@ -181,6 +182,11 @@ class PaperMemTracker(MemTracker):
         """Of the square with half the target's width and height in context around it."""
         centre, extent = boxes.centre(target.box), np.array([template_extent(target.box)])
         return self.net.template(square_crops(frame, centre, extent, TEMPLATE_SIDE, self.device))
+
+
+def search_extents(box: Floats, side: int = SEARCH_SIDE) -> Floats:
+    """Sides (3,) in frame pixels of the squares that crops of `side` pixels show at every scale."""
+    return np.asarray(np.rint(template_extent(box) * side / TEMPLATE_SIDE * SCALES))
 
 
 def template_extent(box: Floats) -> float:
@@ -201,8 +207,7 @@ def square_crops(
     image = torch.from_numpy(frame).to(device).permute(2, 0, 1).flip(0).float()
     size = np.array([frame.shape[1], frame.shape[0]])
     middle = centre + 0.5  # from the frame's edge, as theirs
-    reach = extents.max() / 2
-    padding = max(0.0, *np.rint(reach - middle), *(np.rint(middle + reach) - size))
+    padding = padding_around(middle, float(extents.max()), size)
     shrunk = (size + 2 * padding - 1) / (size + 2 * padding)
     radius = (extents[:, None] - 1) / 2
     first = (padding + middle - radius) * shrunk - padding
@@ -213,6 +218,15 @@ def square_crops(
     colour = image.mean((1, 2), keepdim=True)
     pictures = (image - colour).expand(len(grid), -1, -1, -1)
     return F.grid_sample(pictures, grid, align_corners=True) + colour
+
+
+def padding_around(middle: Floats, extent: float, size: NDArray[np.int_]) -> float:
+    """Pixels by which the authors pad a frame of `size` w, h (2,) on all sides.
+
+    For a square of this extent around a `middle` (2,), counted from the frame's edge.
+    """
+    first, last = np.rint(middle - extent / 2), np.rint(middle + extent / 2)
+    return float(max(0.0, *-first, *(last - size)))
 
 
 def finer(response: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ SIGMA = 0.25  # of a label, over the target's sqrt(w h)
 LARGEST = 10.0  # magnitude in projection, filter and peaks: all are kept small
 REGULARISATION = Regularisation()
 
-Level = TypeVar('Level', np.uint8, np.float32)
+Singles = NDArray[np.float32]
 
 
 class Augmentation(NamedTuple):
@@ -279,8 +279,8 @@ def find_peak(scores: NDArray[np.float32], size: Floats, sample: Tensor) -> Peak
 
 
 def augmented(
-    crop: NDArray[Level], augmentation: Augmentation
-) -> tuple[list[NDArray[Level]], Floats]:
+    crop: NDArray[np.uint8] | Singles, augmentation: Augmentation
+) -> tuple[list[NDArray[np.uint8] | Singles], Floats]:
     """Training crops (S, S, 3) from `crop` (2 S, 2 S, 3) and where their targets stand.
 
     The latter in crop pixels from the middle, (N, 2): x, y; the target is in the middle of `crop`.
@@ -288,7 +288,7 @@ def augmented(
     side = crop.shape[0] // 2
     middle = ((2 * side - 1) / 2,) * 2
 
-    def inner(image: NDArray[np.generic], shift: NDArray[np.int64]) -> NDArray[Level]:
+    def inner(image: NDArray[np.generic], shift: NDArray[np.int64]) -> NDArray[Any]:
         left, top = side // 2 - shift
         return np.asarray(image[top : top + side, left : left + side], crop.dtype)
 

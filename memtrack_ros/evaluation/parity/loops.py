@@ -26,10 +26,12 @@ from memtrack_ros.evaluation.parity.reference import (
     check,
 )
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.memory import FilterSamples
+from memtrack_ros.memory import AppearanceMemory, FilterSamples
+from memtrack_ros.nets.cells import CHANNELS
 from memtrack_ros.nets.cmedfl import CMEDFLQuery
+from memtrack_ros.nets.compact import Features
 from memtrack_ros.nets.resnet import ResNetFeatures
-from memtrack_ros.nets.samn import Cells, Features, SAMNQuery
+from memtrack_ros.nets.samn import Cells, SAMNQuery
 from memtrack_ros.session import Prompt
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers import Prior, cmedfl, samn
@@ -104,7 +106,7 @@ class RecordedCMEDFL(Recorded):
         """No features, and cells that are like no other."""
         deep = self.deep(crops)
         nothing = crops.new_zeros(0)
-        cells = deep.expand(-1, cmedfl.CHANNELS, -1, -1).contiguous()
+        cells = deep.expand(-1, CHANNELS, -1, -1).contiguous()
         return CMEDFLQuery(cells, ResNetFeatures(nothing, nothing, nothing, deep, None))
 
     def filter_features(self, query: CMEDFLQuery) -> Tensor:
@@ -244,8 +246,8 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
         stage.net.map = arrays['begin_net'][number]
         given = arrays['begin_state'][number]
         if kind == 'mask':
-            bits = np.unpackbits(arrays['begin_mask'][number], axis=1)[:, :width]
-            prompt = Prompt('mask', bits * np.uint8(255))
+            bits = np.unpackbits(arrays['begin_mask'][number], axis=1)[:, :width] * np.uint8(255)
+            prompt = Prompt('mask', bits)
         elif kind == 'box':
             prompt = Prompt('box', given[:4] - [1, 1, 0, 0])
         else:
@@ -266,8 +268,7 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             crop_left=square.left,
             crop_top=square.top,
             crop_side=square.extent,
-            first_mask=255
-            * (stage.labels[0] if kind != 'mask' else square.show_mask(prompt.value)),
+            first_mask=255 * (square.show_mask(bits) if kind == 'mask' else stage.labels[0]),
             pseudo=255 * stage.labels[-1],
             area=loop.areas[0],
             label_centre=_sorted(_in_cells(stage.filter.offsets) + 0.5),
@@ -275,7 +276,7 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
         if isinstance(tracker.appearance, cmedfl.CompactMemory):
             cells = D3S_CROP // stage.net.stride
             told = tracker.appearance.bank.read()[1][0, 0, : cells**2]
-            found.add(bank_mask=told.reshape(cells, cells).numpy())
+            found.add(bank_mask=told.reshape(cells, cells).numpy().copy())
         if f'begin{number}_patches' in arrays:
             shown = stage.net.shown[0].numpy().transpose(0, 2, 3, 1)
             yield apart(
@@ -295,7 +296,7 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
                 yield apart(name, value, arrays[name], PIXELS)
     relative = ('scale', 'least_scale', 'most_scale', 'sigma')
     exact = ('crop_left', 'crop_top', 'crop_side')
-    for key, values in found.items():
+    for key, values in found.columns():
         theirs = arrays[f'begin_{key}']
         if key == 'label_centre':
             theirs = np.stack([_sorted(each) for each in theirs])
@@ -330,7 +331,7 @@ def _steps(stage: Stage, arrays: Arrays) -> Iterator[Check]:
     }
     for mode, start in MODES.items():
         stage.begin(**begun)
-        shared, own, labels = Table(), Table(), []
+        shared, own, labels = Table(), Table(), list[Array]()
         for number in range(len(arrays['step_in_map'])):
             given = {
                 key: arrays[f'step_in_{key}'][number]
@@ -359,7 +360,7 @@ def _steps(stage: Stage, arrays: Arrays) -> Iterator[Check]:
                 shift=found.peak.offset * before.scale,
                 contested=found.peak.contested,
                 crop_pos=found.place,
-                crop_target_wh=_size_of(found, before),
+                crop_target_wh=found.after.size,
                 crop_side=found.square.extent,
                 crop_left=found.square.left,
                 crop_top=found.square.top,
@@ -372,9 +373,8 @@ def _steps(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             # As it was before this peak joined the queue.
             _resume_filter(stage, given)
             shared.add(uncertainty=sure(found.peak))
-            label = np.full(2, np.nan)
-            if stage.samples.writes > written:
-                label = _in_cells(found.shift) + 0.5
+            wrote = stage.samples.writes > written
+            label = _in_cells(found.shift) + 0.5 if wrote else np.full(2, np.nan)
             loop = stage.tracker.loop
             own.add(
                 believed=found.believed,
@@ -388,11 +388,10 @@ def _steps(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             )
             if mode == 'turned' and number % 4 == 0:
                 stored = stage.samples.labels[stage.samples.newest].numpy()
-                wrote = stage.samples.writes > written
-                labels.append(stored if wrote else np.full_like(stored, np.nan))
+                labels.append(np.asarray(stored if wrote else np.full_like(stored, np.nan)))
         if labels:
             yield apart('step_turned_label', np.stack(labels), arrays['step_turned_label'], PIXELS)
-        for key, values in own.items():
+        for key, values in own.columns():
             name = f'step_{mode}_{key}'
             if key == 'scale':
                 yield _relative(name, values, arrays[name])
@@ -400,7 +399,7 @@ def _steps(stage: Stage, arrays: Arrays) -> Iterator[Check]:
                 exact = key in ('believed', 'mask', 'memorised')
                 yield apart(name, values, arrays[name], EXACT if exact else PIXELS)
         segmented = arrays['step_segmented']
-        for key, values in shared.items():
+        for key, values in shared.columns():
             theirs = arrays[f'step_{key}']
             name = f'step_{key} ({mode})'
             if key.startswith('crop'):
@@ -420,7 +419,7 @@ def _schedules(stage: Stage, arrays: Arrays) -> Iterator[Check]:
     width, height, size = 320, 240, np.array([60.0, 44.0])
     frame = np.full((height, width, 3), 100, np.uint8)
     first = np.array([width, height]) / 2 - size / 2
-    x0, y0, x1, y1 = *first, *(first + size)
+    (x0, y0), (x1, y1) = first, first + size
     cells = np.arange(PAPER_FILTER.cells) - PAPER_FILTER.cells / 2
 
     def bump(down: float) -> Array:
@@ -440,10 +439,13 @@ def _schedules(stage: Stage, arrays: Arrays) -> Iterator[Check]:
         stage.tracker.loop = replace(stage.tracker.loop, areas=np.array([7200.0]))
         frames, found = [1], Table()
         bank = stage.tracker.appearance.bank
-        for number, (amplitude, second, empty) in enumerate(zip(*told.values(), strict=True), 2):
+        drawn = zip(told['amplitude'], told['second'], told['empty'], strict=True)
+        for number, (amplitude, second, empty) in enumerate(drawn, 2):
             stage.net.map = np.where(empty, np.uint8(0), arrays['schedule_map'])
-            stored = getattr(bank, 'stored', lambda: np.array([1]))()
-            read = [frames[write - 1] for write in stored]
+            # SAMN reads frames; of CMEDFL is told whether it learned of this one.
+            memory = [number]
+            if isinstance(bank, AppearanceMemory):
+                memory = [frames[write - 1] for write in bank.stored()]
             raw = amplitude * (bump(0) + second * bump(70))
             stage.filter.recorded = np.asarray(raw, np.float32)
             one = stage.tracker.locate(frame, Prior(stage.tracker.loop.answered))
@@ -453,9 +455,6 @@ def _schedules(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             wrote = stage.samples.writes > before
             if seen.looked:
                 frames.append(number)
-            memory = (
-                read if bank is not stage.tracker.bank and name_of(stage) == 'samn' else [number]
-            )
             longest = arrays[f'schedule_{name}_memory'].shape[1]
             found.add(
                 peak=seen.peak.value,
@@ -473,10 +472,10 @@ def _schedules(stage: Stage, arrays: Arrays) -> Iterator[Check]:
                 areas_mean=stage.tracker.loop.areas.mean(),
                 areas_size=len(stage.tracker.loop.areas),
                 scale=stage.tracker.loop.scale,
-                target_w=_size_of(seen, stage.tracker.loop)[0],
+                target_w=seen.after.size[0],
                 memory=np.array((memory if seen.looked else []) + [-1] * longest)[:longest],
             )
-        for key, values in found.items():
+        for key, values in found.columns():
             array = f'schedule_{name}_{key}'
             if values.dtype.kind in 'bi':
                 yield apart(array, values, arrays[array], EXACT)
@@ -508,16 +507,10 @@ class Table(dict[str, Any]):
         for key, value in row.items():
             self.setdefault(key, []).append(value)
 
-    def items(self) -> Any:
-        """The columns (rows, ...) by name."""
-        return [
-            (key, np.stack([np.asarray(one) for one in column])) for key, column in super().items()
-        ]
-
-
-def name_of(stage: Stage) -> str:
-    """The tracker's."""
-    return stage.tracker.name
+    def columns(self) -> Iterator[tuple[str, Array]]:
+        """Arrays (rows, ...) by name."""
+        for key, column in self.items():
+            yield key, np.stack([np.asarray(one) for one in column])
 
 
 def _resume(stage: Stage, start: Start, given: dict[str, Any]) -> Loop:
@@ -544,11 +537,6 @@ def _resume_filter(stage: Stage, given: dict[str, Any]) -> None:
     stage.filter.restore(state)
 
 
-def _size_of(found: OutlinedObservation[Any], before: Loop) -> Floats:
-    """The size (2,) with which was segmented."""
-    return found.after.size
-
-
 def _region(found: OutlinedObservation[Any], start: Start, theirs: Array) -> Floats:
     """As the authors tell it (8,): four corners, or a box numbered from 1 and nan.
 
@@ -558,9 +546,9 @@ def _region(found: OutlinedObservation[Any], start: Start, theirs: Array) -> Flo
         if found.oriented is not None:
             corners = found.oriented.polygon().reshape(4, 2)
             turns = [np.roll(corners, turn, 0).reshape(8) for turn in range(4)]
-            return min(turns, key=lambda turn: float(np.abs(turn - theirs).sum()))
+            return turns[int(np.argmin([np.abs(turn - theirs).sum() for turn in turns]))]
         return np.concatenate([found.box, np.full(4, np.nan)])
-    return np.concatenate([found.box + [1, 1, 0, 0], np.full(4, np.nan)])
+    return np.concatenate([found.box + np.array([1, 1, 0, 0]), np.full(4, np.nan)])
 
 
 def _packed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -581,8 +569,7 @@ def _in_cells(offsets: Floats) -> Floats:
 
 def _sorted(places: Floats) -> Floats:
     """Rows (n, 2) in an order that only they decide."""
-    rounded = np.round(places, 3)
-    return places[np.lexsort(rounded.T)]
+    return np.asarray(places[np.lexsort(np.round(places, 3).T)], float)
 
 
 def _relative(array: str, ours: Array, theirs: Array) -> Check:
