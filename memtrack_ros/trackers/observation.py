@@ -24,6 +24,10 @@ class Target:
     exact: bool = True
     pointed: Floats | None = None
 
+    def __post_init__(self) -> None:
+        if self.pointed is None and not self.exact:
+            object.__setattr__(self, 'pointed', self.box)
+
     @property
     def whole(self) -> Floats:
         """The box (4,) that was pointed with, beyond the frame, too."""
