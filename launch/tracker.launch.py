@@ -44,6 +44,7 @@ ARGUMENTS = {
     'tracker': ('', 'empty: as the params_file says'),
     'variant': ('', 'compact or paper; empty: as the params_file says'),
     'weights': ('', 'weight file; empty: as the params_file says'),
+    'settings': ('', 'of the paper variant, by name; empty: as the params_file says'),
     'device': ('', 'auto, cpu, cuda, cuda:N; empty: as the params_file says'),
     'params_file': (str(SHARE / 'config' / 'tracker.yaml'), 'parameters of the tracker node'),
     'namespace': ('', 'namespace of all nodes'),
@@ -123,7 +124,7 @@ def rate(context: LaunchContext) -> float:
 
 def tracker(context: LaunchContext) -> list:
     """The tracker node; arguments that are given win over the parameter file."""
-    names = ('tracker', 'variant', 'weights', 'device', 'image_transport')
+    names = ('tracker', 'variant', 'weights', 'settings', 'device', 'image_transport')
     given = {name: text(context, name) for name in names}
     node = LifecycleNode(
         package=PACKAGE,

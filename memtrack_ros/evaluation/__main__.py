@@ -40,10 +40,19 @@ def chosen(arguments: argparse.Namespace) -> dict[str, trackers.AnyTracker]:
     """The trackers asked for, by name."""
     return {
         name: trackers.create(
-            name, arguments.variant, weights_of(arguments, name), arguments.device
+            name,
+            arguments.variant,
+            weights_of(arguments, name),
+            arguments.device,
+            chosen=settings_of(arguments),
         )
         for name in arguments.trackers
     }
+
+
+def settings_of(arguments: argparse.Namespace) -> trackers.Chosen:
+    """What was chosen of the trackers' settings."""
+    return trackers.Chosen(arguments.settings, dict(arguments.set))
 
 
 def weights_of(arguments: argparse.Namespace, tracker: str) -> Path | None:
@@ -63,13 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs trackers and peers over each sequence, shows the tables and writes them."""
     entrants = []
     for name, tracker in chosen(arguments).items():
+        settings = settings_of(arguments)
         origin = f'{name} {tracker.variant} {tracker.weights[:12]}'
+        if text := str(settings):
+            origin += f' {text}'
         make = partial(
             SessionFollower.of,
             name,
             arguments.variant,
             weights_of(arguments, name),
             arguments.device,
+            settings,
         )
         entrants.append(Entrant(name, origin, make))
         if arguments.first_frame:
@@ -133,6 +146,14 @@ def write_results(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def setting(text: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    name, sign, value = text.partition('=')
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
+    return name, value
+
+
 def listed(names: str) -> list[str]:
     """Names that commas separate."""
     return [name for name in names.split(',') if name]
@@ -169,6 +190,20 @@ def main(args: list[str] | None = None) -> int:
         help='instead of the shipped ones; or a folder of TRACKER-VARIANT.safetensors',
     )
     choice.add_argument('--device', default='auto', help='cpu or cuda; auto: a GPU if there is one')
+    choice.add_argument(
+        '--settings',
+        default='',
+        metavar='NAME',
+        help='a named set of the paper variant: stmtrack otb, uav123, vot, lasot, got10k',
+    )
+    choice.add_argument(
+        '--set',
+        type=setting,
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='one of the settings of the tracker, for ablations; may be repeated',
+    )
     size = argparse.ArgumentParser(add_help=False)
     size.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
 

@@ -37,10 +37,11 @@ class AppearanceMemory(Bank):
         device: torch.device,
         every: int = EVERY,
         keeps_first: bool = True,
+        last: bool = True,
     ) -> None:
         """Allocate all, for frames of so many `cells` with keys and values of so many channels."""
         super().__init__(capacity, capacity * cells * (keys + values) * 4, max_bytes)
-        self.every, self.keeps_first = every, keeps_first
+        self.every, self.keeps_first, self.last = every, keeps_first, last
         self._keys = torch.zeros(keys, capacity, cells, device=device)
         self._values = torch.zeros(values, capacity, cells, device=device)
         # Of the frame in every slot, counted from 1 in the order of writing; 0 in an empty one.
@@ -81,8 +82,12 @@ class AppearanceMemory(Bank):
         self._numbers[slot] = self.writes
 
     def stored(self) -> NDArray[np.int64]:
-        """Numbers (from 1, in the order of writing) of the frames stored."""
-        return np.sort(self._numbers[self._numbers > 0])
+        """Numbers (from 1, in the order of writing) of the frames that are read.
+
+        All that are stored; but without the `last` one if that is not to be, and not the only one.
+        """
+        stored = np.sort(self._numbers[self._numbers > 0])
+        return stored if self.last or len(stored) == 1 else stored[:-1]
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """Keys (1, K, M), values (1, V, M) and which of the M cells are in use, bool (1, M).
@@ -91,7 +96,7 @@ class AppearanceMemory(Bank):
         """
         if not self.writes:
             raise ValueError('The memory bank is empty; write a frame before reading.')
-        used = torch.from_numpy(self._numbers > 0).to(self._keys.device)
+        used = torch.from_numpy(np.isin(self._numbers, self.stored())).to(self._keys.device)
         valid = used[:, None].expand(self._keys.shape[1:])
         return self._keys.flatten(1)[None], self._values.flatten(1)[None], valid.reshape(1, -1)
 

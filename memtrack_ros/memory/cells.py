@@ -50,12 +50,21 @@ class Cells(Bank):
     kept = (*Bank.kept, '_keys', '_values', '_filled', '_uses', '_since', '_first')
 
     def __init__(
-        self, capacity: int, channels: int, *, max_bytes: int, device: torch.device
+        self,
+        capacity: int,
+        channels: int,
+        *,
+        max_bytes: int,
+        device: torch.device,
+        merges: bool = True,
     ) -> None:
-        """Allocate all. `capacity` is at least twice the cells of a frame."""
+        """Allocate all. `capacity` is at least twice the cells of a frame.
+
+        Unless it `merges`, what is alike is appended, too.
+        """
         each = 4 * (channels + 2) + 1 + 8 + 8
         super().__init__(capacity, capacity * each, max_bytes)
-        self.device = device
+        self.device, self.merges = device, merges
         self._keys = torch.zeros(channels, capacity, device=device)
         self._values = torch.zeros(2, capacity, device=device)
         self._filled = torch.zeros(capacity, dtype=torch.bool, device=device)
@@ -103,7 +112,7 @@ class Cells(Bank):
         else:
             similarity, cell = self.nearest(keys)
             self._uses.index_add_(0, cell, torch.ones_like(cell))
-            alike = similarity > MERGED
+            alike = similarity > (MERGED if self.merges else torch.inf)
             merge(self._keys, keys[:, alike], cell[alike])
             for stored, seen in zip(self._values, values, strict=True):
                 merge(stored[None], seen[None, alike], cell[alike])

@@ -12,6 +12,7 @@ No code was published. Where paper and supplement leave a choice, it is named in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
@@ -63,7 +64,9 @@ class DMVNet(nn.Module, ABC):
     cells: int
     head: AnchorHead
 
-    def __init__(self, channels: int, cells: int, anchors: Anchors) -> None:
+    def __init__(
+        self, channels: int, cells: int, anchors: Anchors, *, negates: bool = False
+    ) -> None:
         super().__init__()
         self.channels, self.cells = channels, cells
         told = 5 * len(anchors.ratios)
@@ -72,7 +75,7 @@ class DMVNet(nn.Module, ABC):
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
-        self.reader = VotedRead(channels)
+        self.reader = VotedRead(channels, negates=negates)
 
     @abstractmethod
     def query(self, crops: Tensor) -> DMVQuery:
@@ -155,6 +158,11 @@ class PaperDMV(DMVNet):
         return Answer(self.head(self.join(keys, values, valid, query)), None)
 
 
+def depth_of(names: Iterable[str]) -> Literal[18, 50]:
+    """Which ResNet the parameters of these names are of: only the larger has blocks of three."""
+    return 50 if any('layer1.0.conv3.' in name for name in names) else 18
+
+
 class CompactDMV(DMVNet):
     """The compact trackers' backbone, CMEDFL's cells for keys, and a mask decoder beside the head.
 
@@ -163,7 +171,7 @@ class CompactDMV(DMVNet):
     """
 
     def __init__(self) -> None:
-        super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS)
+        super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS, negates=True)
         self.trunk = CompactTrunk()
         self.adjust = adjustment(WIDTHS[-1])
         # From stride 2 to 8: a cell sees the mask around its centre, pixel 4 i.

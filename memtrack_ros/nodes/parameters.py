@@ -44,6 +44,12 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'settings',
+        '',
+        'Named settings of the paper variant (stmtrack: got10k, lasot, otb, uav123, vot).',
+        at_configure=True,
+    ),
+    Parameter(
         'device',
         'auto',
         'cpu, cuda or cuda:N; auto takes a GPU where there is one.',
@@ -144,6 +150,7 @@ class Settings:
     tracker: str
     variant: str
     weights: Path | None
+    settings: str
     device: str
     image_transport: str
     rectified: bool | None
@@ -165,6 +172,7 @@ def settings(node: Node) -> Settings:
         tracker=value['tracker'],
         variant=value['variant'],
         weights=expanded('weights', value['weights']) if value['weights'] else None,
+        settings=value['settings'],
         device=value['device'],
         image_transport=value['image_transport'],
         rectified=RECTIFIED[word(value['rectified'])],

@@ -137,7 +137,10 @@ class TrackerNode(ManagedNode):
         """A session that is warmed up; another tracker than the configured one is as shipped."""
         configured = (tracker, variant) == (settings.tracker, settings.variant)
         weights = settings.weights if configured else None
-        made = trackers.create(tracker, variant, weights, settings.device, settings.max_bytes)
+        chosen = trackers.Chosen(settings.settings if configured else '')
+        made = trackers.create(
+            tracker, variant, weights, settings.device, settings.max_bytes, chosen
+        )
         session = Session(made, parameters.presence(self))
         _warm_up(session)
         self.get_logger().info(

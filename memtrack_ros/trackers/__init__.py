@@ -2,12 +2,14 @@
 
 from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.registry import NAMES, VARIANTS, create, find_device
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import AnyTracker, Tracker
 
 __all__ = [
     'NAMES',
     'VARIANTS',
     'AnyTracker',
+    'Chosen',
     'Observation',
     'Prior',
     'Target',

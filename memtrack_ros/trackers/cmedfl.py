@@ -21,6 +21,7 @@ from memtrack_ros.trackers.filter_tracker import (
     CompactFilterTracker,
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -31,6 +32,8 @@ class CMEDFLSettings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # of the crop, pixels: where a target stands on which the filter sits
     capacity: int  # cells in the bank
+    merges: bool = True  # cells that are much alike become one; else they are appended
+    filters: bool = True  # the filter says where to look; else it is where the target was
 
 
 COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
@@ -38,6 +41,7 @@ COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 409
 PAPER = CMEDFLSettings(D3S_CROP, D3S_CROP / 2 - 1, 16384)
 
 
+FREE = {'merges': 0, 'filters': 0, 'capacity': 1152}
 HABITS = Habits(soft_start=False, trims_found=False, corners_always=True)
 
 
@@ -58,7 +62,13 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         max_bytes: int,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
-        self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
+        self.bank: Cells = Cells(
+            settings.capacity,
+            CHANNELS,
+            max_bytes=max_bytes,
+            device=device,
+            merges=settings.merges,
+        )
         self.net, self.device, self.inputs = ready(net, device), device, net.filtered
         self.settings = settings
         side = settings.side // net.stride
@@ -103,14 +113,23 @@ class CompactMemory(Appearance[CMEDFLQuery]):
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    chosen: Chosen,
 ) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
     """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
     load_into(net, weights, path)
     calibration = weights.calibration
     if variant == 'compact':
-        own = CompactMemory(net, COMPACT, device, max_bytes)
-        return CompactFilterTracker('cmedfl', own, COMPACT_FILTER, calibration, device, max_bytes)
-    cells = CompactMemory(net, PAPER, device, max_bytes)
-    return PaperFilterTracker('cmedfl', cells, PAPER_FILTER, HABITS, calibration, device, max_bytes)
+        settings = chosen.of('cmedfl (compact)', {'': COMPACT}, FREE)
+        filtered = COMPACT_FILTER._replace(on=settings.filters)
+        own = CompactMemory(net, settings, device, max_bytes)
+        return CompactFilterTracker('cmedfl', own, filtered, calibration, device, max_bytes)
+    settings = chosen.of('cmedfl (paper)', {'': PAPER}, FREE)
+    filtered = PAPER_FILTER._replace(on=settings.filters)
+    cells = CompactMemory(net, settings, device, max_bytes)
+    return PaperFilterTracker('cmedfl', cells, filtered, HABITS, calibration, device, max_bytes)

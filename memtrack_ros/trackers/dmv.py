@@ -16,9 +16,11 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
+from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
-from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets.voting import CANDIDATES
 from memtrack_ros.trackers.observation import Observation, Prior, Target
 from memtrack_ros.trackers.search import (
     Chooser,
@@ -28,6 +30,7 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
@@ -39,7 +42,9 @@ class DMVSettings(NamedTuple):
 
     side: int  # of the crop, pixels
     chooser: Chooser
-    capacity: int  # frames in the bank
+    capacity: int  # frames in the bank; one is the first alone
+    interval: int = INTERVAL  # frames from one stored to the next, at least
+    candidates: int = CANDIDATES  # K, memory cells that vote for each of the query
 
 
 COMPACT = DMVSettings(
@@ -53,6 +58,9 @@ PAPER = DMVSettings(
     chooser=Chooser(penalty_k=0.055, window_influence=0.42, test_lr=0.295, smallest=10.0),
     capacity=32,
 )
+
+
+FREE = {'candidates': 1, 'capacity': 1, 'interval': 1}
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,15 @@ class DMVTracker(Tracker[DMVObservation, First]):
         super().__init__(calibration, device)
         self.settings = settings
         self.bank = PartRing(
-            settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
+            settings.capacity,
+            net.channels,
+            net.cells,
+            max_bytes=max_bytes,
+            device=device,
+            interval=settings.interval,
         )
         self.net = ready(net, device)
+        self.net.reader.candidates = settings.candidates
 
     def view(self, frame: Pixels, box: Floats) -> First:
         """The search window around the box and its key."""
@@ -188,11 +202,22 @@ class PaperDMVTracker(DMVTracker):
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    chosen: Chosen,
 ) -> DMVTracker:
     """DMV with the weights read from `path`; ConfigurationError when they do not fit."""
-    compact = variant == 'compact'
-    net = CompactDMV() if compact else PaperDMV()
+    if variant == 'compact':
+        net: DMVNet = CompactDMV()
+        settings = chosen.of('dmv (compact)', {'': COMPACT}, FREE)
+        kind: type[DMVTracker] = CompactDMVTracker
+    else:
+        # The depth is that of the weights, and one that is chosen has to be it.
+        depth = depth_of(weights.tensors)
+        settings = chosen.of(f'dmv (paper) in {path}', {f'dmv{depth}': PAPER}, FREE)
+        net, kind = PaperDMV(depth), PaperDMVTracker
     load_into(net, weights, path)
-    kind, settings = (CompactDMVTracker, COMPACT) if compact else (PaperDMVTracker, PAPER)
     return kind(net, settings, weights.calibration, device, max_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,10 +37,22 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SLOTS = 8  # N
+
+
+class MemTrackSettings(NamedTuple):
+    """Of the memory, for both variants."""
+
+    slots: int = SLOTS
+    writes: bool = True  # else the memory is that of the first frame
+
+
+DEFAULT = MemTrackSettings()
+FREE = {'slots': 1, 'writes': 0}
 CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
 # The paper variant's inference, in the authors' numbers.
@@ -75,11 +88,13 @@ class MemTracker(Tracker[MemTrackObservation, Pixels]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         super().__init__(calibration, device)
+        self.settings = settings
         self.bank = TemplateSlots(
-            SLOTS, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
+            settings.slots, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
         )
         self._controller = net.controller
 
@@ -98,6 +113,9 @@ class MemTracker(Tracker[MemTrackObservation, Pixels]):
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: MemTrackObservation) -> None:
         """Write the target's new template as the step's signals say, and keep its LSTM state."""
+        if not self.settings.writes:
+            self.bank.refuse()
+            return
         self.bank.write(found.signals, self.template(frame, Target(found.box, found.mask)))
 
     @abstractmethod
@@ -112,9 +130,14 @@ class CompactMemTracker(MemTracker):
     segments = gated = True
 
     def __init__(
-        self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+        self,
+        net: CompactMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
-        super().__init__(net, calibration, device, max_bytes)
+        super().__init__(net, calibration, device, max_bytes, settings)
         self.net = ready(net, device)
 
     @torch.inference_mode()
@@ -149,9 +172,14 @@ class PaperMemTracker(MemTracker):
     segments = gated = False
 
     def __init__(
-        self, net: PaperMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+        self,
+        net: PaperMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
-        super().__init__(net, calibration, device, max_bytes)
+        super().__init__(net, calibration, device, max_bytes, settings)
         self.net = ready(net, device)
 
     @torch.inference_mode()
@@ -251,13 +279,19 @@ def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    chosen: Chosen,
 ) -> MemTracker:
     """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
+    settings = chosen.of('memtrack', {'': DEFAULT}, FREE)
     if variant == 'compact':
         compact = CompactMemTrack()
         load_into(compact, weights, path)
-        return CompactMemTracker(compact, weights.calibration, device, max_bytes)
+        return CompactMemTracker(compact, weights.calibration, device, max_bytes, settings)
     paper = PaperMemTrack()
     load_into(paper, weights, path)
-    return PaperMemTracker(paper, weights.calibration, device, max_bytes)
+    return PaperMemTracker(paper, weights.calibration, device, max_bytes, settings)

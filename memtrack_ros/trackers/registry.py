@@ -9,10 +9,11 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.trackers.settings import DEFAULTS, Chosen
 from memtrack_ros.trackers.tracker import AnyTracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], AnyTracker]] = {
+CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int, Chosen], AnyTracker]] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
@@ -29,12 +30,13 @@ def create(
     weights: Path | None = None,
     device: str = 'auto',
     max_bytes: int = 2**30,
+    chosen: Chosen = DEFAULTS,
 ) -> AnyTracker:
     """Make a tracker with verified weights, its memory allocated.
 
-    `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,
-    for an unknown tracker or variant, weights that are missing or damaged, a device that is not
-    there, or a bank over `max_bytes`.
+    `weights` None takes the shipped file; of its settings those `chosen` are taken. Raises
+    ConfigurationError, with nothing left allocated, for an unknown tracker, variant or setting,
+    weights that are missing or damaged, a device that is not there, or a bank over `max_bytes`.
     """
     if tracker not in NAMES:
         raise ConfigurationError(
@@ -52,7 +54,7 @@ def create(
         )
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    made = CREATORS[tracker](variant, loaded, path, place, max_bytes)
+    made = CREATORS[tracker](variant, loaded, path, place, max_bytes, chosen)
     made.weights = loaded.digest
     return made
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import AppearanceMemory
+from memtrack_ros.memory.appearance import EVERY
 from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
@@ -26,6 +27,7 @@ from memtrack_ros.trackers.filter_tracker import (
     CompactFilterTracker,
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -37,6 +39,8 @@ class SAMNSettings(NamedTuple):
     middle: float  # its middle, from which the network is told the distance
     capacity: int  # frames in the appearance memory
     keeps_first: bool  # the first frame stays in it
+    every: int = EVERY  # so many frames one stays in it
+    last: bool = True  # the last frame is read, too
 
 
 COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, True)
@@ -45,6 +49,7 @@ COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, T
 PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32, False)
 
 
+FREE = {'every': 1, 'last': 0, 'capacity': 2}
 HABITS = Habits(soft_start=True, trims_found=True, corners_always=False)
 
 
@@ -72,6 +77,8 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
             max_bytes=max_bytes,
             device=device,
             keeps_first=settings.keeps_first,
+            every=settings.every,
+            last=settings.last,
         )
         self.net = ready(net, device)
 
@@ -113,14 +120,21 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    chosen: Chosen,
 ) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
     """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
     load_into(net, weights, path)
     calibration = weights.calibration
     if variant == 'compact':
-        compact = AppearanceNetwork(net, COMPACT, device, max_bytes)
+        settings = chosen.of('samn (compact)', {'': COMPACT}, FREE)
+        compact = AppearanceNetwork(net, settings, device, max_bytes)
         return CompactFilterTracker('samn', compact, COMPACT_FILTER, calibration, device, max_bytes)
-    paper = AppearanceNetwork(net, PAPER, device, max_bytes)
+    settings = chosen.of('samn (paper)', {'': PAPER}, FREE)
+    paper = AppearanceNetwork(net, settings, device, max_bytes)
     return PaperFilterTracker('samn', paper, PAPER_FILTER, HABITS, calibration, device, max_bytes)

@@ -16,6 +16,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import SampledFrames
+from memtrack_ros.memory.sampled_frames import SEGMENTS
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
@@ -30,6 +31,7 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
@@ -43,6 +45,9 @@ class STMTrackSettings(NamedTuple):
     chooser: Chooser
     confident: float  # preferred score above which the last frame is read
     capacity: int  # frames in the bank
+    search: float = SEARCH  # side of the crop over sqrt(w h) of the target
+    segments: int = SEGMENTS  # of the time followed, of each of which one frame is read
+    labelled: bool = True  # a memory frame is told where its target is
 
 
 COMPACT = STMTrackSettings(
@@ -60,6 +65,31 @@ PAPER = STMTrackSettings(
     confident=0.6,
     capacity=256,
 )
+
+
+def _tuned(
+    test_lr: float, window_influence: float, penalty_k: float, search: float, confident: float
+) -> STMTrackSettings:
+    """The authors' configuration for another benchmark."""
+    chooser = PAPER.chooser._replace(
+        test_lr=test_lr, window_influence=window_influence, penalty_k=penalty_k
+    )
+    return PAPER._replace(chooser=chooser, search=search, confident=confident)
+
+
+SETS = {
+    'got10k': PAPER,
+    'lasot': PAPER,
+    'trackingnet': PAPER,
+    'otb': _tuned(0.5501132208837838, 0.20534968836733386, 0.07592315864890313, 4.0, 0.6),
+    'uav123': _tuned(
+        0.5405424265010361, 0.20298940424940976, 0.07067416478817143, 4.171677449782462, 0.6
+    ),
+    'vot': _tuned(
+        0.9629084797864664, 0.2674225347735762, 0.04120782242066555, 4.056291055280747, 0.0
+    ),
+}
+FREE = {'segments': 1, 'labelled': 0, 'capacity': 2, 'confident': 0}
 
 
 @dataclass(frozen=True)
@@ -98,6 +128,7 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
             net.channels,
             net.cells**2,
             confident=settings.confident,
+            segments=settings.segments,
             max_bytes=max_bytes,
             device=device,
         )
@@ -138,6 +169,8 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
     @torch.inference_mode()
     def _memorise(self, crop: Crop, target: Target, score: float) -> None:
         label = torch.from_numpy(self.label(crop.window, target)).to(self.device)[None, None]
+        if not self.settings.labelled:
+            label = torch.zeros_like(label)
         self.bank.write(self.net.memorise(to_device(crop.pixels, self.device), label)[0], score)
 
     @abstractmethod
@@ -179,7 +212,7 @@ class PaperSTMTracker(STMTracker):
         afterwards.
         """
         side = self.settings.side
-        pitch = SEARCH * search * boxes.scale(box) / side
+        pitch = self.settings.search * search * boxes.scale(box) / side
         centre = boxes.centre(box)
         step = max(int(pitch - 0.1), 1)
         position = np.trunc(centre).astype(int)
@@ -247,11 +280,17 @@ def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    chosen: Chosen,
 ) -> STMTracker:
     """STMTrack with the weights read from `path`; ConfigurationError when they do not fit."""
     compact = variant == 'compact'
     net = CompactSTMTrack() if compact else PaperSTMTrack()
     load_into(net, weights, path)
-    kind, settings = (CompactSTMTracker, COMPACT) if compact else (PaperSTMTracker, PAPER)
+    kind, sets = (CompactSTMTracker, {'': COMPACT}) if compact else (PaperSTMTracker, SETS)
+    settings = chosen.of(f'stmtrack ({variant})', sets, FREE)
     return kind(net, settings, weights.calibration, device, max_bytes)

@@ -70,6 +70,7 @@ class FilterSettings(NamedTuple):
     iterations: int  # of conjugate gradients when learning goes on
     every: int  # so many frames
     augmentation: Augmentation
+    on: bool = True  # else the target is always taken to be where it was
 
 
 # The 27 samples and the iterations that D3S, SAMN and CMEDFL were run with.
@@ -194,6 +195,8 @@ class TargetFilter(Stateful):
         Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
         """
         sample = project(normalised_power(features), self._projection)[0]
+        if not self.settings.on:
+            return Peak(1.0, np.zeros(2), False, sample)
         return find_peak(self.scores(sample, central=central), size, sample)
 
     def scores(self, sample: Tensor, *, central: bool = True) -> NDArray[np.float32]:
