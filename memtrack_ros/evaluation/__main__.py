@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import trackers
+from memtrack_ros.data.labelled_videos import labelled_videos
 from memtrack_ros.data.otb_lists import OTB
 from memtrack_ros.data.results import FORMATS
 from memtrack_ros.errors import MemtrackError
@@ -26,7 +27,7 @@ from memtrack_ros.session import Session
 try:
     from rich.console import Console
 
-    from memtrack_ros.evaluation import peers
+    from memtrack_ros.evaluation import peers, vos
     from memtrack_ros.evaluation.benchmark import benchmark
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
@@ -101,6 +102,13 @@ def run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         command=shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]]),
     )
+    return 0
+
+
+def segment_videos(arguments: argparse.Namespace) -> int:
+    """Segments all objects of labelled videos at once, and writes what their servers take."""
+    videos = labelled_videos(arguments.sequences, arguments.split)
+    vos.run(videos, chosen(arguments), arguments.out, Console())
     return 0
 
 
@@ -258,6 +266,21 @@ def main(args: list[str] | None = None) -> int:
         help='for tables, plots and every answer; passes that it holds are not run again',
     )
     command.set_defaults(run=run)
+
+    command = commands.add_parser(
+        'vos',
+        parents=[choice, size],
+        help='segment all objects of DAVIS 2017 or YouTube-VOS at once; writes what servers take',
+        formatter_class=shown,
+    )
+    command.add_argument(
+        '--sequences', type=Path, required=True, metavar='DIR', help='the benchmark, or its split'
+    )
+    command.add_argument('--split', metavar='LIST', help='only what it lists (DAVIS: 2017/val)')
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='vos', help='for indexed PNGs and scores'
+    )
+    command.set_defaults(run=segment_videos)
 
     command = commands.add_parser(
         'export', help="write the passes of a run for a benchmark's server or toolkit"
