@@ -36,9 +36,9 @@ def segment(video: LabelledVideo, tracker: AnyTracker, out: Path) -> dict[int, O
     """Follow all objects of a video, each from the frame on in which it is labelled first.
 
     Writes an image of labels a frame into the folder `out`; the masks given are among them. The
-    scores of each object, if more is labelled than where objects begin; without the frame that it begins in and the
-    video's last, as DAVIS counts. SequenceError where an object cannot be pointed at, or an image
-    not be read.
+    scores of each object, if more is labelled than where objects begin; without the frame that it
+    begins in and the video's last, as DAVIS counts. SequenceError where an object cannot be pointed
+    at, or an image not be read.
     """
     begin = video.beginnings()
     group = Group(tracker, most=len(begin), max_bytes=MOST_BYTES)
