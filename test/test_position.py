@@ -73,7 +73,7 @@ def views() -> list[tuple[Pixels, Pixels]]:
             mask = np.where(surfaces == TARGET, 255, 0).astype(np.uint8)
             if cv2.countNonZero(mask) < 200:
                 continue
-            x, y, w, h = cv2.boundingRect(mask)
+            w, h = cv2.boundingRect(mask)[2:]
             off = 0.05 * w, -0.05 * h
             matrix = np.array([[1, 0, off[0]], [0, 1, off[1]]], float)
             moved = cv2.warpAffine(mask, matrix, SIZE, flags=cv2.INTER_NEAREST)
@@ -189,9 +189,7 @@ def test_millimetres_and_metres_are_read_and_what_is_unknown_is_nan() -> None:
     assert np.array_equal(pixels_to_metres(message(counts, '16UC1'), part), metres[part])
     padded = np.zeros((2, 5), np.uint16)
     padded[:, :3] = counts
-    assert np.allclose(
-        pixels_to_metres(message(padded, '16UC1', width=3)), metres, equal_nan=True
-    )
+    assert np.allclose(pixels_to_metres(message(padded, '16UC1', width=3)), metres, equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -838,6 +838,7 @@ def test_an_error_is_cleared_by_success_only(
         raise RuntimeError('out of memory')
 
     active.shown()
+    assert active.init_target(box=BOX).success
     with monkeypatch.context() as patch:
         patch.setattr(active.tracker.pipeline.session, 'step', fail)
         active.shown()

@@ -18,6 +18,7 @@ from memtrack_ros.nodes.table import Parameter, word
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
+MOST_TARGETS = 32
 RECTIFIED: dict[str, bool | None] = {'auto': None, 'true': True, 'false': False}
 _PRESENCE = 'presence.'
 
@@ -65,8 +66,42 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'max_targets',
+        1,
+        'Targets that can be followed at a time; each has a memory bank of its own.',
+        range=(1, MOST_TARGETS),
+        at_configure=True,
+    ),
+    Parameter(
+        'depth',
+        False,
+        'Whether depth/image tells where the target is in space; needs message_filters.',
+        at_configure=True,
+    ),
+    Parameter(
+        'position.slop',
+        0.02,
+        'By so much the stamps of an image and of its depth may differ.',
+        unit='seconds',
+        range=(0.0, 1.0),
+        at_configure=True,
+    ),
+    Parameter(
+        'position.share',
+        0.5,
+        'Of the pixels within the mask so many need a known depth, or there is no position.',
+        range=(0.0, 1.0),
+        at_configure=True,
+    ),
+    Parameter(
+        'publish_tf',
+        False,
+        'Whether the frame target_<id> is broadcast while a position is known; needs tf2_ros.',
+        at_configure=True,
+    ),
+    Parameter(
         'frames.ring',
-        30,
+        150,
         'Recent images kept for prompts that carry a stamp.',
         unit='images',
         range=(1, 1000),
@@ -148,6 +183,12 @@ class Settings:
     image_transport: str
     rectified: bool | None
     """None: as the name of the topic says."""
+    max_targets: int
+    depth: bool
+    slop: float
+    """Seconds."""
+    share: float
+    publish_tf: bool
     ring: int
     ring_bytes: int
     max_bytes: int
@@ -168,6 +209,11 @@ def settings(node: Node) -> Settings:
         device=value['device'],
         image_transport=value['image_transport'],
         rectified=RECTIFIED[word(value['rectified'])],
+        max_targets=value['max_targets'],
+        depth=value['depth'],
+        slop=value['position.slop'],
+        share=value['position.share'],
+        publish_tf=value['publish_tf'],
         ring=value['frames.ring'],
         ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],

@@ -79,6 +79,16 @@ class Group(Mapping[int, Session]):
             session.presence = presence
 
     @property
+    def spare(self) -> Session:
+        """The session that the next target gets; PromptError when all of `most` have one."""
+        if not self._free:
+            raise PromptError(
+                f'{len(self)} targets are followed, as many as there may be; remove one, or allow '
+                'more.'
+            )
+        return self._free[-1]
+
+    @property
     def memory(self) -> BankStatus:
         """What the memories of all targets hold together."""
         banks = [session.memory for session in self._sessions.values()]
@@ -101,7 +111,7 @@ class Group(Mapping[int, Session]):
         also when all of `most` numbers are taken, leaves everything as it was. TrackingError when
         the tracker fails on it: then there is none of this number.
         """
-        session = self._sessions.get(number) or self._next_free()
+        session = self._sessions.get(number) or self.spare
         try:
             estimate = session.prompt(frame, prompt, time)
         except Exception:
@@ -117,7 +127,7 @@ class Group(Mapping[int, Session]):
         SnapshotError where it is not of this tracker, PromptError when all of `most` numbers are
         taken: everything is then as it was.
         """
-        session = self._sessions.get(number) or self._next_free()
+        session = self._sessions.get(number) or self.spare
         snapshot.restore(session)
         self._take(number, session)
 
@@ -169,14 +179,6 @@ class Group(Mapping[int, Session]):
     @property
     def _all(self) -> list[Session]:
         return [*self._sessions.values(), *self._free]
-
-    def _next_free(self) -> Session:
-        if not self._free:
-            raise PromptError(
-                f'{len(self)} targets are followed, as many as there may be; remove one, or allow '
-                'more.'
-            )
-        return self._free[-1]
 
     def _take(self, number: int, session: Session) -> None:
         """A session that has its target now."""

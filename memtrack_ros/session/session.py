@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
+import cv2
 import numpy as np
 from torch import Tensor
 
-from memtrack_ros.errors import SnapshotError, TrackingError
+from memtrack_ros.errors import PromptError, SnapshotError, TrackingError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
@@ -18,9 +19,11 @@ from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
 from memtrack_ros.session.picture import require_picture, shows_anything
-from memtrack_ros.session.presence import EVERYTHING, Presence
+from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
+
+_FILLED = 0.2  # of a box that is drawn: less of it segmented is not what was meant
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,40 @@ class Session:
         clock = Clock().at(time, inf)
         self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
         return self._estimate(self._followed, observation)
+
+    def refine(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
+        """Correct the target in `frame`, taken at `time`: it is what `prompt` says.
+
+        What is remembered of it stays, and what it is corrected to is remembered, too, as far as
+        the tracker learns from masks. ImageError or PromptError leaves all as it was.
+        """
+        followed = self._followed
+        if followed is None:
+            raise PromptError('There is no target to correct; prompt without refine.')
+        require_picture(frame)
+        course = followed.course.fitted(frame)
+        known = self._locate(frame, Prior(course.box)).mask
+        target = resolve(frame, prompt, known)
+        found = self._locate(frame, Prior(target.box))
+        mask = target.mask
+        if not target.exact:
+            inside = np.where(target.mask > 0, found.mask, np.uint8(0))
+            mask = inside if cv2.countNonZero(inside) >= _FILLED * target.box[2:].prod() else mask
+        shares = np.where(mask > 0, np.uint8(255), np.uint8(0))
+        if found.shares is not None:
+            found = self.tracker.kept_to(found, mask, shares)
+        corrected = replace(found, box=target.box, mask=mask, oriented=None)
+        self.tracker.remember(frame, corrected)
+        self._last = None
+        self._followed = replace(
+            followed,
+            course=Course.of(target.box, frame),
+            clock=Clock().at(time, inf),
+            belief=Belief(),
+            searched=0,
+            frames_tracked=followed.frames_tracked + 1,
+        )
+        return self._estimate(self._followed, corrected)
 
     def step(self, frame: Pixels, time: float | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memtrack_ros.errors import ImageError
-from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.wire.images import Image, refuse_empty
 
 Depth = NDArray[np.float32]
@@ -78,5 +77,4 @@ def pixels_to_metres(image: Image, region: Region = (slice(None), slice(None))) 
         metres = values.astype(np.float32) / 1000
     else:
         metres = values.astype(np.float32)
-    known: Floats = np.isfinite(metres) & (metres > 0)
-    return np.where(known, metres, np.float32(np.nan))
+    return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))

@@ -45,7 +45,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Ray:
-    """The way to a target: x, y of (x, y, 1), and what a pixel to the right and below adds to these.
+    """The way to a target: x, y of (x, y, 1), and what a pixel right and below adds to these.
 
     `extent` (w, h) is that of the target in pixels.
     """
@@ -141,7 +141,9 @@ def _inner_half(mask: Pixels, size: tuple[int, int]) -> tuple[NDArray[np.bool_],
     rows = ((np.arange(top, bottom) + 0.5) / down).astype(int).clip(0, height - 1)
     columns = ((np.arange(left, right) + 0.5) / across).astype(int).clip(0, width - 1)
     part = np.pad((mask[np.ix_(rows, columns)] > 0).astype(np.uint8), 1)
-    inward = cv2.distanceTransform(part, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inward: NDArray[np.float32] = np.asarray(
+        cv2.distanceTransform(part, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32
+    )
     inside = inward[inward > 0]
     if not inside.size:
         return np.zeros((0, 0), bool), region
