@@ -40,7 +40,7 @@ def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt
             ).reshape(-1, 2)
             for points in (request.positive, request.negative)
         )
-        return Prompt('points', Points(positive, negative))
+        return Prompt('point', Points(positive, negative))
     raise PromptError(
         f'kind {request.kind} is unknown: give BOX (0), MASK (1), POINT (2) or POINTS (3)'
     )

@@ -132,11 +132,12 @@ class TrackerNode(ManagedNode):
         with ExitStack() as made:
             if settings.depth:
                 depths.require_filters()
-            outputs = Outputs(self, publish_tf=settings.publish_tf, made=made)
             make = partial(self._make_group, settings)
+            group = make(settings.tracker, settings.variant)
+            outputs = Outputs(self, publish_tf=settings.publish_tf, made=made)
             self.pipeline = Pipeline(
                 self,
-                make(settings.tracker, settings.variant),
+                group,
                 outputs,
                 next_id=self._next_id,
                 make=make,

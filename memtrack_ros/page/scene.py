@@ -72,6 +72,7 @@ class Scene:
         """Called whenever there is something new to be shown."""
         self._lock = threading.Lock()
         self._answer: TrackedTargets | None = None
+        self._incomplete: TrackedTargets | None = None
         self._came: deque[float] = deque(maxlen=_LATEST)
         self._labels: deque[Image] = deque(maxlen=_LABELS)
         self._image: AnyImage | None = None
@@ -84,16 +85,27 @@ class Scene:
             self.changed()
 
     def hear(self, answer: TrackedTargets) -> None:
-        """What is said of all targets in an image."""
+        """What is said of all targets in an image; where they are in it comes a moment later."""
         with self._lock:
-            self._answer = answer
+            self._answer = self._incomplete or self._answer
+            self._incomplete = answer
             self._came.append(monotonic())
-        self.changed()
+        self._complete()
 
     def label(self, labels: Image) -> None:
         """Where the targets of an image are."""
         with self._lock:
             self._labels.append(labels)
+        self._complete()
+
+    def _complete(self) -> None:
+        """The newest answer is shown once its labels are there, and in the place of a next one."""
+        with self._lock:
+            newest = self._incomplete
+            stamps = [labels.header.stamp for labels in self._labels]
+            if newest is not None and newest.header.stamp in stamps:
+                self._answer, self._incomplete = newest, None
+        self.changed()
 
     def answered(self) -> bool:
         """Whether images are being answered at present."""

@@ -101,10 +101,13 @@ class Server:
         assert runner.server is not None
         accept = runner.server
 
+        def cut_if_too_many(connection: Any) -> None:
+            if connection in accept.connections[MOST_CONNECTIONS:]:
+                connection.transport.abort()
+
         def protocol() -> asyncio.Protocol:
-            if len(accept.connections) >= MOST_CONNECTIONS:
-                return _Refused()
             connection = accept()
+            self._loop.call_later(0, cut_if_too_many, connection)  # once it is connected
             self._silent.add(connection)
             self._loop.call_later(_IDLE, self._cut_if_silent, connection)
             return connection
@@ -229,13 +232,14 @@ class Server:
         last = 0
         while not self._ending.is_set():
             began = monotonic()
-            while not link.free:
+            if link.silent(began):
+                viewer.get_extra_info('transport').abort()
+                return
+            if not link.free:
                 confirmed.clear()
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(confirmed.wait(), _LOOK)
-                if link.silent(monotonic()):
-                    viewer.get_extra_info('transport').abort()
-                    return
+                continue
             shown = await self._next(last)
             if shown is None:
                 continue
@@ -267,13 +271,6 @@ class Server:
         self._news.clear()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._news.wait(), _LOOK)
-
-
-class _Refused(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _no(status: int, reason: str | None) -> web.Response:

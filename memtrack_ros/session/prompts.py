@@ -34,11 +34,11 @@ class Points:
 class Prompt:
     """What a user points with, in pixels.
 
-    A box (4,) x, y, w, h, or a turned one; a mask (H, W), non-zero = target; a point (2,) x, y; or
-    points on the target and off it.
+    A box (4,) x, y, w, h, or a turned one; a mask (H, W), non-zero = target; or a point (2,) x, y,
+    or points on the target and off it.
     """
 
-    kind: Literal['box', 'mask', 'point', 'points']
+    kind: Literal['box', 'mask', 'point']
     value: NDArray[np.generic] | OrientedBox | Points
 
 
