@@ -249,6 +249,8 @@ def rviz(context: LaunchContext) -> list:
                 ('/camera/image_raw', LaunchConfiguration('image')),
                 ('/memtrack/overlay', 'memtrack/overlay'),
                 ('/memtrack/mask', 'memtrack/mask'),
+                ('/memtrack/markers', 'memtrack/markers'),
+                ('/memtrack/pose', 'memtrack/pose'),
             ],
         )
     ]

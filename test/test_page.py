@@ -241,8 +241,9 @@ def await_page(process: NodeProcess, port: int) -> None:
 
 
 @pytest.fixture(scope='module')
-def stage(ros: None) -> Iterator[Stage]:
-    with staged('-p max_targets:=2') as made:
+def stage(ros: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp('memories')
+    with staged('-p max_targets:=2', f'-p memory.folder:={folder}') as made:
         made.bring(CONFIGURE, ACTIVATE)
         with Camera(made):
             yield made
@@ -304,13 +305,13 @@ def test_a_box_on_the_picture_that_is_seen_becomes_a_target(page: Page, stage: S
     assert page.post('remove', {'id': answer['id']})[1]['success']
 
 
-def test_commands_reach_the_node(page: Page, stage: Stage, tmp_path: Any) -> None:
+def test_commands_reach_the_node(page: Page, stage: Stage) -> None:
     assert stage.init_target(box=BOX).success
-    status, answer = page.post('save', {'name': 'page_test_of_the_page'})
+    status, answer = page.post('save', {'name': 'cup'})
     assert (status, answer['success']) == (200, True), answer
     status, answer = page.post('list')
-    assert 'page_test_of_the_page' in answer['names']
-    assert page.post('load', {'name': 'page_test_of_the_page'})[1]['success']
+    assert answer['names'] == ['cup']
+    assert page.post('load', {'name': 'cup'})[1]['success']
     assert page.post('undo')[1]['success'] is False
     status, answer = page.post('load', {'name': '../etc/passwd'})
     assert (status, answer['success']) == (200, False)

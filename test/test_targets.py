@@ -14,6 +14,7 @@ from memtrack_ros.msg import TrackedTarget, TrackedTargets
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from stage import ACTIVATE, CLEANUP, CONFIGURE, SIZE, Stage, staged
+from visualization_msgs.msg import MarkerArray
 
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.session import State
@@ -54,6 +55,8 @@ class Crowd(Stage):
             (PoseStamped, 'pose', self.poses),
         ):
             self.create_subscription(kind, f'{name}/{topic}', self._into(store), qos)
+        self.markers: list[MarkerArray] = []
+        self.create_subscription(MarkerArray, f'{name}/markers', self.markers.append, qos)
         self.infos = self.create_publisher(CameraInfo, f'{self.space}/camera_info', 1)
 
     def _into(self, store: dict[int, Any]) -> Any:
@@ -238,7 +241,16 @@ def test_a_known_width_gives_position_and_pose(empty: Crowd) -> None:
     deviation = target.position_covariance[8] ** 0.5
     assert 0.02 < deviation / target.position.z < 0.3
     stamp = nanoseconds(target.header.stamp)
+    kinds = {'ray', 'box', 'position'}
     empty.until(lambda: stamp in empty.poses, 'the pose')
+    empty.until(
+        lambda: empty.markers and kinds <= {marker.ns for marker in empty.markers[-1].markers},
+        'the markers',
+    )
+    for marker in empty.markers[-1].markers:
+        if marker.ns == 'box':
+            sides = [point.x for point in marker.points]
+            assert max(sides) - min(sides) == pytest.approx(width, rel=0.3)
     pose = empty.poses[stamp]
     assert (pose.header, pose.pose.position) == (target.header, target.position)
     gone = empty.next(np.full_like(FRAME, 90))

@@ -11,14 +11,17 @@ from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, TransformSta
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.msg import TrackedTarget, TrackedTargets
 from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.managed import ManagedNode
+from memtrack_ros.nodes.markers import Markers
 from memtrack_ros.overlay import draw
 from memtrack_ros.session import Estimate
 from memtrack_ros.session.group import labels
+from memtrack_ros.wire.bearing import CameraCalibration
 
 try:
     from tf2_ros import TransformBroadcaster
@@ -47,13 +50,20 @@ class Outputs:
         self._pose = publisher(PoseStamped, '~/pose', 10, made)
         self._mask = publisher(Image, '~/mask', 5, made)
         self._labels = publisher(Image, '~/labels', 5, made)
+        self._markers = publisher(MarkerArray, '~/markers', 5, made)
+        self._drawn = Markers()
         self._overlay = publisher(Image, '~/overlay', 5, made)
         self._transforms: Any = None
         if publish_tf:
             self._transforms = TransformBroadcaster(node)
             made.callback(node.destroy_publisher, self._transforms.pub_tf)
 
-    def publish_targets(self, selected: TrackedTarget, targets: Sequence[TrackedTarget]) -> None:
+    def publish_targets(
+        self,
+        selected: TrackedTarget,
+        targets: Sequence[TrackedTarget],
+        calibration: CameraCalibration,
+    ) -> None:
         """The selected one; all of them; where the selected one is, and the frames of all."""
         self._target.publish(selected)
         if self._targets.get_subscription_count():
@@ -64,6 +74,8 @@ class Outputs:
             )
         if selected.position_valid:
             self._pose.publish(pose(selected))
+        if self._markers.get_subscription_count():
+            self._markers.publish(self._drawn.of(targets, selected, calibration))
         if self._transforms is not None:
             there = [target for target in targets if target.position_valid]
             if there:

@@ -283,7 +283,7 @@ class Pipeline:
         }
         selected = targets.get(self.roster.selected) or self._message(shot, shown, self.session)
         self.image_age = selected.image_age
-        self._outputs.publish_targets(selected, list(targets.values()))
+        self._outputs.publish_targets(selected, list(targets.values()), shot.frames.calibration)
         self.processed += 1
         self._log_states()
 
