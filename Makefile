@@ -1,4 +1,5 @@
-# make demo   follow drawn targets (or VIDEO=file BOX=x,y,w,h) through the live nodes, into demo/
+# make demo   follow real and drawn targets (or VIDEO=file BOX=x,y,w,h) through the live nodes, into demo/
+# make demo PAGE=1   show the video (or VIDEO=file) in the browser, to point at
 # make follow-demo   keep a drawn target in view with a virtual camera, through the live nodes
 # make test   run the tests
 # All set up .venv with everything they need, ROS 2 included, the first time.
@@ -39,7 +40,7 @@ endif
 demo: $(venv)/.ready
 	@$(run) memtrack_ros.tools.demo \
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
-		$(if $(TRACKER),--tracker '$(TRACKER)')
+		$(if $(TRACKER),--tracker '$(TRACKER)') $(if $(PAGE),--page)
 
 follow-demo: $(venv)/.ready
 	@$(run) memtrack_ros.tools.follow_demo $(if $(SEED),--seed '$(SEED)')

@@ -148,7 +148,8 @@ class Scene:
     def _rate(self) -> float:
         with self._lock:
             came = list(self._came)
-        return (len(came) - 1) / (came[-1] - came[0]) if len(came) > 1 else 0.0
+        passed = came[-1] - came[0] if came else 0.0
+        return (len(came) - 1) / passed if passed else 0.0
 
     def _outlines(self, stamp: Time, count: int) -> list[list[list[int]]]:
         """Of each target the polygons around its mask, as x, y, x, y, ... in pixels."""

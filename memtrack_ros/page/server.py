@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -204,7 +205,9 @@ class Server:
             )
             await viewer.prepare(request)
             link, confirmed = Link(), asyncio.Event()
-            sending = asyncio.ensure_future(self._send(viewer, link, confirmed))
+            assert request.transport is not None
+            sending = asyncio.ensure_future(self._send(viewer, request.transport, link, confirmed))
+            sending.add_done_callback(partial(_end_with, request.transport))
             try:
                 await self._listen(viewer, link, confirmed)
             finally:
@@ -227,13 +230,17 @@ class Server:
             confirmed.set()
 
     async def _send(
-        self, viewer: web.WebSocketResponse, link: Link, confirmed: asyncio.Event
+        self,
+        viewer: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        link: Link,
+        confirmed: asyncio.Event,
     ) -> None:
         last = 0
         while not self._ending.is_set():
             began = monotonic()
             if link.silent(began):
-                viewer.get_extra_info('transport').abort()
+                transport.abort()
                 return
             if not link.free:
                 confirmed.clear()
@@ -271,6 +278,12 @@ class Server:
         self._news.clear()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._news.wait(), _LOOK)
+
+
+def _end_with(transport: asyncio.Transport, sending: asyncio.Future[None]) -> None:
+    """A viewer to which nothing can be sent any more is not kept waiting."""
+    if not sending.cancelled() and sending.exception() is not None:
+        transport.abort()
 
 
 def _no(status: int, reason: str | None) -> web.Response:
