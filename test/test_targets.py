@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from math import isnan
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from memtrack_ros.msg import TrackedTarget, TrackedTargets
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from stage import ACTIVATE, CLEANUP, CONFIGURE, SIZE, Stage, staged
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from memtrack_ros.nodes.frames import nanoseconds
@@ -258,6 +261,50 @@ def test_a_known_width_gives_position_and_pose(empty: Crowd) -> None:
     assert not gone.position_valid
     assert empty.next(FRAME) is not None
     assert nanoseconds(gone.header.stamp) not in empty.poses
+
+
+def test_depth_of_the_same_moment_gives_the_position() -> None:
+    pytest.importorskip('message_filters', reason='message_filters comes with ROS only')
+    x, y, w, h = PLACES[1]
+    millimetres = np.full(SIZE[::-1], 9_000, np.uint16)
+    millimetres[y : y + h, x : x + w] = 4_000
+    with staged('-p depth:=true', kind=Crowd) as stage:
+        depths = stage.create_publisher(Image, f'{stage.space}/depth/image', 10)
+        stage.bring(CONFIGURE, ACTIVATE)
+        stage.calibrate()
+        stage.until(depths.get_subscription_count, 'a subscriber to depth')
+
+        def measured(frame_id: str = 'camera', **fields: Any) -> TrackedTarget:
+            """The target in an image whose depth comes before it."""
+            stage._last_stamp = stage.get_clock().now().nanoseconds
+            stamp = Time(sec=stage._last_stamp // 10**9, nanosec=stage._last_stamp % 10**9)
+            depth = Image(height=SIZE[1], width=SIZE[0], encoding='16UC1', step=2 * SIZE[0])
+            depth.header = Header(stamp=stamp, frame_id=frame_id)
+            depth.data = array('B', millimetres.tobytes())
+            for name, value in fields.items():
+                setattr(depth, name, value)
+            depths.publish(depth)
+            return stage.target(stage.publish(FRAME, stamp))
+
+        measured()
+        assert stage.init_target(box=PLACES[1]).success
+        found = [measured() for _ in range(8)]
+        valid = [target for target in found if target.position_valid]
+        assert len(valid) >= 4  # the first ones are not waited for
+        assert valid[-1].position.z == pytest.approx(4.0, abs=0.002)
+        assert 0 < valid[-1].position_covariance[8] < 0.01
+        for fields, reason in (
+            ({'frame_id': 'elsewhere'}, "depth is in the frame 'elsewhere'"),
+            ({'encoding': 'rgb8'}, "depth of encoding 'rgb8' is not read"),
+            ({'height': 120, 'data': array('B', bytes(2 * 320 * 120))}, 'has another aspect'),
+        ):
+            for _ in range(4):
+                target = measured(**fields)
+                assert not target.position_valid
+                assert target.state == State.TRACKING
+            stage.until(lambda reason=reason: stage.said(reason), 'the reason')
+            assert stage.said(reason) == 1
+        assert stage.target(stage.publish(FRAME)).state == State.TRACKING  # without any depth
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ class Scene:
         passed = came[-1] - came[0] if came else 0.0
         return (len(came) - 1) / passed if passed else 0.0
 
-    def _outlines(self, stamp: Time, count: int) -> list[list[list[int]]]:
+    def _outlines(self, stamp: Time, count: int) -> list[list[list[float]]]:
         """Of each target the polygons around its mask, as x, y, x, y, ... in pixels."""
         with self._lock:
             labels = next((one for one in self._labels if one.header.stamp == stamp), None)
@@ -161,7 +161,7 @@ class Scene:
         return [outlines(np.asarray(numbers == number, np.uint8)) for number in range(1, count + 1)]
 
 
-def outlines(mask: Frame) -> list[list[int]]:
+def outlines(mask: Frame) -> list[list[float]]:
     """The polygons around a mask (H, W) as x, y, x, y, ...; simplified to about a pixel."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found = [cv2.approxPolyDP(contour, 1.0, True)[:_VERTICES] for contour in contours]

@@ -286,7 +286,7 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
         Take(f'scene {number}', {'seed': seed, 'frames': FRAMES}, frames=FRAMES)
         for number, seed in enumerate(scenes.DEMO_SEEDS, 1)
     ]
-    clip = {'source': str(processes.shipped(CLIP))}
+    clip: dict[str, str | float] = {'source': str(processes.shipped(CLIP))}
     return [Take('real video', clip, box=np.array(CLIP_BOX, float)), *drawn], sources.DEFAULT_RATE
 
 

@@ -24,7 +24,7 @@ QUANTUM = 0.001 / sqrt(12)
 """Standard deviation, in metres, of what is counted in millimetres."""
 CENTRE = 0.06
 """Standard deviation of the target's centre along an axis, as a share of its extent there."""
-WIDTH = 0.1
+WIDTH = 0.12
 """Standard deviation of its apparent width, as a share of it."""
 _TILES = 3  # along a side
 _FAR = 3.0  # robust standard deviations from the median: another surface
