@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 
-INTERRUPTED = 130
+from memtrack_ros.errors import MemtrackError
+
+_INTERRUPTED = 130
 _PATIENCE = 30.0
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def end_at_once() -> None:
     """Lets Ctrl-C end this process on the spot: for as long as it imports, with nothing to undo."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
 
 
 def end_by(end: Callable[[], None]) -> None:
@@ -24,12 +26,26 @@ def end_by(end: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: end())
 
 
-def end_by_raising() -> None:
-    """Lets SIGINT, SIGTERM or SIGHUP end this process as errors do, its children with it.
+def exit_code(work: Callable[[], int]) -> int:
+    """The exit code of a command: its work's, 2 after an error, 130 after Ctrl-C.
 
-    Raises KeyboardInterrupt, or SystemExit, in the main thread. Signals that follow it out of
-    impatience, before what was begun can have been undone, are passed over.
+    An error is said in a sentence. SIGINT, SIGTERM or SIGHUP end the work as errors do, its
+    children with it; signals that follow out of impatience are passed over.
     """
+    _end_by_raising()
+    try:
+        return work()
+    except (MemtrackError, TimeoutError) as error:
+        print(f'memtrack_ros: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        ignore()  # as it leaves, Python gives Ctrl-C its deadly meaning back
+
+
+def _end_by_raising() -> None:
+    """Lets SIGINT, SIGTERM or SIGHUP raise KeyboardInterrupt, or SystemExit, in the main thread."""
     undone = 0.0
 
     def leave(number: int, _: object) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.training import cutouts
 
@@ -89,7 +90,7 @@ def test_contrast_is_the_distance_of_two_colours() -> None:
 
 def test_a_cut_out_is_the_largest_piece_without_small_holes() -> None:
     mask = disc(50) & ~disc(3, (110, 90)) & ~disc(20, (140, 90)) | disc(5, (20, 20))
-    cut_out = cutouts.cut_out(photograph(mask), mask)
+    cut_out = cutouts.cut_out(photograph(mask), cutouts.whole_piece(mask))
     # Of the disc, 101 pixels across and a soft edge of one.
     assert cut_out.shape == (103, 103, 4)
     solid = cut_out[..., 3] > 127
@@ -97,6 +98,30 @@ def test_a_cut_out_is_the_largest_piece_without_small_holes() -> None:
     assert solid.sum() == pytest.approx((disc(50) & ~disc(20, (140, 90))).sum(), rel=0.01)
     assert 0 < cut_out[51, 0, 3] < 255
     assert cut_out[51, 20, :3] == pytest.approx(np.array(THING), abs=13)
+
+
+def test_a_still_shows_something_around_its_object(tmp_path: Path) -> None:
+    striped = np.where(np.arange(240)[:, None] % 40 < 20, (40, 250, 250), GROUND)
+    photos = {
+        'free': np.where(disc(45)[..., None], THING, striped).astype(np.uint8),
+        'bare': photograph(disc(45)),  # on one colour
+        'large': np.where(disc(82)[..., None], THING, striped).astype(np.uint8),
+    }
+    write(tmp_path / 'photos', **photos)
+
+    def blue(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return guess_of(np.roll(photo[..., 0] > 120, -5, 1))
+
+    stills = tmp_path / 'stills'
+    fates = cutouts.cut_all(tmp_path / 'photos', tmp_path / 'out', blue, stills)
+    assert fates == {'are cut out': 3}
+    (sequence,) = read_sequences(stills)
+    assert (sequence.name, len(sequence)) == ('photographs/free', 1)
+    assert overlap(sequence.mask(0) > 0, disc(45)) > 0.96
+    assert sequence.truth[0] == pytest.approx([75, 45, 91, 91], abs=2.5)
+    with pytest.raises(ConfigurationError, match='stills is not empty; set --stills to a new'):
+        cutouts.cut_all(tmp_path / 'photos', tmp_path / 'more', blue, stills)
+    assert not (tmp_path / 'more').exists()
 
 
 def write(folder: Path, **photos: NDArray[np.uint8]) -> None:

@@ -24,6 +24,7 @@ from rclpy.qos import QoSProfile
 from memtrack_ros.control import AXES, Axis, Velocity
 from memtrack_ros.nodes import follow_parameters
 from memtrack_ros.nodes.follow_node import FollowNode, sighted, twist
+from memtrack_ros.tools.client import TrackerClient
 from memtrack_ros.tools.processes import NodeProcess
 
 pytestmark = pytest.mark.usefixtures('ros')
@@ -389,16 +390,9 @@ def test_interrupted_the_process_brakes_before_it_ends() -> None:
     robot = Robot(space)
     try:
         with NodeProcess('nodes.follow_node', {}, {'__ns': space}) as process:
-            from lifecycle_msgs.srv import ChangeState
-
-            change = robot.create_client(ChangeState, f'{space}/follow/change_state')
-            robot.until(change.service_is_ready, what=process.output())
-            for transition in (1, 3):
-                request = ChangeState.Request()
-                request.transition.id = transition
-                answer = change.call_async(request)
-                robot.until(answer.done)
-                assert answer.result().success
+            with TrackerClient(f'{space}/follow') as conductor:
+                conductor.check = process.check
+                assert conductor.start(), process.output()
             robot.until(robot._targets.get_subscription_count, what='the node listens')
             robot.until(lambda: robot.turns() < -0.5, seen(bearing_x=0.6))
             process.interrupt()

@@ -243,7 +243,7 @@ def await_page(process: NodeProcess, port: int) -> None:
 @pytest.fixture(scope='module')
 def stage(ros: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp('memories')
-    with staged('-p max_targets:=2', f'-p memory.folder:={folder}') as made:
+    with staged('-p tracker:=stmtrack -p max_targets:=2', f'-p memory.folder:={folder}') as made:
         made.bring(CONFIGURE, ACTIVATE)
         with Camera(made):
             yield made

@@ -38,7 +38,7 @@ def browser() -> Iterator[Any]:
 
 def tracker(client: TrackerClient) -> NodeProcess:
     """The live node, active."""
-    process = NodeProcess('nodes.tracker_node', {})
+    process = NodeProcess('nodes.tracker_node', {'tracker': 'stmtrack'})
     client.check = process.check
     assert client.start(), process.output()
     return process

@@ -87,7 +87,7 @@ class Crowd(Stage):
 
 @pytest.fixture(scope='module')
 def crowd(ros: None) -> Iterator[Crowd]:
-    with staged('-p max_targets:=3', kind=Crowd) as made:
+    with staged('-p tracker:=stmtrack -p max_targets:=3', kind=Crowd) as made:
         made.bring(CONFIGURE, ACTIVATE)
         made.calibrate()
         yield made

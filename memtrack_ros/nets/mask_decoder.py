@@ -29,4 +29,3 @@ class MaskDecoder(nn.Module):
         x = torch.relu(self.merge_half(torch.relu(x)))
         logits: Tensor = self.answer(x)
         return logits
-

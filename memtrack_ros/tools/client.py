@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import ArrayLike, NDArray
 from rclpy.context import Context
@@ -49,6 +49,8 @@ from memtrack_ros.srv import (
 
 DEADLINE = 180.0
 """Seconds any wait may take. Generous: it only ends what would otherwise hang."""
+ANSWERED = 15.0
+"""Seconds after which an answer is taken for lost."""
 
 
 class Received(NamedTuple):
@@ -122,17 +124,11 @@ class TrackerClient(Node):
         self._thread.join()
         self.destroy_node()
 
-    def change(self, transition: int) -> bool:
-        """Asks for a lifecycle transition (Transition.TRANSITION_…) and waits for its end."""
-        request = ChangeState.Request()
-        request.transition.id = transition
-        return bool(self.call(self._change, request).success)
-
     def start(self) -> bool:
         """Configures and activates; whether both went well (the node's log says what did not)."""
-        return self.change(Transition.TRANSITION_CONFIGURE) and self.change(
-            Transition.TRANSITION_ACTIVATE
-        )
+        return self._change_to(
+            State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_CONFIGURE
+        ) and self._change_to(State.PRIMARY_STATE_ACTIVE, Transition.TRANSITION_ACTIVATE)
 
     def lifecycle(self) -> int:
         """The lifecycle state of the tracker: State.PRIMARY_STATE_…"""
@@ -267,6 +263,20 @@ class TrackerClient(Node):
                 if time.monotonic() > end:
                     raise TimeoutError(f'{what} did not come within {deadline:g} s')
                 self._news.wait(0.02)  # discovery announces nothing: look again
+
+    def _change_to(self, state: int, transition: int) -> bool:
+        """Asks for a lifecycle transition and waits for its end; whether it led to the state.
+
+        A node that has just appeared may not know yet where its first answer goes, and it is lost:
+        then its state tells, asked for once the transition should be over.
+        """
+        request = ChangeState.Request()
+        request.transition.id = transition
+        self.wait_until(self._change.service_is_ready, 'the node')
+        try:
+            return bool(self.call(self._change, request, ANSWERED).success)
+        except TimeoutError:
+            return self.lifecycle() == state
 
     def _wait_for(
         self, store: OrderedDict[int, Received], stamp: Time, what: str, deadline: float

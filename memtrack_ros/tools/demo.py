@@ -410,16 +410,13 @@ def main(args: list[str] | None = None) -> int:
     arguments = parser.parse_args(args)
     if not arguments.page and (arguments.video is None) != (arguments.box is None):
         parser.error('--video and --box go together: the target in the first image of the video')
-    interrupt.end_by_raising()
-    try:
-        if arguments.page:
-            return show_page(arguments.video, arguments.tracker)
-        return run(arguments, Console())
-    except (MemtrackError, TimeoutError) as error:
-        print(f'memtrack_ros: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return interrupt.INTERRUPTED
+    return interrupt.exit_code(
+        lambda: (
+            show_page(arguments.video, arguments.tracker)
+            if arguments.page
+            else run(arguments, Console())
+        )
+    )
 
 
 if __name__ == '__main__':

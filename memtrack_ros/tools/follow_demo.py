@@ -374,14 +374,8 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         '--out', type=Path, default=Path('demo'), metavar='DIR', help='default: demo'
     )
-    interrupt.end_by_raising()
-    try:
-        return run(parser.parse_args(args))
-    except (MemtrackError, TimeoutError) as error:
-        print(f'memtrack_ros: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return interrupt.INTERRUPTED
+    arguments = parser.parse_args(args)
+    return interrupt.exit_code(lambda: run(arguments))
 
 
 if __name__ == '__main__':

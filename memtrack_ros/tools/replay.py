@@ -72,8 +72,8 @@ class NodeFollower:
         return self._client.publish(frame, Time(sec=second, nanosec=part * 10**9 // RATE))
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Replays the folder to a node for each tracker. MemtrackError when one does not start."""
+def run(arguments: argparse.Namespace) -> int:
+    """Replays the folder to a node for each tracker: 0. MemtrackError when one does not start."""
     processes.isolate()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with ExitStack() as stack:
@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
             entrants.append(Entrant(name, origin, partial(NodeFollower, client)))
         command = shlex.join(['python', '-m', 'memtrack_ros.tools.replay', *sys.argv[1:]])
         compare(entrants, arguments.sequences, arguments.out, command=command)
+    return 0
 
 
 def main(args: list[str] | None = None) -> int:
@@ -125,15 +126,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
     parser.add_argument('--out', type=Path, default='results', metavar='DIR', help='for the tables')
     arguments = parser.parse_args(args)
-    interrupt.end_by_raising()
-    try:
-        run(arguments)
-    except (MemtrackError, TimeoutError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return interrupt.INTERRUPTED
-    return 0
+    return interrupt.exit_code(lambda: run(arguments))
 
 
 if __name__ == '__main__':

@@ -44,7 +44,7 @@ class DMVSettings(NamedTuple):
 
 COMPACT = DMVSettings(
     side=CROP,
-    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
+    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6),
     capacity=16,
 )
 # The paper says nothing of how one box is chosen of those predicted 'similar to' SiamRPN: as there.

@@ -39,7 +39,7 @@ from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SLOTS = 8  # N
-CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
+CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6)
 
 # The paper variant's inference, in the authors' numbers.
 TEMPLATE_SIDE, SEARCH_SIDE = 127, 255  # of the crops, pixels

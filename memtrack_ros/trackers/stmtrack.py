@@ -47,7 +47,7 @@ class STMTrackSettings(NamedTuple):
 
 COMPACT = STMTrackSettings(
     side=CROP,
-    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
+    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6),
     confident=0.6,
     capacity=128,
 )

@@ -51,7 +51,7 @@ class ClipSource(Protocol):
         """Draw `count` clips of `length` crops of `side` x `side` pixels.
 
         On the generator's device. The first shows the target near its middle, the others less
-        well centred; one of these in eight is taken from elsewhere, where there is no target.
+        well centred; one of these in five is taken from elsewhere, where there is no target.
         `strength` 0..1 says how difficult they are made.
         """
         ...

