@@ -325,6 +325,8 @@ def test_what_needs_a_package_that_is_missing_is_refused_by_name(
 
 
 def test_more_targets_than_memory_are_refused_with_the_figure() -> None:
-    with staged('-p max_targets:=32', f'-p memory.max_bytes:={2**28}') as stage:
+    with staged(
+        '-p tracker:=stmtrack -p max_targets:=32', f'-p memory.max_bytes:={2**28}'
+    ) as stage:
         assert not stage.change(CONFIGURE)
         stage.until(lambda: stage.said('memory banks of 32 targets need'), 'the figure')

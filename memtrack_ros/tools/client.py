@@ -124,6 +124,12 @@ class TrackerClient(Node):
         self._thread.join()
         self.destroy_node()
 
+    def change(self, transition: int) -> bool:
+        """Asks for a lifecycle transition (Transition.TRANSITION_…) and waits for its end."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(self._change, request).success)
+
     def start(self) -> bool:
         """Configures and activates; whether both went well (the node's log says what did not)."""
         return self._change_to(
