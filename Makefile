@@ -1,4 +1,5 @@
-# make demo   follow drawn targets (or VIDEO=file BOX=x,y,w,h) through the live nodes, into demo/
+# make demo   follow real and drawn targets (or VIDEO=file BOX=x,y,w,h) through the live nodes, into demo/
+# make demo PAGE=1   show the video (or VIDEO=file) in the browser, to point at
 # make follow-demo   keep a drawn target in view with a virtual camera, through the live nodes
 # make test   run the tests
 # All set up .venv with everything they need, ROS 2 included, the first time.
@@ -39,13 +40,13 @@ endif
 demo: $(venv)/.ready
 	@$(run) memtrack_ros.tools.demo \
 		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') \
-		$(if $(TRACKER),--tracker '$(TRACKER)')
+		$(if $(TRACKER),--tracker '$(TRACKER)') $(if $(PAGE),--page)
 
 follow-demo: $(venv)/.ready
 	@$(run) memtrack_ros.tools.follow_demo $(if $(SEED),--seed '$(SEED)')
 
 test: $(venv)/.ready $(venv)/vot/.ready
-	@$(run) pytest
+	@OMP_NUM_THREADS=1 $(run) pytest -n 2 --dist loadgroup
 
 clean:
 	rm -rf $(venv) build demo memtrack_ros.egg-info
@@ -79,7 +80,7 @@ $(venv)/.python:
 $(venv)/.ready: $(venv)/.python $(interfaces) setup.py setup.cfg pyproject.toml constraints.txt
 	@echo 'memtrack_ros: installing the other packages and compiling the messages'
 	@$(call logged,$(venv)/bin/pip install \
-	'.[training$(comma)evaluation$(comma)bags$(comma)toolkits$(comma)test]',the set-up failed; the \
+	'.[training$(comma)evaluation$(comma)bags$(comma)page$(comma)toolkits$(comma)test]',the set-up failed; the \
 	whole log is in $(log).)
 	@# The same OpenCV with its contributed modules: KCF and CSRT are among them.
 	@$(call logged,$(venv)/bin/pip install --no-deps opencv-contrib-python-headless,the peers could \

@@ -12,7 +12,7 @@ from memtrack_ros import trackers
 from memtrack_ros.session import Prompt, Session
 
 video, *box = sys.argv[1:6]
-name = sys.argv[6] if len(sys.argv) > 6 else 'stmtrack'
+name = sys.argv[6] if len(sys.argv) > 6 else 'dmv'
 
 frames = cv2.VideoCapture(video)
 session = Session(trackers.create(name))

@@ -3,6 +3,7 @@
 ros2 launch memtrack_ros tracker.launch.py image:=/camera/image_raw
 ros2 launch memtrack_ros tracker.launch.py video:=/path/to/video.mp4 rviz:=true
 ros2 launch memtrack_ros tracker.launch.py follow:=true cmd_vel:=/cmd_vel
+ros2 launch memtrack_ros tracker.launch.py page:=true
 """
 
 import os
@@ -44,6 +45,7 @@ ARGUMENTS = {
     'tracker': ('', 'empty: as the params_file says'),
     'variant': ('', 'compact or paper; empty: as the params_file says'),
     'weights': ('', 'weight file; empty: as the params_file says'),
+    'settings': ('', 'of the paper variant, by name; empty: as the params_file says'),
     'device': ('', 'auto, cpu, cuda, cuda:N; empty: as the params_file says'),
     'params_file': (str(SHARE / 'config' / 'tracker.yaml'), 'parameters of the tracker node'),
     'namespace': ('', 'namespace of all nodes'),
@@ -54,6 +56,8 @@ ARGUMENTS = {
     ),
     'follow_params_file': (str(SHARE / 'config' / 'follow.yaml'), 'parameters of the follow node'),
     'cmd_vel': ('', 'topic of its commands (geometry_msgs/TwistStamped); empty: follow/cmd_vel'),
+    'page': ('false', "start the operator's page, too, at http://127.0.0.1:8080/"),
+    'page_params_file': (str(SHARE / 'config' / 'page.yaml'), 'parameters of the page'),
     'rviz': ('false', 'show image, overlay and mask in RViz'),
     'video': ('', 'video file, webcam (0, /dev/video0) or "scene" to publish on `image`'),
     'loop': ('true', 'play the video again and again'),
@@ -78,14 +82,14 @@ def check(context: LaunchContext) -> list:
         reason = str(error).splitlines()[0].rstrip(':')
         given = f'image:={image} cmd_vel:={cmd_vel} namespace:={namespace}'
         raise WrongArgument(f'{given}: {reason}') from error
-    for name in ('params_file', 'follow_params_file'):
+    for name in ('params_file', 'follow_params_file', 'page_params_file'):
         if not Path(text(context, name)).is_file():
             raise WrongArgument(
                 f'{name}:={text(context, name)} is not there: give the path of a file'
             )
     if text(context, 'video') and text(context, 'image_transport') == 'compressed':
         raise WrongArgument('a video is published raw: leave image_transport:=compressed away')
-    for name in ('autostart', 'follow', 'loop', 'rviz'):
+    for name in ('autostart', 'follow', 'loop', 'page', 'rviz'):
         truth(context, name)
     rate(context)
     if truth(context, 'rviz'):
@@ -123,7 +127,7 @@ def rate(context: LaunchContext) -> float:
 
 def tracker(context: LaunchContext) -> list:
     """The tracker node; arguments that are given win over the parameter file."""
-    names = ('tracker', 'variant', 'weights', 'device', 'image_transport')
+    names = ('tracker', 'variant', 'weights', 'settings', 'device', 'image_transport')
     given = {name: text(context, name) for name in names}
     node = LifecycleNode(
         package=PACKAGE,
@@ -155,6 +159,28 @@ def follow(context: LaunchContext) -> list:
         output='screen',
     )
     return started(context, node)
+
+
+def page(context: LaunchContext) -> list:
+    """The operator's page, when it is wanted."""
+    if not truth(context, 'page'):
+        return []
+    transport = text(context, 'image_transport')
+    given = {'image_transport': ParameterValue(transport, value_type=str)} if transport else {}
+    return [
+        Node(
+            package=PACKAGE,
+            executable='page_node',
+            name='page',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('page_params_file'), given],
+            remappings=[
+                ('image', LaunchConfiguration('image')),
+                ('image/compressed', [LaunchConfiguration('image'), '/compressed']),
+            ],
+            output='screen',
+        )
+    ]
 
 
 def started(context: LaunchContext, node: LifecycleNode) -> list:
@@ -224,6 +250,8 @@ def rviz(context: LaunchContext) -> list:
                 ('/camera/image_raw', LaunchConfiguration('image')),
                 ('/memtrack/overlay', 'memtrack/overlay'),
                 ('/memtrack/mask', 'memtrack/mask'),
+                ('/memtrack/markers', 'memtrack/markers'),
+                ('/memtrack/pose', 'memtrack/pose'),
             ],
         )
     ]
@@ -244,6 +272,9 @@ def generate_launch_description() -> LaunchDescription:
                 for name in variables
                 if name not in os.environ
             ),
-            *(OpaqueFunction(function=part) for part in (check, tracker, follow, camera, rviz)),
+            *(
+                OpaqueFunction(function=part)
+                for part in (check, tracker, follow, page, camera, rviz)
+            ),
         ]
     )

@@ -27,6 +27,11 @@ def follow() -> None:
     _run('memtrack_ros.nodes.follow_node')
 
 
+def page() -> None:
+    """The operator's page."""
+    _run('memtrack_ros.page.page_node')
+
+
 def demo() -> None:
     """The demo."""
     _run('memtrack_ros.tools.demo')

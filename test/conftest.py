@@ -18,6 +18,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--seed', type=int, default=1, help='which random walk')
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side run files, but of those with live nodes, which keep time, one at a time."""
+    live = {item.path for item in items if 'domain' in getattr(item, 'fixturenames', ())}
+    for item in items:
+        group = 'live nodes' if item.path in live else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope='session')
 def domain() -> None:
     """A ROS domain of its own on this machine, for this process and those it starts."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -106,8 +106,11 @@ class Stage(TrackerClient):
         self.wait_until(lambda: bool(ready()), what, DEADLINE)
 
 
+OneStage = TypeVar('OneStage', bound=Stage)
+
+
 @contextmanager
-def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
+def staged(*arguments: str, kind: type[OneStage] = Stage, **options: Any) -> Iterator[OneStage]:
     """The node in this process, in a namespace NS of its own, with these --ros-args; a client."""
     space = f'/stage{next(STAGES)}'
     given = [word.replace('NS', space) for argument in arguments for word in argument.split()]
@@ -123,7 +126,7 @@ def staged(*arguments: str, **options: Any) -> Iterator[Stage]:
     thread = threading.Thread(target=spin)
     thread.start()
     try:
-        with Stage(node, **options) as stage:
+        with kind(node, **options) as stage:
             yield stage
     finally:
         ended.set()

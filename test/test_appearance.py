@@ -55,6 +55,22 @@ def test_the_first_the_newest_and_every_fifth_are_stored() -> None:
             assert numbers(memory) == list(memory.stored()) == STORED[number]
 
 
+def test_as_the_authors_run_it_the_first_frame_goes_with_the_third() -> None:
+    memory = AppearanceMemory(
+        3, 2, 3, 4, max_bytes=10**6, device=torch.device('cpu'), keeps_first=False
+    )
+    stored = {1: [1], 2: [2], 5: [5], 6: [5, 6], 9: [5, 9], 11: [5, 10, 11], 16: [10, 15, 16]}
+    for number in range(1, 17):
+        write(memory, number)
+        if number in stored:
+            assert numbers(memory) == stored[number]
+    again = AppearanceMemory(
+        3, 2, 3, 4, max_bytes=10**6, device=torch.device('cpu'), keeps_first=False
+    )
+    again.restore(memory.state())
+    assert numbers(again) == stored[16]
+
+
 def test_another_sampling_interval_keeps_other_frames() -> None:
     memory = bank(every=1)
     for number in range(1, 5):

@@ -32,7 +32,8 @@ def test_the_published_network_and_bank_compute_the_authors_numbers() -> None:
     expected = set(np.load(REFERENCE / 'cmedfl_ref.npz').files)
     given = {name for name in expected if name.endswith('_in')}
     given |= {'conv1', 'layer1', 'layer2', 'layer3', 'train_layer3', 'mask', 'dist'}
-    assert {check.array for check in found} == expected - given
+    networks = {check.array for check in found if not check.array.startswith('loop ')}
+    assert networks == expected - given
 
 
 @needs_reference

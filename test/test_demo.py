@@ -24,6 +24,7 @@ from memtrack_ros.tools import demo
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 180
 FRAMES = 24
+pytestmark = pytest.mark.usefixtures('domain')  # live nodes
 
 
 @pytest.fixture(scope='module')
@@ -175,7 +176,9 @@ def test_two_interrupts_end_the_nodes_too(tmp_path: Path) -> None:
 
 def test_replay_through_the_node_scores_what_the_session_does(drawn: Path, tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in ('node', 'session')}
-    process = start('replay', '--sequences', drawn, '--out', folders['node'])
+    process = start(
+        'replay', '--sequences', drawn, '--trackers', 'stmtrack', '--out', folders['node']
+    )
     output, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, output
     run = ['run', '--sequences', str(drawn), '--trackers', 'stmtrack']

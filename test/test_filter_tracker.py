@@ -15,29 +15,28 @@ from tracking import boxed, follow, remember
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.geometry.windows import Pixels, Window
+from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Cells
 from memtrack_ros.trackers import Prior, Target
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     CompactFilterTracker,
     FilterTracker,
+    agreement,
+    near_part,
+)
+from memtrack_ros.trackers.paper_filter_tracker import (
+    Habits,
     OutlinedObservation,
     PaperFilterTracker,
-    agreement,
-    laid,
-    marked,
-    near_part,
 )
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Calibration
 
 CPU = torch.device('cpu')
 HEIGHT, WIDTH, FRAMES = 180, 240, 20
-KINDS = {
-    'compact': (CompactFilterTracker, COMPACT_FILTER),
-    'paper': (PaperFilterTracker, PAPER_FILTER),
-}
+KINDS = ('compact', 'paper')
+HABITS = Habits(soft_start=True, trims_found=True, corners_always=False)
 
 
 class Red(Appearance[torch.Tensor]):
@@ -81,9 +80,12 @@ def scene(number: int) -> tuple[Pixels, Pixels, OrientedBox]:
 
 
 def tracker_of(variant: str) -> FilterTracker[torch.Tensor, Any, Any]:
-    kind, settings = KINDS[variant]
-    settings = settings._replace(channels=3)
-    return kind('red', Red(settings.cells), settings, Calibration(1.0, 0.0), CPU, 2**30)
+    known = Calibration(1.0, 0.0)
+    if variant == 'compact':
+        small = COMPACT_FILTER._replace(channels=3)
+        return CompactFilterTracker('red', Red(small.cells), small, known, CPU, 2**30)
+    large = PAPER_FILTER._replace(channels=3)
+    return PaperFilterTracker('red', Red(large.cells), large, HABITS, known, CPU, 2**30)
 
 
 def overlap(one: Pixels, other: Pixels) -> float:
@@ -106,19 +108,17 @@ def test_it_follows_what_filter_and_appearance_know(variant: str, prompt: str) -
         appearance.labels[-1].shape[-1] / (4 * boxes.scale(box)), rel=0.1
     )
     for number in range(1, FRAMES):
-        frame, mask, truth = scene(number)
+        frame, mask, _ = scene(number)
         found = tracker.locate(frame, Prior(box))
         box = found.box
         assert found.score > 0.5
         assert overlap(found.mask, mask) > 0.8
-        assert boxes.iou(box, np.array(cv2.boundingRect(mask), float)) > 0.7
+        # The authors compare areas in the crop with that of a mask in the frame: of a target as
+        # small as this they believe none, and keep its size.
+        if (variant, prompt) != ('paper', 'mask'):
+            assert boxes.iou(box, np.array(cv2.boundingRect(mask), float)) > 0.7
         if isinstance(found, OutlinedObservation):
-            assert found.oriented is not None
-            assert boxes.iou(found.oriented.bounds(), truth.bounds()) > 0.8
-            along = found.oriented.theta
-            if found.oriented.size_x < found.oriented.size_y:
-                along += math.pi / 2
-            assert math.sin(along - truth.theta) == pytest.approx(0, abs=0.1)
+            assert found.oriented is None  # as the authors answer a target not turned
         remember(tracker, frame, found)
     assert appearance.written == FRAMES - 1
 
@@ -145,10 +145,24 @@ def test_what_is_gone_has_no_score() -> None:
 
 
 @pytest.mark.parametrize('variant', KINDS)
-def test_an_unsure_frame_gets_its_mask_but_is_not_remembered(
-    variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unsure_frame_is_not_remembered(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = tracker_of(variant)
+    frame, mask, _ = scene(0)
+    box = np.array(cv2.boundingRect(mask), float)
+    tracker.initialise(frame, boxed(frame, box))
+    monkeypatch.setattr(tracker.filter, 'uncertainty', lambda peak: 11.0)
+    frame, mask, _ = scene(1)
+    (found,) = follow(tracker, [frame], box)
+    # The authors do not even segment it.
+    assert found.mask.any() == (variant == 'compact')
+    assert isinstance(tracker.appearance, Red)
+    assert (tracker.appearance.written, tracker.bank.status().refused) == (0, 1)
+
+
+def test_a_target_pointed_at_by_its_mask_is_always_segmented(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = tracker_of('paper')
     frame, mask, _ = scene(0)
     box = np.array(cv2.boundingRect(mask), float)
     tracker.initialise(frame, Target(box, mask))
@@ -157,7 +171,7 @@ def test_an_unsure_frame_gets_its_mask_but_is_not_remembered(
     (found,) = follow(tracker, [frame], box)
     assert overlap(found.mask, mask) > 0.8
     assert isinstance(tracker.appearance, Red)
-    assert (tracker.appearance.written, tracker.bank.status().refused) == (0, 1)
+    assert tracker.appearance.written == 1
 
 
 @pytest.mark.parametrize('variant', KINDS)
@@ -192,11 +206,3 @@ def test_the_part_near_the_peak_is_taken_with_its_rim() -> None:
     assert part[2, 5] == np.float32(0.3)
     assert near_part(probability, np.array([3.0, 4.0]), 5.0)[6, 9] == np.float32(0.8)
     assert not near_part(probability, np.array([0.0, 11.0]), 1.0).any()
-
-
-def test_a_mask_is_laid_into_the_frame() -> None:
-    window = Window.around([10.0, 6.0], 0.5, 8)  # pixels 8.25 .. 11.75 and 4.25 .. 7.75
-    frame = np.zeros((16, 20, 3), np.uint8)
-    mask = laid(marked(np.ones((8, 8), np.float32)), window, frame)
-    rows, columns = np.nonzero(mask)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 7, 9, 11)

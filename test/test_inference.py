@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets import inference
+from memtrack_ros.nets.inference import packs, ready
 from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import trunk_of
@@ -73,3 +74,21 @@ def test_the_published_ones_see_as_before(name: str) -> None:
     expected = seen(net)
     found = seen(ready(copy.deepcopy(net), CPU))
     same(found, expected)
+
+
+@pytest.mark.parametrize('kind', [nn.ReLU, nn.ReLU6, None])
+@pytest.mark.parametrize('packed', [True, False])
+@torch.inference_mode()
+def test_a_convolution_of_either_way_is_the_same(
+    kind: type[nn.Module] | None, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(16, 32, 3, 2, 1, groups=4, bias=False)
+    activation = None if kind is None else kind()
+    x = 9 * torch.randn(1, 16, 24, 24)
+    expected = conv(x) if activation is None else activation(conv(x))
+    monkeypatch.setattr(inference, 'packs', lambda weight: packed and packs(weight))
+    same(inference.Convolution(conv, activation, torch.float32)(x), expected)
+    rough = inference.Convolution(conv, activation, torch.bfloat16)(x)
+    assert rough.dtype is torch.bfloat16
+    torch.testing.assert_close(rough.float(), expected, rtol=0.02, atol=0.05)

@@ -762,3 +762,28 @@ def test_a_folder_may_hold_several_benchmarks(tmp_path: Path) -> None:
         'val/GOT-10k_Val_000001',
         'val2017/000000000009.1',
     ]
+
+
+def test_ilsvrc_vid_has_an_object_a_track(tmp_path: Path) -> None:
+    name = Path('train') / 'ILSVRC2015_VID_train_0000' / 'ILSVRC2015_train_00000001'
+    images = tmp_path / 'Data' / 'VID' / name
+    truth = tmp_path / 'Annotations' / 'VID' / name
+    images.mkdir(parents=True)
+    truth.mkdir(parents=True)
+    thing = (
+        '<object><trackid>{}</trackid><bndbox><xmax>{}</xmax><xmin>{}</xmin><ymax>{}</ymax>'
+        '<ymin>{}</ymin></bndbox></object>'
+    )
+    shown = [[(0, 50, 10, 40, 20)], [(0, 52, 12, 41, 21), (3, 99, 90, 9, 1)], []]
+    for number, things in enumerate(shown):
+        cv2.imwrite(str(images / f'{number:06}.JPEG'), np.zeros((60, 100, 3), np.uint8))
+        text = ''.join(thing.format(*one) for one in things)
+        (truth / f'{number:06}.xml').write_text(f'<annotation>{text}</annotation>')
+    one, other = read_sequences(tmp_path)
+    assert one.name.endswith('/ILSVRC2015_train_00000001.1')
+    np.testing.assert_array_equal(one.truth[:2], [[10, 20, 40, 20], [12, 21, 40, 20]])
+    assert np.isnan(one.truth[2]).all()
+    np.testing.assert_array_equal(other.truth[1], [90, 1, 9, 8])
+    (truth / '000001.xml').write_text('<annotation')
+    with pytest.raises(SequenceError, match='000001.xml is no annotation'):
+        read_sequences(tmp_path)

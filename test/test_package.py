@@ -102,7 +102,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
         assert name in imported
         assert pypi in installed
         assert rosdep is None or rosdep in declared
-    extras = {'got10k', 'matplotlib', 'rich', 'rosbags'}
+    extras = {'aiohttp', 'got10k', 'matplotlib', 'rich', 'rosbags'}
     of_ros = re.compile(
         r'\w*(_msgs|_srvs|_interfaces|rclpy|ament_index_python|cv_bridge|memtrack_ros)'
     )

@@ -8,7 +8,7 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.memory import SampledFrames
-from memtrack_ros.memory.sampled_frames import READ, representative_frames
+from memtrack_ros.memory.sampled_frames import SEGMENTS, representative_frames
 
 CHANNELS, CELLS = 3, 4
 
@@ -45,7 +45,7 @@ def test_a_read_has_one_shape_and_marks_what_is_in_use() -> None:
     for number in (1, 2):
         memory.write(frame(number), 1.0)
         cells, used = memory.read()
-        assert cells.shape == (1, CHANNELS, READ * CELLS)
+        assert cells.shape == (1, CHANNELS, (SEGMENTS + 2) * CELLS)
         assert used.sum() == number * CELLS
     assert cells[0, 0, used[0]].tolist() == [1.0] * CELLS + [2.0] * CELLS
 

@@ -55,28 +55,6 @@ def test_the_best_cell_is_liked_for_its_score_its_size_and_in_a_usual_search_its
     assert found.tolist() == pytest.approx([*boxes.from_centre([49.5, 39.5], size)[:2], size, size])
 
 
-def test_boxes_that_overlap_the_best_one_well_have_a_say_in_it() -> None:
-    prior, window = Prior(np.array([40.0, 30.0, 20.0, 20.0])), Window.around([49.5, 39.5], 0.5, 80)
-    # Beside the best one, one eight crop pixels further right, of half its score, and one apart.
-    score = np.array([[0.8, 0.4, 0.7]])
-    corners = np.array([[[20.0, 20, 60, 60], [28, 20, 68, 60], [0, 0, 20, 20]]])
-    alone = Chooser(penalty_k=0.0, window_influence=0.0, test_lr=1.0, smallest=3.0)
-    found = alone.choose(score, corners, prior, window, FRAME)
-    # Their IoU is 32 / 48: with 0.6 it has half a say, a third of the way of four frame pixels.
-    voting = alone._replace(voting=0.6).choose(score, corners, prior, window, FRAME)
-    assert voting.cell == found.cell == (0, 0)
-    assert voting.score == found.score == 0.8
-    assert (boxes.centre(voting.box) - boxes.centre(found.box)).tolist() == pytest.approx(
-        [4 / 3, 0]
-    )
-    assert voting.box[2:].tolist() == pytest.approx(found.box[2:].tolist())
-    stricter = alone._replace(voting=0.7).choose(score, corners, prior, window, FRAME)
-    assert stricter.box.tolist() == pytest.approx(found.box.tolist())
-    # Nothing is there: still a box.
-    nothing = alone._replace(voting=0.6).choose(0 * score, corners, prior, window, FRAME)
-    assert np.isfinite(nothing.box).all()
-
-
 def test_a_box_has_its_centre_in_the_frame_and_is_neither_larger_nor_too_small() -> None:
     chooser = Chooser(penalty_k=0.1, window_influence=0.0, test_lr=0.5, smallest=3.0)
     far = chooser.within(FRAME, [-20.0, 300.0], [1.0, 500.0])

@@ -275,9 +275,9 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     assert session.tracker.bank.status().writes == 2
     assert session.tracker.bank.status().refused == 1
     # Nobody asks for more than the user does.
-    session.presence = Presence(remembered=0.0, seen=0.0, unseen=0.0)
-    noise = np.random.default_rng(0).integers(0, 255, first.image.shape, np.uint8)
-    assert session.step(noise).confidence < session.tracker.remembered
+    session.tracker.remembered = 1.0
+    session.presence = Presence(remembered=0.0)
+    session.step(second.image)
     session.remember()
     assert session.memory.writes == 3
 
@@ -578,10 +578,15 @@ def test_a_search_visits_the_whole_image_and_again_the_last_place() -> None:
     course = Course.of(np.array([0.0, 0, 20, 20]), NOISE)
     visited = [course.place(turn) for turn in range(1, 97)]
     assert all(box == pytest.approx(course.box) for box in visited[::2])
-    places = np.array([boxes.centre(box) for box in visited[1::2]])
-    assert len(np.unique(places, axis=0)) == 8 * 6  # 320 / 40 x 240 / 40
-    for corner in ([0, 0], [319, 0], [0, 239], [319, 239]):
-        assert np.abs(places - corner).max(1).min() <= 21
+    # All within a second, the nearest to the last place first, and what is seen at once overlaps.
+    places = np.array([boxes.centre(box) for box in visited[1:30:2]])
+    assert len(np.unique(places, axis=0)) == 4 * 3
+    distances = np.linalg.norm(places[:12] - boxes.centre(course.box), axis=1)
+    assert (np.diff(distances) >= 0).all()
+    extents = [course.survey(turn, 192).pitch * 192 for turn in range(2, 26, 2)]
+    assert extents == pytest.approx([120] * 12)
+    for pixel in ([0, 0], [319, 0], [0, 239], [319, 239], [120, 80], [200, 160]):
+        assert np.abs(places - pixel).max(1).min() <= 60
 
 
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:

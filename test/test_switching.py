@@ -41,7 +41,7 @@ ELSEWHERE = 400, 100, 40, 30
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(f'-p memory.folder:={tmp_path}/saved') as made:
+    with staged(f'-p tracker:=stmtrack -p memory.folder:={tmp_path}/saved') as made:
         yield made
 
 
@@ -145,7 +145,7 @@ def test_a_target_outlives_its_node(stage: Stage, tmp_path: Path) -> None:
     show(stage, 1, 3)
     stage.bring(DEACTIVATE)
     assert stage.save_memory('cup').success
-    with staged(f'-p memory.folder:={tmp_path}/saved') as later:
+    with staged(f'-p tracker:=stmtrack -p memory.folder:={tmp_path}/saved') as later:
         later.bring(CONFIGURE)
         assert later.load_memory('cup').success
         later.bring(ACTIVATE)

@@ -167,11 +167,11 @@ def test_a_frozen_bank_keeps_its_whole_state(tracker: Tracker, run: Run, video: 
     tracker.bank.frozen = True
     before, status = tracker.state(), tracker.bank.status()
     remember(tracker, video.frames[0], tracker.locate(video.frames[0], Prior(video.box)))
-    # The size that the published filter trackers follow is no memory.
+    # Where the published filter trackers believe the target to be is no memory.
     assert {
         name
         for name in changed(before, tracker.state())
-        if not (name.endswith('.refused') or name.startswith('size.'))
+        if not (name.endswith('.refused') or name.startswith('loop.'))
     } == set()
     assert tracker.bank.status().refused == status.refused + 1
 

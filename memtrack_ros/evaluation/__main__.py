@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -15,35 +17,51 @@ import torch
 from numpy.typing import NDArray
 
 from memtrack_ros import trackers
+from memtrack_ros.data.labelled_videos import labelled_videos
 from memtrack_ros.data.otb_lists import OTB
 from memtrack_ros.data.results import FORMATS
-from memtrack_ros.errors import MemtrackError
+from memtrack_ros.data.sequences import read_sequences
+from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
+from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.session import Session
 
 try:
     from rich.console import Console
 
-    from memtrack_ros.evaluation import peers
-    from memtrack_ros.evaluation.benchmark import benchmark
+    from memtrack_ros.evaluation import benchmark as speed
+    from memtrack_ros.evaluation import benchmark_report, peers, vos
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
+    from memtrack_ros.evaluation.presence import Video, drawn, presence, recorded
     from memtrack_ros.evaluation.reads import pictures
     from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is missing: pip install "memtrack_ros[evaluation]"')
 
 
+SMALLEST = 32  # pixels, of a side of frames to time
+
+
 def chosen(arguments: argparse.Namespace) -> dict[str, trackers.AnyTracker]:
     """The trackers asked for, by name."""
     return {
         name: trackers.create(
-            name, arguments.variant, weights_of(arguments, name), arguments.device
+            name,
+            arguments.variant,
+            weights_of(arguments, name),
+            arguments.device,
+            chosen=settings_of(arguments),
         )
         for name in arguments.trackers
     }
+
+
+def settings_of(arguments: argparse.Namespace) -> trackers.Chosen:
+    """What was chosen of the trackers' settings."""
+    return trackers.Chosen(arguments.settings, dict(arguments.set))
 
 
 def weights_of(arguments: argparse.Namespace, tracker: str) -> Path | None:
@@ -63,13 +81,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs trackers and peers over each sequence, shows the tables and writes them."""
     entrants = []
     for name, tracker in chosen(arguments).items():
+        settings = settings_of(arguments)
         origin = f'{name} {tracker.variant} {tracker.weights[:12]}'
+        if text := str(settings):
+            origin += f' {text}'
         make = partial(
             SessionFollower.of,
             name,
             arguments.variant,
             weights_of(arguments, name),
             arguments.device,
+            settings,
         )
         entrants.append(Entrant(name, origin, make))
         if arguments.first_frame:
@@ -91,6 +113,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def segment_videos(arguments: argparse.Namespace) -> int:
+    """Segments all objects of labelled videos at once, and writes what their servers take."""
+    videos = labelled_videos(arguments.sequences, arguments.split)
+    vos.run(videos, chosen(arguments), arguments.out, Console())
+    return 0
+
+
 def follow_bag(arguments: argparse.Namespace) -> int:
     """Follows a target through the images of a bag."""
     try:
@@ -107,8 +136,63 @@ def follow_bag(arguments: argparse.Namespace) -> int:
 
 
 def time(arguments: argparse.Namespace) -> int:
-    """Shows how long each tracker takes for a frame."""
-    benchmark(chosen(arguments), arguments.frames, Console())
+    """Times trackers and peers, shows the tables and writes them, with a picture."""
+    if arguments.against and not arguments.against.is_file():
+        raise MemtrackError(f'There is no file {arguments.against} to compare with.')
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+        cv2.setNumThreads(arguments.threads)
+    make = {
+        name: partial(
+            trackers.create,
+            name,
+            arguments.variant,
+            weights_of(arguments, name),
+            arguments.device,
+            precision=arguments.precision,
+        )
+        for name in arguments.trackers
+    }
+    beside = {name: peers.create(name, None) for name in arguments.peers}
+    plan = speed.Plan(arguments.rounds, arguments.aged, tuple(arguments.sizes), arguments.clock)
+    results = speed.benchmark(make, beside, plan, Console())
+    for name, entry in results['trackers'].items():
+        entry['start'] = speed.starting(name, arguments.variant)
+        if arguments.live:
+            entry['live'] = {
+                f'{width}x{height}': speed.live(
+                    name, arguments.variant, (width, height), arguments.live
+                )
+                for width, height in arguments.sizes
+            }
+    command = shlex.join(['python', '-m', 'memtrack_ros.evaluation', *sys.argv[1:]])
+    report = benchmark_report.markdown(results, command)
+    print(report)
+    if arguments.against:
+        before = json.loads(arguments.against.read_text())
+        print(benchmark_report.ratios(results, before))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / 'speed.json').write_text(json.dumps(results, indent=1) + '\n')
+    (arguments.out / 'speed.md').write_text(report)
+    benchmark_report.draw(results, arguments.out / 'speed.png')
+    return 0
+
+
+def tell_presence(arguments: argparse.Namespace) -> int:
+    """Compares what trackers say of their target's presence with the truth."""
+    videos: Iterable[Video]
+    if arguments.sequences is not None:
+        faults: list[SequenceError] = []
+        found = read_sequences(arguments.sequences, faults)
+        for fault in faults:
+            print(f'skipped: {fault}', file=sys.stderr)
+        videos = map(recorded, found)
+    else:
+        device = torch.device('cpu')
+        imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
+        videos = drawn(arguments.scenes, imagery)
+    sessions = {name: Session(tracker) for name, tracker in chosen(arguments).items()}
+    presence(sessions, videos, arguments.out, Console())
     return 0
 
 
@@ -133,9 +217,28 @@ def write_results(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def setting(text: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    name, sign, value = text.partition('=')
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
+    return name, value
+
+
 def listed(names: str) -> list[str]:
     """Names that commas separate."""
     return [name for name in names.split(',') if name]
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height that an x separates."""
+    try:
+        width, height = map(int, text.split('x'))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT in pixels') from error
+    if min(width, height) < SMALLEST:
+        raise argparse.ArgumentTypeError(f'{text!r} has a side below {SMALLEST} pixels')
+    return width, height
 
 
 def box_of(numbers: str) -> NDArray[np.float64]:
@@ -169,6 +272,20 @@ def main(args: list[str] | None = None) -> int:
         help='instead of the shipped ones; or a folder of TRACKER-VARIANT.safetensors',
     )
     choice.add_argument('--device', default='auto', help='cpu or cuda; auto: a GPU if there is one')
+    choice.add_argument(
+        '--settings',
+        default='',
+        metavar='NAME',
+        help='a named set of the paper variant: stmtrack otb, uav123, vot, lasot, got10k',
+    )
+    choice.add_argument(
+        '--set',
+        type=setting,
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='one of the settings of the tracker, for ablations; may be repeated',
+    )
     size = argparse.ArgumentParser(add_help=False)
     size.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
 
@@ -225,6 +342,21 @@ def main(args: list[str] | None = None) -> int:
     command.set_defaults(run=run)
 
     command = commands.add_parser(
+        'vos',
+        parents=[choice, size],
+        help='segment all objects of DAVIS 2017 or YouTube-VOS at once; writes what servers take',
+        formatter_class=shown,
+    )
+    command.add_argument(
+        '--sequences', type=Path, required=True, metavar='DIR', help='the benchmark, or its split'
+    )
+    command.add_argument('--split', metavar='LIST', help='only what it lists (DAVIS: 2017/val)')
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='vos', help='for indexed PNGs and scores'
+    )
+    command.set_defaults(run=segment_videos)
+
+    command = commands.add_parser(
         'export', help="write the passes of a run for a benchmark's server or toolkit"
     )
     command.add_argument('format', choices=FORMATS, help='whose')
@@ -252,7 +384,7 @@ def main(args: list[str] | None = None) -> int:
         help='the target in the first image, in pixels',
     )
     command.add_argument(
-        '--tracker', choices=trackers.NAMES, default=trackers.NAMES[0], help='which'
+        '--tracker', choices=trackers.NAMES, default=trackers.DEFAULT, help='which'
     )
     command.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
     command.add_argument('--device', default='auto', help='cpu, cuda; auto: a GPU if there is one')
@@ -264,10 +396,44 @@ def main(args: list[str] | None = None) -> int:
     command = commands.add_parser(
         'benchmark',
         parents=[choice, size],
-        help='time trackers at 640 x 480',
+        help='time trackers, stage by stage, at several sizes and fills of the memory',
         formatter_class=shown,
     )
-    command.add_argument('--frames', type=int, default=500, help='of each tracker')
+    command.add_argument(
+        '--precision', choices=trackers.PRECISIONS, default='auto', help='of the compact variants'
+    )
+    command.add_argument(
+        '--sizes', type=size_of, nargs='+', default=speed.SIZES, metavar='WxH', help='of frames'
+    )
+    command.add_argument(
+        '--rounds', type=int, default=20, help=f'of {speed.TURN} frames each, at every fill'
+    )
+    command.add_argument(
+        '--aged', type=int, default=0, metavar='FRAMES', help='remembered, as a last fill'
+    )
+    command.add_argument('--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs')
+    command.add_argument(
+        '--clock',
+        choices=speed.CLOCKS,
+        default='wall',
+        help='cpu: CPU time, for a machine that others use; with --threads 1',
+    )
+    command.add_argument(
+        '--peers', type=listed, default='csrt,kcf', metavar='NAME,...', help='of OpenCV, beside'
+    )
+    command.add_argument(
+        '--live',
+        type=float,
+        default=0.0,
+        metavar='SECONDS',
+        help='of a 30 Hz camera before the whole node; needs ROS',
+    )
+    command.add_argument(
+        '--against', type=Path, metavar='FILE', help='speed.json of an earlier run: print ratios'
+    )
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='speed', help='for speed.json, .md and .png'
+    )
     command.set_defaults(run=time)
 
     command = commands.add_parser(
@@ -280,6 +446,27 @@ def main(args: list[str] | None = None) -> int:
         '--out', type=Path, metavar='DIR', default='reads', help='for a PNG of each'
     )
     command.set_defaults(run=show_reads, variant='compact')
+
+    command = commands.add_parser(
+        'presence',
+        parents=[choice, size],
+        help='compare what trackers say of their presence with the truth',
+        formatter_class=shown,
+    )
+    videos = command.add_mutually_exclusive_group()
+    videos.add_argument(
+        '--scenes', type=int, default=240, metavar='N', help='so many drawn situations'
+    )
+    videos.add_argument(
+        '--sequences', type=Path, metavar='DIR', help='folder of sequences, as run has it'
+    )
+    command.add_argument(
+        '--imagery', type=Path, metavar='DIR', help='with photos/ and objects/ to draw with'
+    )
+    command.add_argument(
+        '--out', type=Path, metavar='DIR', default='presence', help='for table, numbers and plot'
+    )
+    command.set_defaults(run=tell_presence)
 
     command = commands.add_parser(
         'parity', help="compare the published networks with their authors' numbers"

@@ -61,7 +61,9 @@ def draw(
     return paths
 
 
-def draw_calibration(beliefs: Mapping[str, Beliefs], folder: Path) -> Path:
+def draw_calibration(
+    beliefs: Mapping[str, Beliefs], folder: Path, name: str = 'calibration.png'
+) -> Path:
     """Write a plot of the share of hits over the confidence, a dot as large as its bin is full."""
     figure, axes = _page(5.2, 4.0)
     axes.plot([0, 1], [0, 1], color='grey', lw=1, ls=':')
@@ -71,7 +73,7 @@ def draw_calibration(beliefs: Mapping[str, Beliefs], folder: Path) -> Path:
         axes.scatter(confidence, hits, 120 * frames / frames.sum(), color=_colour(number))
     axes.set(xlabel='confidence', ylabel='share with IoU of at least .5', ylim=(0, 1), xlim=(0, 1))
     axes.legend(title='calibration error', fontsize=8, title_fontsize=8)
-    return _saved(figure, folder / 'calibration.png')
+    return _saved(figure, folder / name)
 
 
 def draw_attributes(

@@ -325,7 +325,7 @@ def cmedfl(tracker: CompactFilterTracker[Any], written: list[Moment], now: Momen
 
 def cosine(one: Tensor, other: Tensor) -> Tensor:
     """Cosine similarity (M, N) of vectors (C, M) and (C, N)."""
-    return F.normalize(one, dim=0).T @ F.normalize(other, dim=0)
+    return F.normalize(one.float(), dim=0).T @ F.normalize(other.float(), dim=0)
 
 
 def cell_pictures(keys: Tensor, seen: Sequence[Tensor], crops: Sequence[Pixels]) -> Pixels:

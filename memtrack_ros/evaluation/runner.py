@@ -21,6 +21,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.session import Prompt, Session
 from memtrack_ros.session.prompts import resolve
+from memtrack_ros.trackers.settings import DEFAULTS, Chosen
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,18 @@ class SessionFollower:
 
     @classmethod
     def of(
-        cls, name: str, variant: str, weights: Path | None, device: str, *, remembers: bool = True
+        cls,
+        name: str,
+        variant: str,
+        weights: Path | None,
+        device: str,
+        chosen: Chosen = DEFAULTS,
+        *,
+        remembers: bool = True,
     ) -> SessionFollower:
         """Of the tracker `name`: see `trackers.create`."""
-        return cls(Session(trackers.create(name, variant, weights, device)), remembers=remembers)
+        tracker = trackers.create(name, variant, weights, device, chosen=chosen)
+        return cls(Session(tracker), remembers=remembers)
 
     def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
         """Prompt the session. PromptError when the target is not in the frame."""

@@ -75,7 +75,8 @@ class OrientedBox:
         if count > 2:
             largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
             part = (labels == largest).astype(np.uint8)
-        hull = cv2.convexHull(cv2.findNonZero(part))[:, 0]
+        outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = cv2.convexHull(outline[0])[:, 0]
         squares = (hull[:, None] + _PIXEL).reshape(-1, 2)
         centre, (size_x, size_y), degrees = cv2.minAreaRect(squares.astype(np.float32))
         # OpenCV's angle has had several ranges over its versions; quarter turns swap the sides.

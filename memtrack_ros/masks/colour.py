@@ -8,6 +8,7 @@ map.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ LEVELS = 32  # of each colour channel
 WEIGHT = 1.5
 RARE = 0.0005  # share of the cells below which a colour hardly tells anything
 SUREST = 2.0  # log odds of the map: colours may overrule it
+SPREAD = np.array([0.25, 0.5, 0.25])  # of a colour over its neighbours
 FEWEST = 4.0  # cells of target, and of background, that make a histogram
 
 
@@ -34,11 +36,11 @@ def agreed_with_colours(shares: Singles, picture: Pixels, known: NDArray[np.bool
     target = shares[known].astype(float)
     if min(target.sum(), (1 - target).sum()) < FEWEST:
         return shares
-    likely, unlikely = (_histogram(bins, weight) for weight in (target, 1 - target))
+    likely, unlikely = (_histogram(bins, weight)[bins] for weight in (target, 1 - target))
     ratio = np.log((likely + RARE) / (unlikely + RARE))
     least = 1 / (1 + np.exp(SUREST))
     place = np.where(target > 0, target.clip(least, 1 - least), 0)
-    odds = place / (1 - place) * np.exp(WEIGHT * ratio[bins])
+    odds = place / (1 - place) * np.exp(WEIGHT * ratio)
     agreed = shares.copy()
     agreed[known] = odds / (1 + odds)
     return agreed
@@ -46,10 +48,12 @@ def agreed_with_colours(shares: Singles, picture: Pixels, known: NDArray[np.bool
 
 def _histogram(bins: NDArray[np.integer], weight: NDArray[np.floating]) -> NDArray[np.floating]:
     """How often colours occur (LEVELS^3,), each spread over its neighbours; they sum up to 1."""
-    counts = np.bincount(bins, weight / weight.sum(), LEVELS**3).astype(float)
-    counts = counts.reshape((LEVELS,) * 3)
-    for axis in range(3):
-        padded = np.pad(counts, [(int(axis == k),) * 2 for k in range(3)], mode='edge')
-        low, high = (np.take(padded, np.arange(LEVELS) + shift, axis) for shift in (0, 2))
-        counts = (low + 2 * counts + high) / 4
-    return np.asarray(counts.ravel())
+    counts = np.bincount(bins, weight / weight.sum(), LEVELS**3)
+    # An image of the first two colours, whose channels are the third; then one of the third.
+    spread = cv2.sepFilter2D(
+        counts.reshape((LEVELS,) * 3), -1, SPREAD, SPREAD, borderType=cv2.BORDER_REPLICATE
+    )
+    spread = cv2.sepFilter2D(
+        spread.reshape(LEVELS**2, LEVELS), -1, SPREAD, np.ones(1), borderType=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(spread.ravel())

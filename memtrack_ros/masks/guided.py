@@ -8,6 +8,9 @@ arXiv:1505.00996) the functions are fitted at the map's resolution, and applied 
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +26,25 @@ BESIDE = 8  # cells: how far from what is marked colours are those of the backgr
 FAINTEST = 4.0  # of 0..255
 
 
-def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
-    """Where a map (h, h) of the window, in 0..1, is above one half in `frame` (H, W, 3).
+def laid_along_edges(
+    coarse: Singles, window: Window, frame: Pixels, crop: Pixels | None = None
+) -> Pixels:
+    """Where a map (h, h) of the window, in 0..1, is above one half in `frame`: a mask 0/255."""
+    return above_half(shares_along_edges(coarse, window, frame, crop))
 
-    A mask (H, W) 0/255. What lies further than a neighbourhood from all that is not 0 stays 0.
+
+def above_half(shares: Pixels) -> Pixels:
+    """Of shares * 255 those above one half, as a mask 0/255."""
+    return np.asarray(cv2.threshold(shares, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def shares_along_edges(
+    coarse: Singles, window: Window, frame: Pixels, crop: Pixels | None = None
+) -> Pixels:
+    """A map (h, h) of the window, in 0..1, as shares * 255 in `frame` (H, W, 3), uint8 (H, W).
+
+    What lies further than a neighbourhood from all that is not 0 stays 0. `crop` is what the window
+    shows, where that was cut already.
     """
     height, width = frame.shape[:2]
     laid = np.zeros((height, width), np.uint8)
@@ -47,19 +65,19 @@ def laid_along_edges(coarse: Singles, window: Window, frame: Pixels) -> Pixels:
     near = tuple(
         slice(max(0, low - 2 * REACH), high + 2 * REACH + 1) for low, high in (rows, columns)
     )
-    picture = np.asarray(
-        cv2.resize(cut(frame, window, 0), coarse.shape, interpolation=cv2.INTER_AREA), np.uint8
-    )
+    crop = cut(frame, window, 0) if crop is None else crop
+    picture = np.asarray(cv2.resize(crop, coarse.shape, interpolation=cv2.INTER_AREA), np.uint8)
     contrast = max(float(picture.std()), FAINTEST)
     beside = cv2.dilate((coarse > 0).astype(np.uint8), np.ones((2 * BESIDE + 1,) * 2, np.uint8)) > 0
     known = beside & _within(cells, width, height)
     shares = agreed_with_colours(coarse[near], picture[near], known[near])
-    slope, offset = _fitted(shares, np.asarray(picture[near] / contrast, np.float32))
-    functions = np.zeros((*coarse.shape, 4), np.float32)
-    functions[near] = np.dstack([slope / contrast, offset])
-    functions = paste(functions, there, *part.shape[:2])
-    laid_shares = np.einsum('yxc,yxc->yx', functions[..., :3], part) + functions[..., 3]
-    laid[top:bottom, left:right] = (laid_shares > 0.5) * np.uint8(255)
+    fitted = _fitted(shares, np.asarray(picture[near] * np.float32(1 / contrast)))
+    slope, offset = np.zeros((*coarse.shape, 3), np.float32), np.zeros(coarse.shape, np.float32)
+    slope[near], offset[near] = fitted[0] / np.float32(contrast), fitted[1]
+    rise = cv2.multiply(paste(slope, there, *part.shape[:2]), part, dtype=cv2.CV_32F)
+    laid_shares = cv2.transform(rise, np.ones((1, 3))) + paste(offset, there, *part.shape[:2])
+    # What is above one half stays so.
+    laid[top:bottom, left:right] = np.ceil(np.clip(255 * laid_shares - 0.5, 0, 255))
     return laid
 
 
@@ -83,18 +101,31 @@ def _fitted(p: Singles, guide: Singles) -> tuple[Singles, Singles]:
     Means over all the neighbourhoods that a cell is in.
     """
 
-    def mean(x: Singles) -> Singles:
-        return np.asarray(cv2.boxFilter(x, -1, (2 * REACH + 1, 2 * REACH + 1)), np.float32)
+    def means(*maps: NDArray[Any]) -> list[Singles]:
+        size = (2 * REACH + 1, 2 * REACH + 1)
+        return [np.asarray(cv2.boxFilter(x, -1, size), np.float32) for x in maps]
 
-    mu, p_mean = mean(guide), mean(p)
-    common = mean(guide * p[..., None]) - mu * p_mean[..., None]
-    # The rows of Sigma + epsilon U; those of its inverse are their cross products over det.
-    rows = [
-        mean(guide * guide[..., k, None]) - mu * mu[..., k, None] + SMOOTHNESS * unit
-        for k, unit in enumerate(np.eye(3, dtype=np.float32))
+    b, g, r = (np.asarray(channel, np.float32) for channel in cv2.split(guide))
+    mu, p_mean = means(b, g, r), means(p)[0]
+    common = [each - m * p_mean for each, m in zip(means(b * p, g * p, r * p), mu, strict=True)]
+    # Sigma + epsilon U, which is symmetric, and its adjugate, which is its inverse times det.
+    bb, gg, rr = (
+        each - m * m + SMOOTHNESS for each, m in zip(means(b * b, g * g, r * r), mu, strict=True)
+    )
+    bg, br, gr = (
+        each - one * other
+        for each, (one, other) in zip(
+            means(b * g, b * r, g * r), itertools.combinations(mu, 2), strict=True
+        )
+    )
+    first = gg * rr - gr * gr, br * gr - bg * rr, bg * gr - br * gg
+    second = first[1], bb * rr - br * br, bg * br - bb * gr
+    third = first[2], second[2], bb * gg - bg * bg
+    det = bb * first[0] + bg * first[1] + br * first[2]
+    slope = [
+        (row[0] * common[0] + row[1] * common[1] + row[2] * common[2]) / det
+        for row in (first, second, third)
     ]
-    inverse = [np.cross(rows[k - 2], rows[k - 1]) for k in range(3)]
-    det = (rows[0] * inverse[0]).sum(-1)
-    slope = sum(common[..., k, None] * inverse[k] for k in range(3)) / det[..., None]
-    offset = p_mean - (slope * mu).sum(-1)
-    return mean(slope), mean(offset)
+    offset = p_mean - slope[0] * mu[0] - slope[1] * mu[1] - slope[2] * mu[2]
+    *slope, offset = means(*slope, offset)
+    return np.asarray(cv2.merge(slope), np.float32), offset

@@ -7,6 +7,7 @@ from memtrack_ros.memory.filter_samples import FilterSamples
 from memtrack_ros.memory.joined import JoinedBanks
 from memtrack_ros.memory.part_ring import PartRing
 from memtrack_ros.memory.sampled_frames import SampledFrames
+from memtrack_ros.memory.seen_cells import SeenCells
 from memtrack_ros.memory.snapshot import Stateful
 from memtrack_ros.memory.template_slots import TemplateSlots
 
@@ -19,6 +20,7 @@ __all__ = [
     'JoinedBanks',
     'PartRing',
     'SampledFrames',
+    'SeenCells',
     'Stateful',
     'TemplateSlots',
 ]

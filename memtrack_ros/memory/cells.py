@@ -15,6 +15,7 @@ from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
 ROUNDING = 1e-3  # by which a merged share may exceed one
+ROW = 32  # cells that are looked at together, at most
 UPDATE = 0.001  # beta: share of the new in what is merged
 
 
@@ -50,13 +51,23 @@ class Cells(Bank):
     kept = (*Bank.kept, '_keys', '_values', '_filled', '_uses', '_since', '_first')
 
     def __init__(
-        self, capacity: int, channels: int, *, max_bytes: int, device: torch.device
+        self,
+        capacity: int,
+        channels: int,
+        *,
+        max_bytes: int,
+        device: torch.device,
+        merges: bool = True,
     ) -> None:
-        """Allocate all. `capacity` is at least twice the cells of a frame."""
+        """Allocate all. `capacity` is at least twice the cells of a frame.
+
+        Unless it `merges`, what is alike is appended, too.
+        """
         each = 4 * (channels + 2) + 1 + 8 + 8
         super().__init__(capacity, capacity * each, max_bytes)
-        self.device = device
-        self._keys = torch.zeros(channels, capacity, device=device)
+        self.device, self.merges = device, merges
+        # A cell's channels lie side by side, as they are read.
+        self._keys = torch.zeros(capacity, channels, device=device).mT
         self._values = torch.zeros(2, capacity, device=device)
         self._filled = torch.zeros(capacity, dtype=torch.bool, device=device)
         self._uses = torch.zeros(capacity, dtype=torch.long, device=device)
@@ -103,7 +114,7 @@ class Cells(Bank):
         else:
             similarity, cell = self.nearest(keys)
             self._uses.index_add_(0, cell, torch.ones_like(cell))
-            alike = similarity > MERGED
+            alike = similarity > (MERGED if self.merges else torch.inf)
             merge(self._keys, keys[:, alike], cell[alike])
             for stored, seen in zip(self._values, values, strict=True):
                 merge(stored[None], seen[None, alike], cell[alike])
@@ -113,8 +124,16 @@ class Cells(Bank):
 
     def nearest(self, keys: Tensor) -> Nearest:
         """The stored cell most similar to each of the keys (C, n), eq. 7."""
-        similarity = F.normalize(self._keys, dim=0).T @ F.normalize(keys, dim=0)
-        return Nearest(*similarity.masked_fill_(~self._filled[:, None], -torch.inf).max(0))
+        stored = F.normalize(self._keys.mT, dim=1)
+        unfilled = torch.zeros_like(stored[:, :1]).masked_fill(~self._filled[:, None], -torch.inf)
+        similarity = torch.addmm(unfilled, stored, F.normalize(keys, dim=0))
+        # In two steps, of which the first is the one that a CPU's vector units do.
+        length = math.gcd(self.capacity, ROW)
+        rows = similarity.unflatten(0, (-1, length))
+        row = rows.amax(1).argmax(0)
+        within = rows[row, :, torch.arange(len(row), device=row.device)]
+        best, column = within.max(1)
+        return Nearest(best, row * length + column)
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """All cells, the shapes never change.

@@ -17,17 +17,25 @@ class PartRing(Bank):
     """Key and value maps of stored frames, (capacity, C, H, W) each: every cell is a part.
 
     The rule is the paper's (section 3.5): a frame is stored when the tracker is sure of it and it
-    is INTERVAL frames after the last stored one; when all is full, the oldest goes, but never the
+    is `interval` frames after the last stored one; when all is full, the oldest goes, but never the
     first. The frames that count are those that the tracker saw: each was written or refused.
     """
 
     kept = (*Bank.kept, '_keys', '_values', '_newest')
 
     def __init__(
-        self, capacity: int, channels: int, side: int, *, max_bytes: int, device: torch.device
+        self,
+        capacity: int,
+        channels: int,
+        side: int,
+        *,
+        max_bytes: int,
+        device: torch.device,
+        interval: int = INTERVAL,
     ) -> None:
         """Allocate `capacity` key and value maps of `channels` on `side` x `side` cells."""
         super().__init__(capacity, 2 * capacity * channels * side**2 * 4, max_bytes)
+        self.interval = interval
         self._keys = torch.zeros(capacity, channels, side, side, device=device)
         self._values = torch.zeros_like(self._keys)
         self._newest = 0  # number, from 1, of the newest stored frame among those seen
@@ -52,7 +60,7 @@ class PartRing(Bank):
     def due(self) -> bool:
         """Whether the frame seen now is to be stored."""
         number = self.writes + self.refused + 1
-        return not self.frozen and number - self._newest >= INTERVAL
+        return not self.frozen and self.capacity > 1 and number - self._newest >= self.interval
 
     def write(self, key: Tensor, value: Tensor) -> None:
         """Store the newest frame's maps, (C, H, W) each; refused when frozen."""

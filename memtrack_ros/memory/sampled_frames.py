@@ -12,21 +12,20 @@ from torch import Tensor
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
 
-SEGMENTS = 4
-READ = SEGMENTS + 2  # N of the paper: the first, the last and one frame a segment
+SEGMENTS = 4  # N of the paper is two more: the first, the last and one frame a segment
 
 
-def representative_frames(count: int) -> list[int]:
+def representative_frames(count: int, segments: int = SEGMENTS) -> list[int]:
     """Numbers (from 1) of the frames to read after `count` were memorised, besides the last.
 
-    The authors' rule: all while there are at most SEGMENTS, then the first and the middle of each
-    of SEGMENTS equal segments. The last one is read besides these if its score was confident (so
+    The authors' rule: all while there are at most `segments`, then the first and the middle of each
+    of so many equal segments. The last one is read besides these if its score was confident (so
     that of eight frames the last is read twice). Eq. 5 of the paper names frames to come.
     """
-    if count <= SEGMENTS:
+    if count <= segments:
         return list(range(1, count + 1))
-    duration = count // SEGMENTS
-    return sorted({1} | {i * duration + duration // 2 + 1 for i in range(SEGMENTS)})
+    duration = count // segments
+    return sorted({1} | {i * duration + duration // 2 + 1 for i in range(segments)})
 
 
 class SampledFrames(Bank):
@@ -47,13 +46,16 @@ class SampledFrames(Bank):
         cells: int,
         *,
         confident: float,
+        segments: int = SEGMENTS,
         max_bytes: int,
         device: torch.device,
     ) -> None:
         """Allocate all; `confident` is the score above which the last frame is read."""
         super().__init__(capacity, capacity * channels * cells * 4, max_bytes)
-        self.confident = confident
-        self._features = torch.zeros(capacity, channels, cells, device=device)
+        self.confident, self.segments = confident, segments
+        self.most = segments + 2  # frames read
+        # A cell's channels lie side by side, as they are read.
+        self._features = torch.zeros(capacity, cells, channels, device=device).mT
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
         self._stride = 1  # of the numbers of the frames that stay
         self._last_score = 0.0
@@ -102,30 +104,34 @@ class SampledFrames(Bank):
         return self._numbers[self._slots()]
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Memory cells (1, C, READ * H * W) and which of them are in use, bool (1, READ * H * W).
+        """Memory cells (1, C, N * H * W) and which of them are in use, bool (1, N * H * W).
+
+        N is the `most` frames that are read.
 
         The shapes never change. Raises ValueError when nothing was written yet.
         """
         slots = self._slots()
         if not len(slots):
             raise ValueError('The memory bank is empty; write a frame before reading.')
-        padded = np.zeros(READ, np.int64)
+        padded = np.zeros(self.most, np.int64)
         padded[: len(slots)] = slots
         device = self._features.device
-        chosen = self._features[torch.from_numpy(padded).to(device)]
-        used = torch.arange(READ, device=device) < len(slots)
+        chosen = self._features.mT[torch.from_numpy(padded).to(device)]
+        used = torch.arange(self.most, device=device) < len(slots)
         return (
-            chosen.transpose(0, 1).flatten(1)[None],
-            used[:, None].expand(-1, chosen.shape[2]).reshape(1, -1),
+            chosen.flatten(0, 1).mT[None],
+            used[:, None].expand(-1, chosen.shape[1]).reshape(1, -1),
         )
 
     def _slots(self) -> NDArray[np.int64]:
         """Places in the store of the frames nearest to the representative ones, then the last."""
         if not self.entries:
             return np.empty(0, np.int64)
-        distance = np.abs(self._numbers[:, None] - np.array(representative_frames(self.writes)))
+        distance = np.abs(
+            self._numbers[:, None] - np.array(representative_frames(self.writes, self.segments))
+        )
         slots = np.unique(distance.argmin(0))
-        read_last = self.writes > SEGMENTS and self._last_score > self.confident
+        read_last = self.writes > self.segments and self._last_score > self.confident
         return np.append(slots, self.entries - 1) if read_last else slots
 
     def _thin_out(self) -> None:

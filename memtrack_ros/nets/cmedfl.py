@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from memtrack_ros.nets import compact
 from memtrack_ros.nets.cells import CHANNELS, adjustment, normed, stage
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk, Features
-from memtrack_ros.nets.readers import best_read
+from memtrack_ros.nets.readers import attend, best_read
 from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
 
 DEFORMED = 32  # channels of the deformable feature
@@ -74,7 +74,7 @@ class Deformation(nn.Module):
         asked, held, told = (
             x.flatten(2).mT for x in (self.query(query), self.support(first), self.feature(first))
         )
-        gathered = F.scaled_dot_product_attention(asked, held, told, scale=1.0)
+        gathered = attend(asked, held, told, scale=1.0)
         gathered = gathered.mT.unflatten(2, query.shape[-2:])
         joined: Tensor = self.join(torch.cat([gathered, self.feature(query)], 1))
         return joined

@@ -43,6 +43,14 @@ class ConvNorm(nn.Sequential):
         )
 
 
+class ConvNormReLU(ConvNorm):
+    """The same, and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, stride=stride)
+        self.append(nn.ReLU())
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions beside the identity.
 
@@ -51,7 +59,7 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.first = ConvNorm(inputs, outputs, stride=stride)
+        self.first = ConvNormReLU(inputs, outputs, stride=stride)
         self.second = ConvNorm(outputs, outputs, dilation=dilation)
         self.shortcut = (
             nn.Identity()
@@ -60,7 +68,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.second(torch.relu(self.first(x))) + self.shortcut(x)
+        y: Tensor = self.second(self.first(x)) + self.shortcut(x)
         return torch.relu(y)
 
 

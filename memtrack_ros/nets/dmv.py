@@ -12,6 +12,7 @@ No code was published. Where paper and supplement leave a choice, it is named in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
 from memtrack_ros.nets.cells import CHANNELS, adjustment
-from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.resnet import ResNet, normalised
 from memtrack_ros.nets.voting import VotedRead
@@ -63,7 +64,9 @@ class DMVNet(nn.Module, ABC):
     cells: int
     head: AnchorHead
 
-    def __init__(self, channels: int, cells: int, anchors: Anchors) -> None:
+    def __init__(
+        self, channels: int, cells: int, anchors: Anchors, *, negates: bool = False
+    ) -> None:
         super().__init__()
         self.channels, self.cells = channels, cells
         told = 5 * len(anchors.ratios)
@@ -72,7 +75,7 @@ class DMVNet(nn.Module, ABC):
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
-        self.reader = VotedRead(channels)
+        self.reader = VotedRead(channels, negates=negates)
 
     @abstractmethod
     def query(self, crops: Tensor) -> DMVQuery:
@@ -155,6 +158,11 @@ class PaperDMV(DMVNet):
         return Answer(self.head(self.join(keys, values, valid, query)), None)
 
 
+def depth_of(names: Iterable[str]) -> Literal[18, 50]:
+    """Which ResNet the parameters of these names are of: only the larger has blocks of three."""
+    return 50 if any('layer1.0.conv3.' in name for name in names) else 18
+
+
 class CompactDMV(DMVNet):
     """The compact trackers' backbone, CMEDFL's cells for keys, and a mask decoder beside the head.
 
@@ -163,13 +171,13 @@ class CompactDMV(DMVNet):
     """
 
     def __init__(self) -> None:
-        super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS)
+        super().__init__(CHANNELS, CROP // STRIDE, COMPACT_ANCHORS, negates=True)
         self.trunk = CompactTrunk()
         self.adjust = adjustment(WIDTHS[-1])
         # From stride 2 to 8: a cell sees the mask around its centre, pixel 4 i.
         self.label = nn.Conv2d(1, CHANNELS, 5, 4, 2, bias=False)
         nn.init.zeros_(self.label.weight)  # begins as what it was without
-        self.merge = ConvNorm(2 * CHANNELS, ANSWER)
+        self.merge = ConvNormReLU(2 * CHANNELS, ANSWER)
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
 
@@ -179,7 +187,9 @@ class CompactDMV(DMVNet):
 
     def query_of(self, levels: Features) -> DMVQuery:
         """The same, of the trunk's features."""
-        return DMVQuery(LENGTH * F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        cells = self.adjust(levels.eighth)
+        key = LENGTH * F.normalize(cells.float(), dim=1)
+        return DMVQuery(key.to(cells.dtype), levels)
 
     def value(
         self, key: Tensor, score: Tensor, displacements: Tensor, mask: Tensor | None
@@ -191,5 +201,5 @@ class CompactDMV(DMVNet):
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """Box maps and mask from the same joined features."""
         assert query.levels is not None
-        y = torch.relu(self.merge(self.join(keys, values, valid, query)))
+        y = self.merge(self.join(keys, values, valid, query))
         return Answer(self.head(y), self.mask_decoder(y, query.levels))

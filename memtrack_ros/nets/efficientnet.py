@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Of each stage: channels, blocks, expansion, kernel, stride of the first block.
@@ -43,17 +42,19 @@ class Block(nn.Module):
         if self.expands:
             self.expand_conv = nn.Conv2d(inputs, width, 1, bias=False)
             self.bn0 = nn.BatchNorm2d(width, EPS)
+            self.act0 = nn.ReLU6()
         self.depthwise_conv = nn.Conv2d(
             width, width, kernel, stride, kernel // 2, groups=width, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width, EPS)
+        self.act1 = nn.ReLU6()
         self.project_conv = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs, EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) -> (N, outputs, h / stride, w / stride)."""
-        y = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
-        y = F.relu6(self.bn1(self.depthwise_conv(y)))
+        y = self.act0(self.bn0(self.expand_conv(x))) if self.expands else x
+        y = self.act1(self.bn1(self.depthwise_conv(y)))
         projected: Tensor = self.bn2(self.project_conv(y))
         return x + projected if self.adds else projected
 
@@ -65,6 +66,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.conv_stem = nn.Conv2d(3, STEM, 3, 2, 1, bias=False)
         self.bn0 = nn.BatchNorm2d(STEM, EPS)
+        self.act0 = nn.ReLU6()
         blocks, inputs = [], STEM
         for outputs, count, expansion, kernel, stride in STAGES:
             for index in range(count):
@@ -77,7 +79,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, crops: Tensor) -> Levels:
         """Features of crops (N, 3, S, S), RGB 0..255, S a multiple of 16."""
-        x = F.relu6(self.bn0(self.conv_stem((crops - MEAN) / SPREAD)))
+        x = self.act0(self.bn0(self.conv_stem((crops - MEAN) / SPREAD)))
         levels = []
         for index, block in enumerate(self.blocks):
             x = block(x)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from memtrack_ros.nets import alexnet
 from memtrack_ros.nets.alexnet import AlexNetTrunk
 from memtrack_ros.nets.cells import CHANNELS, adjustment
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 
@@ -276,7 +276,7 @@ class CompactMemTrack(nn.Module):
         self.adjust = adjustment(WIDTHS[-1])
         self.controller = Controller(CHANNELS, HIDDEN)
         self.response = nn.BatchNorm2d(CHANNELS + SIDE**2)
-        self.join = ConvNorm(2 * CHANNELS + SIDE**2, ANSWER)
+        self.join = ConvNormReLU(2 * CHANNELS + SIDE**2, ANSWER)
         # A stride-8 cell of stride-2 convolutions padded by one is centred at pixel 8 i.
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
@@ -287,7 +287,7 @@ class CompactMemTrack(nn.Module):
 
     def query_of(self, levels: Features) -> MemTrackQuery:
         """The same, of the trunk's features."""
-        return MemTrackQuery(F.normalize(self.adjust(levels.eighth), dim=1), levels)
+        return MemTrackQuery(F.normalize(self.adjust(levels.eighth).float(), dim=1), levels)
 
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Templates (N, 64, 6, 6) of crops (N, 3, S, S) labelled (N, 1, S, S), S a multiple of 16.
@@ -307,5 +307,5 @@ class CompactMemTrack(nn.Module):
         around = F.pad(cells, (before, SIDE - 1 - before) * 2)
         parts = torch.einsum('bcp,bchw->bphw', final.flatten(2), cells)
         response = self.response(torch.cat([correlation(around, final), parts], 1))
-        y = torch.relu(self.join(torch.cat([response, cells], 1)))
+        y = self.join(torch.cat([response, cells], 1))
         return Answer(self.head(y), self.mask_decoder(y, query.levels)), signals

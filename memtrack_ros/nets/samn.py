@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
+from memtrack_ros.nets.efficientnet import Levels
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
 from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
@@ -34,12 +35,14 @@ class Cells(NamedTuple):
 class SAMNQuery(NamedTuple):
     """Crops (N, 3, S, S) as the networks see them: features at strides 2, 4, 8, and the last ones.
 
-    The latter, `deep`, are what is remembered, asked and filtered.
+    The latter, `deep`, are what is remembered, asked and filtered. Of the compact trunk there is
+    what its `body` saw, too, to be merged with a mask.
     """
 
     crops: Tensor
     features: Features
     deep: Tensor
+    body: Levels | None = None
 
 
 class KeyValue(nn.Module):
@@ -142,6 +145,10 @@ class PaperSAMN(nn.Module):
         cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
         return cells
 
+    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
+        """The same, of crops that were asked about."""
+        return self.memorise(seen.crops, masks)
+
     def remembered(self, side: int) -> int:
         """Cells of a side that are stored of a crop of `side` pixels: all."""
         return side // self.stride
@@ -182,7 +189,7 @@ class CompactSAMN(nn.Module):
         # Alike from the start: before any training a cell already reads the cells that look like
         # it.
         self.cells_q.key.load_state_dict(self.cells_m.key.state_dict())
-        self.adjust = ConvNorm(2 * self.values, ANSWER)
+        self.adjust = ConvNormReLU(2 * self.values, ANSWER)
         self.decoder = MaskDecoder(ANSWER)
 
     def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
@@ -192,6 +199,11 @@ class CompactSAMN(nn.Module):
         for: what lies further out would more than double the time of a read.
         """
         return self.cells_of(self.trunk(crops, masks))
+
+    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
+        """The same, of crops that were asked about: the trunk's body has seen them."""
+        assert seen.body is not None
+        return self.cells_of(self.trunk.merge(seen.body, masks))
 
     def cells_of(self, features: Features) -> Cells:
         """The same, of the trunk's features of crops with their masks."""
@@ -207,8 +219,9 @@ class CompactSAMN(nn.Module):
 
     def query(self, crops: Tensor) -> SAMNQuery:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
-        features: Features = self.trunk(crops)
-        return SAMNQuery(crops, features, features.eighth)
+        body = self.trunk.body(crops)
+        features = self.trunk.merge(body)
+        return SAMNQuery(crops, features, features.eighth, body)
 
     def answer(
         self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery, distance: Tensor
@@ -220,7 +233,7 @@ class CompactSAMN(nn.Module):
         """
         asked = self.cells_q(query.deep)
         r = torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
-        known = torch.relu(self.adjust(r)) + distance / query.crops.shape[-1]
+        known = self.adjust(r) + distance / query.crops.shape[-1]
         logits: Tensor = self.decoder(known, query.features)
         return logits
 

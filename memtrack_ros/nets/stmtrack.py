@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNorm, Features
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.mask_decoder import MaskDecoder
@@ -75,7 +75,7 @@ class CompactSTMTrack(nn.Module):
         # Alike from the start: before any training a cell already reads the cells that look like
         # it.
         self.neck_q.load_state_dict(self.neck_m.state_dict())
-        self.join = ConvNorm(2 * KEY, ANSWER)
+        self.join = ConvNormReLU(2 * KEY, ANSWER)
         # A stride-8 cell of stride-2 convolutions padded by one is centred at pixel 8 i.
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
@@ -105,5 +105,5 @@ class CompactSTMTrack(nn.Module):
         """Read `memory` (B, KEY, M), of which the cells `valid` (B, M) are in use."""
         f_q = self.neck_q(query.eighth)
         read = soft_read(memory, memory, f_q, valid)
-        y = torch.relu(self.join(torch.cat([read, f_q], 1)))
+        y = self.join(torch.cat([read, f_q], 1))
         return Answer(self.head(y), self.mask_decoder(y, query))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 CANDIDATES = 4  # K of the paper
@@ -27,11 +26,14 @@ class VotedRead(nn.Module):
     Choosing has no gradient, and the paper does not say how its similarity learns, nor how the
     vote learns of it. Here a chosen value counts as far as its cell matches better than nothing
     does: of f = exp(<query, key>) and the 1 of no match in eq. 1 it has the factor
-    (f - 1) / (f + 1).
+    (f - 1) / (f + 1), but not less than 0: what matches worse votes for nothing. Where it
+    `negates`, it votes for the opposite; so the compact network was trained.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, negates: bool = False) -> None:
         super().__init__()
+        self.negates = negates
+        self.candidates = CANDIDATES
         self.narrow = nn.Linear(2 * channels, channels)
         self.asked = nn.Linear(channels, HEADS * (channels // 4))
         self.held = nn.Linear(channels, HEADS * (channels // 4))
@@ -43,11 +45,12 @@ class VotedRead(nn.Module):
 
         Keys and values are (B, T, C, H, W) of T frames, of which those `valid` (B, T) are in use.
         """
-        chosen = most_similar(keys, query, valid)
+        chosen = most_similar(keys, query, valid, self.candidates)
         key, value = (_cells(memory, chosen) for memory in (keys, values))
-        asking = query.flatten(2).mT[:, :, None].expand_as(key)
+        asking = query.to(keys.dtype).flatten(2).mT[:, :, None].expand_as(key)
         similarity = (asking * key).sum(-1, keepdim=True)
-        value = value * torch.tanh(similarity / 2)
+        worth = torch.tanh(similarity / 2)
+        value = value * (worth if self.negates else worth.clamp_min(0))
         voted = self.vote(torch.cat([value, asking], -1))
         picture: Tensor = voted.mT.unflatten(2, query.shape[-2:])
         return picture
@@ -60,17 +63,23 @@ class VotedRead(nn.Module):
             linear(x).unflatten(-1, (HEADS, -1)).transpose(-2, -3)
             for linear in (self.asked, self.held)
         )
-        count = x.shape[-2]
-        others = ~torch.eye(count, dtype=torch.bool, device=x.device)
-        heard = F.scaled_dot_product_attention(
-            asked, held, x.unsqueeze(-3).expand(*asked.shape[:-1], -1), attn_mask=others
-        )
-        voted: Tensor = self.norm(x + self.answer(heard.transpose(-2, -3).flatten(-2)))
+        itself = torch.eye(x.shape[-2], dtype=torch.bool, device=x.device)
+        agreement = asked @ held.mT / asked.shape[-1] ** 0.5
+        agreement = agreement.masked_fill(itself, -torch.inf)
+        # A softmax, which has its ways with long rows, not with a hundred thousand of four.
+        attention = (agreement - agreement.amax(-1, keepdim=True)).exp()
+        attention = attention / attention.sum(-1, keepdim=True)
+        # (..., K, H, K) times (..., K, C): every candidate hears all heads.
+        heard = attention.transpose(-2, -3).flatten(-3, -2) @ x
+        heard = heard.unflatten(-2, (-1, HEADS)).flatten(-2)
+        voted: Tensor = self.norm(x + self.answer(heard))
         return voted.amax(-2)
 
 
 @torch.no_grad()
-def most_similar(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
+def most_similar(
+    keys: Tensor, query: Tensor, valid: Tensor, candidates: int = CANDIDATES
+) -> Tensor:
     """The K columns of eq. 1 with the highest scores for each cell of the query, (B, H * W, K).
 
     Column 0 is 'no match', whose score is exp(0); column 1 + (t H + y) W + x is cell (y, x) of
@@ -79,17 +88,17 @@ def most_similar(keys: Tensor, query: Tensor, valid: Tensor) -> Tensor:
     keys: (B, T, C, H, W); query: (B, C, h, w); `valid` (B, T) bool, other frames are not chosen.
     """
     width = keys.shape[-1]
-    scores = keys.flatten(3).mT @ query.flatten(2)[:, None]
+    scores = keys.to(query.dtype).flatten(3).mT @ query.flatten(2)[:, None]
     scores = scores.unflatten(2, (-1, width)).flatten(1, 2)  # (B, T * H, W, h * w)
     # The K best cells lie in those K rows of cells whose best are best: far fewer are to be sorted.
     in_use = valid.repeat_interleave(keys.shape[-2], 1)
     best_of_row = scores.amax(2).masked_fill(~in_use[..., None], -torch.inf)
-    rows = best_of_row.topk(CANDIDATES, 1).indices
+    rows = best_of_row.topk(min(candidates, best_of_row.shape[1]), 1).indices
     within = scores.gather(1, rows[:, :, None].expand(-1, -1, width, -1)).flatten(1, 2)
-    best, cell = within.topk(CANDIDATES, 1)
+    best, cell = within.topk(candidates, 1)
     columns = 1 + rows.gather(1, cell // width) * width + cell % width
     nothing = torch.zeros_like(best[:, :1])
-    order = torch.cat([nothing, best], 1).topk(CANDIDATES, 1).indices
+    order = torch.cat([nothing, best], 1).topk(candidates, 1).indices
     chosen: Tensor = torch.cat([torch.zeros_like(columns[:, :1]), columns], 1).gather(1, order).mT
     return chosen
 

@@ -130,9 +130,10 @@ def _of_frames(frames: Frames) -> dict[str, object]:
 
 
 def _of_tracker(pipeline: Pipeline) -> dict[str, object]:
-    tracker = pipeline.session.tracker
-    bank = tracker.bank.status()
+    group = pipeline.roster.group
+    tracker, bank = group.tracker, group.memory
     values: dict[str, object] = {
+        'targets': f'{len(group)} of {group.most}',
         'tracker': tracker.name,
         'variant': tracker.variant,
         'device': tracker.device,

@@ -60,7 +60,7 @@ class FollowNode(ManagedNode):
         follow_parameters.settings(self)
         with ExitStack() as made:
             topic = '~/cmd_vel_preview' if following.dry_run else '~/cmd_vel'
-            self._commands = self._publish(TwistStamped, topic, 1, made)
+            self._commands = self.publisher(TwistStamped, topic, 1, made)
             self._following = following
             made.callback(setattr, self, '_following', None)
             return made.pop_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -232,10 +232,11 @@ class Frames:
         calibration: CameraCalibration,
         max_bytes: int = MAX_BYTES,
         kind: type[AnyImage] = Image,
+        expect: Callable[[AnyImage], None] | None = None,
     ) -> None:
         """topic, kind: where they come from, as which message.
 
-        ring, max_bytes: what is kept for stamped prompts.
+        ring, max_bytes: what is kept for stamped prompts. expect: hears of every image.
         """
         self.topic, self.kind = topic, kind
         self.calibration = calibration
@@ -244,6 +245,7 @@ class Frames:
         self.received = 0
         self.lost = 0
         """Images the middleware reports as lost."""
+        self._expect = expect
         self._gain = Gain()
         self._numbers: Numbers | None = None
         self._gaps = Gaps()
@@ -260,6 +262,8 @@ class Frames:
             self._numbers.see(number)
         if not self._gaps.see(nanoseconds(image.header.stamp)):
             self.recent.clear()
+        if self._expect is not None:
+            self._expect(image)
         self.recent.add(image)
         self.newest.put(image)
 

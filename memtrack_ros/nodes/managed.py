@@ -142,7 +142,8 @@ class ManagedNode(LifecycleNode):
 
     # Publishers
 
-    def _publish(self, kind: type, topic: str, depth: int, made: ExitStack) -> LifecyclePublisher:
+    def publisher(self, kind: type, topic: str, depth: int, made: ExitStack) -> LifecyclePublisher:
+        """One that publishes while the node is active, until `made` is closed."""
         # Reliable: best-effort subscribers get it too, RViz would not get the other.
         publisher: LifecyclePublisher = self.create_lifecycle_publisher(
             kind,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
     from memtrack_ros.wire.bearing import CameraCalibration
+    from memtrack_ros.wire.position import Position
 
 Frame = NDArray[np.uint8]
 
@@ -72,6 +73,7 @@ def estimate_to_target(
     processing_time: float = 0.0,
     image_age: float = 0.0,
     frames_dropped: int = 0,
+    position: Position | None = None,
 ) -> msg.TrackedTarget:
     """What was estimated in an image of size (width, height), under that image's header.
 
@@ -87,6 +89,7 @@ def estimate_to_target(
         processing_time=processing_time,
         image_age=image_age,
         frames_dropped=frames_dropped,
+        position=position,
     )
     for name, kind in (
         ('box', msg.OrientedBox),

@@ -18,6 +18,7 @@ from memtrack_ros.nodes.table import Parameter, word
 from memtrack_ros.session import Presence
 
 TRANSPORTS = ('raw', 'compressed')
+MOST_TARGETS = 32
 RECTIFIED: dict[str, bool | None] = {'auto': None, 'true': True, 'false': False}
 _PRESENCE = 'presence.'
 
@@ -25,7 +26,7 @@ _PRESENCE = 'presence.'
 TABLE = (
     Parameter(
         'tracker',
-        trackers.NAMES[0],
+        trackers.DEFAULT,
         'Tracker that follows the target.',
         choices=trackers.NAMES,
         at_configure=True,
@@ -44,9 +45,29 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'settings',
+        '',
+        'Named settings of the paper variant (stmtrack: got10k, lasot, otb, uav123, vot).',
+        at_configure=True,
+    ),
+    Parameter(
         'device',
         'auto',
         'cpu, cuda or cuda:N; auto takes a GPU where there is one.',
+        at_configure=True,
+    ),
+    Parameter(
+        'precision',
+        'auto',
+        'Of compact variants; auto: bfloat16 on a CPU made for it, not for samn, else float32.',
+        choices=tuple(trackers.PRECISIONS),
+        at_configure=True,
+    ),
+    Parameter(
+        'threads',
+        0,
+        'Threads that a CPU computes with; 0: as many as measure fastest at configure.',
+        range=(0, 64),
         at_configure=True,
     ),
     Parameter(
@@ -65,8 +86,42 @@ TABLE = (
         at_configure=True,
     ),
     Parameter(
+        'max_targets',
+        1,
+        'Targets that can be followed at a time; each has a memory bank of its own.',
+        range=(1, MOST_TARGETS),
+        at_configure=True,
+    ),
+    Parameter(
+        'depth',
+        False,
+        'Whether depth/image tells where the target is in space; needs message_filters.',
+        at_configure=True,
+    ),
+    Parameter(
+        'position.slop',
+        0.02,
+        'By so much the stamps of an image and of its depth may differ.',
+        unit='seconds',
+        range=(0.0, 1.0),
+        at_configure=True,
+    ),
+    Parameter(
+        'position.share',
+        0.5,
+        'Of the pixels within the mask so many need a known depth, or there is no position.',
+        range=(0.0, 1.0),
+        at_configure=True,
+    ),
+    Parameter(
+        'publish_tf',
+        False,
+        'Whether the frame target_<id> is broadcast while a position is known; needs tf2_ros.',
+        at_configure=True,
+    ),
+    Parameter(
         'frames.ring',
-        30,
+        150,
         'Recent images kept for prompts that carry a stamp.',
         unit='images',
         range=(1, 1000),
@@ -123,7 +178,8 @@ TABLE = (
     Parameter(
         'presence.unseen_seconds',
         Presence.unseen_seconds,
-        'For so long the target may be not seen and be TRACKING as soon as it is seen again.',
+        'For so long the target may be not seen, or doubted, and be TRACKING as soon as it is '
+        'surely seen again.',
         unit='seconds',
         range=(0.0, 60.0),
     ),
@@ -144,10 +200,19 @@ class Settings:
     tracker: str
     variant: str
     weights: Path | None
+    settings: str
     device: str
+    precision: str
+    threads: int
     image_transport: str
     rectified: bool | None
     """None: as the name of the topic says."""
+    max_targets: int
+    depth: bool
+    slop: float
+    """Seconds."""
+    share: float
+    publish_tf: bool
     ring: int
     ring_bytes: int
     max_bytes: int
@@ -165,9 +230,17 @@ def settings(node: Node) -> Settings:
         tracker=value['tracker'],
         variant=value['variant'],
         weights=expanded('weights', value['weights']) if value['weights'] else None,
+        settings=value['settings'],
         device=value['device'],
+        precision=value['precision'],
+        threads=value['threads'],
         image_transport=value['image_transport'],
         rectified=RECTIFIED[word(value['rectified'])],
+        max_targets=value['max_targets'],
+        depth=value['depth'],
+        slop=value['position.slop'],
+        share=value['position.share'],
+        publish_tf=value['publish_tf'],
         ring=value['frames.ring'],
         ring_bytes=value['frames.max_bytes'],
         max_bytes=value['memory.max_bytes'],

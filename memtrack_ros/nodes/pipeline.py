@@ -1,4 +1,4 @@
-"""From the newest image to its target: the thread between the camera and the publishers."""
+"""From the newest image to its targets: the thread between the camera and the publishers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ import time
 import traceback
 from collections.abc import Callable
 from math import nan
+from typing import NamedTuple
 
-import numpy as np
 from builtin_interfaces.msg import Time
-from numpy.typing import NDArray
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
+from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages, prompts
+from memtrack_ros.nodes.drawing import Drawing
 from memtrack_ros.nodes.frames import AnyImage, Frames, Turn, nanoseconds
-from memtrack_ros.overlay import draw
-from memtrack_ros.session import UNPROCESSED, Estimate, Presence, Session, Snapshot, State
+from memtrack_ros.nodes.outputs import Outputs
+from memtrack_ros.nodes.positions import Positions
+from memtrack_ros.nodes.roster import Entry, Roster
+from memtrack_ros.session import (
+    NOTHING,
+    UNPROCESSED,
+    Estimate,
+    Group,
+    Presence,
+    Session,
+    Snapshot,
+    State,
+)
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.wire import images
 from memtrack_ros.wire.stamps import seconds
@@ -27,32 +39,39 @@ _MOST_REASONS = 100
 _CATCH_UP = 2.0  # times as fast as the images came, at least
 
 
-class Pipeline:
-    """A session, fed by a camera between start and stop.
+class Shot(NamedTuple):
+    """An image that is being answered: its size (width, height), and when it was taken up."""
 
-    A thread takes the newest image, steps the session, publishes, and only then lets it remember.
-    Requests come from one other thread at a time: whoever has the turn has the session to itself.
-    A request for another tracker makes a new session, which takes the place of the present one once
-    it has the target.
+    image: AnyImage
+    size: tuple[int, int]
+    began: float
+    frames: Frames
+    positions: Positions
+
+
+class Pipeline:
+    """The targets of a roster, fed by a camera between start and stop.
+
+    A thread takes the newest image, steps the targets, publishes, and only then lets them be
+    remembered. Requests come from one other thread at a time: whoever has the turn has the targets
+    to itself.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
-        session: Session,
+        group: Group,
+        outputs: Outputs,
         *,
-        target: LifecyclePublisher,
-        mask: LifecyclePublisher,
-        overlay: LifecyclePublisher,
         next_id: Callable[[], int],
-        make: Callable[[str, str], Session],
+        make: Callable[[str, str], Group],
         drop: Callable[[], None],
     ) -> None:
-        """`make` gives a session with the tracker of a name and a variant, warmed up.
+        """`make` gives a group with the tracker of a name and a variant, warmed up.
 
-        `drop` frees what a session held that is no more.
+        `drop` frees what a group held that is no more.
         """
-        self.session = session
+        self.roster = Roster(group, next_id, drop)
         self.frames: Frames | None = None
         """What came since started; None while stopped."""
         self.processed = 0
@@ -61,44 +80,49 @@ class Pipeline:
         """Seconds from the stamp of the newest of these to its target."""
         self.error = ''
         """Why an image could not be processed; empty again once one is."""
-        self._node = node
-        self._target, self._mask, self._overlay = target, mask, overlay
-        self._next_id, self._make, self._drop = next_id, make, drop
-        self._configured = session.tracker.name, session.tracker.variant
+        self._node, self._outputs, self._make = node, outputs, make
+        self._configured = group.tracker.name, group.tracker.variant
         self._closed = False
-        self._target_id = 0
-        self._last_seen = Time()
-        self._state = State.IDLE
+        self._states: dict[int, State] = {}
         self.turn = Turn()
         self._thread: threading.Thread | None = None
+        self._drawing: Drawing | None = None
         self._reasons: set[str] = set()
-        session.pause()
+        group.pause()
 
-    def start(self, frames: Frames) -> None:
+    @property
+    def session(self) -> Session:
+        """That of the selected target; without any the one that the next target gets."""
+        return self.roster.session
+
+    def start(self, frames: Frames, positions: Positions) -> None:
         """Processes what comes into these frames, until stopped.
 
-        A target that is kept from before is searched for.
+        Targets that are kept from before are searched for.
         """
         self._reasons.clear()
         self.error = ''
         with self.turn():
-            self.session.resume()
+            self.roster.group.resume()
             self.frames = frames
-        self._thread = threading.Thread(target=self._run, args=[frames], name='pipeline')
+        self._drawing = Drawing(self._outputs.overlay, self._report_alive)
+        self._thread = threading.Thread(target=self._run, args=[frames, positions], name='pipeline')
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends with the image at hand; the target stays, the bank is frozen."""
+        """Ends with the image at hand; the targets stay, their banks are frozen."""
         if self.frames is not None and self._thread is not None:
             self.frames.newest.close()
             self._thread.join()
+            if self._drawing is not None:
+                self._drawing.close()
             with self.turn():
-                self.frames = self._thread = None
-                self.session.pause()
+                self.frames = self._thread = self._drawing = None
+                self.roster.group.pause()
 
     def judge(self, presence: Presence) -> None:
         """From the next image on, what counts as seen is this."""
-        self.session.presence = presence
+        self.roster.group.presence = presence
 
     def close(self) -> None:
         """Takes no target any more."""
@@ -106,89 +130,121 @@ class Pipeline:
             self._closed = True
 
     def prompt(self, request: InitTarget.Request) -> tuple[int, Time]:
-        """Sets the target; returns its id and the stamp of the image that was used.
+        """Sets, adds or corrects a target; returns its id and the stamp of the image that was used.
 
-        Raises PromptError, ImageError, ConfigurationError: the earlier target is then still the
-        target.
+        Raises PromptError, ImageError, ConfigurationError: all targets are then as they were.
         """
         frames = self.frames
         if frames is None:
             raise PromptError('the node is inactive: activate it, then prompt')
+        if request.add and request.refine:
+            raise PromptError('add and refine are both given: add a target, or correct one')
         image = frames.recent.find(request.stamp)
         frame = frames.decode(image)
         height, width = frame.shape[:2]
         prompt = prompts.from_request(request, width, height)
-        configured, variant = self._configured
-        session = self._session_with(request.tracker or configured, variant)
+        real_width = prompts.width_of(request)
+        group = self._group_for(request)
+        stamp = image.header.stamp
         with self.turn():
             if self.frames is not frames:
                 raise PromptError('the node was deactivated meanwhile: activate it, then prompt')
-            stamp = image.header.stamp
-            session.prompt(frame, prompt, seconds(stamp))
-            target_id = self._follow(session, stamp)
-            if nanoseconds(stamp):
-                self._catch_up(frames, nanoseconds(stamp))
-            return target_id, stamp
+            if request.refine:
+                entry = self.roster.refine(frame, prompt, stamp)
+            else:
+                entry = self.roster.prompt(group, frame, prompt, stamp, add=request.add)
+            entry.width = real_width or entry.width
+            self._catch_up(frames, entry, stamp)
+            return entry.target_id, stamp
+
+    def undo(self) -> int:
+        """Takes the latest correction of the selected target back; returns its id.
+
+        Raises PromptError where there is none.
+        """
+        with self.turn():
+            entry, stamp = self.roster.undo()
+            if self.frames is None:
+                self.roster.group.pause()
+            else:
+                self._catch_up(self.frames, entry, stamp)
+            return entry.target_id
 
     def snapshot(self) -> Snapshot:
-        """All that is known of the target; raises SnapshotError without one."""
+        """All that is known of the selected target; raises SnapshotError without one."""
         with self.turn():
             return Snapshot.of(self.session)
 
     def restore(self, snapshot: Snapshot) -> int:
         """Goes on from a snapshot, with its tracker; returns the id of the target.
 
-        Raises SnapshotError, ConfigurationError: the earlier target is then still the target.
+        Raises SnapshotError, ConfigurationError: all targets are then as they were.
         """
-        session = self._session_with(snapshot.tracker, snapshot.variant)
+        group = self._group_with(snapshot.tracker, snapshot.variant)
         with self.turn():
             if self._closed:
                 raise SnapshotError('the node was cleaned up meanwhile: configure it, then load')
             if self.frames is None:
-                session.pause()
-            snapshot.restore(session)
-            return self._follow(session, Time())
+                group.pause()
+            return self.roster.restore(group, snapshot).target_id
+
+    def select(self, target_id: int) -> None:
+        """Shows this target; raises PromptError for an id that is not followed."""
+        with self.turn():
+            self.roster.select(target_id)
+
+    def remove(self, target_id: int) -> None:
+        """Forgets this target; raises PromptError for an id that is not followed."""
+        with self.turn():
+            self.roster.remove(target_id)
 
     def reset(self) -> None:
-        """Forgets the target."""
+        """Forgets all targets."""
         with self.turn():
-            self.session.reset()
+            self.roster.reset()
 
-    def _session_with(self, tracker: str, variant: str) -> Session:
-        """The present session if this is its tracker, else a new one."""
-        present = self.session.tracker
-        if (present.name, present.variant) == (tracker, variant):
-            return self.session
+    def _group_for(self, request: InitTarget.Request) -> Group:
+        """The group that takes what is prompted: the present one if it has the tracker for it."""
+        present = self.roster.group
+        if request.refine and request.tracker not in ('', present.tracker.name):
+            raise PromptError(
+                f'the target is followed by {present.tracker.name}, and {request.tracker} knows '
+                'nothing of it: correct it without naming a tracker'
+            )
+        if request.refine or (request.add and len(present) and not request.tracker):
+            return present
+        configured, variant = self._configured
+        return self._group_with(request.tracker or configured, variant)
+
+    def _group_with(self, tracker: str, variant: str) -> Group:
+        """The present group if this is its tracker, else a new one."""
+        present = self.roster.group
+        if (present.tracker.name, present.tracker.variant) == (tracker, variant):
+            return present
         return self._make(tracker, variant)
 
-    def _follow(self, session: Session, last_seen: Time) -> int:
-        """Makes the target of a session the one that is followed, under a new id."""
-        if session is not self.session:
-            session.presence = self.session.presence
-            self.session = session
-            self._drop()
-        self._target_id, self._last_seen = self._next_id(), last_seen
-        return self._target_id
+    def _catch_up(self, frames: Frames, entry: Entry, since: Time) -> None:
+        """Follows a target through the images kept since this stamp, up to the newest.
 
-    def _catch_up(self, frames: Frames, stamp: int) -> None:
-        """Follows the target through the images kept since `stamp`, up to the newest.
-
-        Of these it takes so few that it is faster than they came.
+        Of these it takes so few that it is faster than they came. The others wait where they are.
         """
-        next_stamp = stamp + 1
+        if not nanoseconds(since):
+            return
+        session = self.session
+        next_stamp = nanoseconds(since) + 1
         while (image := frames.recent.after(next_stamp)) is not None:
             began = time.perf_counter()
             try:
-                estimate = self.session.step(frames.decode(image), seconds(image.header.stamp))
-                self.session.remember()
+                estimate = session.step(frames.decode(image), seconds(image.header.stamp))
+                session.remember()
                 if estimate.state is State.TRACKING:
-                    self._last_seen = image.header.stamp
+                    entry.last_seen = image.header.stamp
             except MemtrackError as error:
                 self._report(error)
             lead = round(_CATCH_UP * (time.perf_counter() - began) * 1e9)
             next_stamp = nanoseconds(image.header.stamp) + max(lead, 1)
 
-    def _run(self, frames: Frames) -> None:
+    def _run(self, frames: Frames, positions: Positions) -> None:
         while frames.newest.wait():
             with self.turn():
                 # Taken only now: a prompt that came first may be for an image newer than the one
@@ -197,70 +253,66 @@ class Pipeline:
                 if image is None:
                     continue
                 try:
-                    self._process(image, frames)
-                except Exception as error:  # nothing can be published once ROS is shut down
-                    if self._node.context.ok():
-                        self._report(error)
+                    self._process(image, frames, positions)
+                except Exception as error:
+                    self._report_alive(error)
 
-    def _process(self, image: AnyImage, frames: Frames) -> None:
+    def _process(self, image: AnyImage, frames: Frames, positions: Positions) -> None:
         began = time.perf_counter()
-        frame = None
+        frame, shown, failed = None, NOTHING, False
         try:
             frame = frames.decode(image)
-            taken = seconds(image.header.stamp)
-            if taken is None:
-                self._warn('the images carry no stamps: they are taken to come at 30 Hz')
-            estimate = self.session.step(frame, taken)
+            if not nanoseconds(image.header.stamp):
+                self.warn('the images carry no stamps: they are taken to come at 30 Hz')
+            estimates = self.roster.step(frame, image.header.stamp)
         except Exception as error:  # whatever it is, the next image may be a good one
-            estimate = UNPROCESSED
+            estimates, shown, failed = self.roster.unprocessed(), UNPROCESSED, True
             self._report(error)
-        self._publish_target(estimate, image, images.image_size(image, frame), frames, began)
+        shown = estimates.get(self.roster.selected, shown)
+        shot = Shot(image, images.image_size(image, frame), began, frames, positions)
+        self._publish_targets(shot, shown, estimates)
         if frame is not None:
-            self._publish_pictures(estimate, frame, image.header)
-        if estimate.state != State.ERROR:
+            self._outputs.publish_masks(frame, image.header, shown, estimates)
+            if self._drawing is not None:
+                self._drawing.show(frame, image.header, shown, estimates)
+        if not failed:
             try:
-                self.session.remember()
+                self.roster.group.remember()
                 self.error = ''
             except Exception as error:
                 self._report(error)
 
-    def _publish_target(
-        self,
-        estimate: Estimate,
-        image: AnyImage,
-        size: tuple[int, int],
-        frames: Frames,
-        began: float,
-    ) -> None:
-        if estimate.state == State.TRACKING:
-            self._last_seen = image.header.stamp
-        idle = self.session.state == State.IDLE
-        self.image_age = self._age(image.header)
-        self._target.publish(
-            messages.estimate_to_target(
-                estimate,
-                image.header,
-                size,
-                target_id=0 if idle else self._target_id,
-                tracker=self.session.tracker.name,
-                calibration=frames.calibration,
-                last_seen=None if idle else self._last_seen,
-                memory=self.session.memory,
-                processing_time=time.perf_counter() - began,
-                image_age=self.image_age,
-                frames_dropped=frames.newest.dropped,
-            )
-        )
+    def _publish_targets(self, shot: Shot, shown: Estimate, estimates: dict[int, Estimate]) -> None:
+        targets = {
+            entry.target_id: self._message(shot, estimates[entry.target_id], session, entry)
+            for entry, session in self.roster
+        }
+        selected = targets.get(self.roster.selected) or self._message(shot, shown, self.session)
+        self.image_age = selected.image_age
+        self._outputs.publish_targets(selected, list(targets.values()), shot.frames.calibration)
         self.processed += 1
-        self._log_state()
+        self._log_states()
 
-    def _publish_pictures(
-        self, estimate: Estimate, frame: NDArray[np.uint8], header: Header
-    ) -> None:
-        if estimate.mask is not None and self._mask.get_subscription_count():
-            self._mask.publish(messages.mask_to_image(estimate.mask, header))
-        if self._overlay.get_subscription_count():
-            self._overlay.publish(messages.bgr_to_image(draw(frame, estimate), header))
+    def _message(
+        self, shot: Shot, estimate: Estimate, session: Session, entry: Entry | None = None
+    ) -> TrackedTarget:
+        """What is said of a target, or of there being none."""
+        header = shot.image.header
+        width = None if entry is None else entry.width
+        return messages.estimate_to_target(
+            estimate,
+            header,
+            shot.size,
+            target_id=0 if entry is None else entry.target_id,
+            tracker=session.tracker.name,
+            calibration=shot.frames.calibration,
+            last_seen=None if entry is None else entry.last_seen,
+            memory=session.memory,
+            position=shot.positions.of(estimate, header, shot.size, width),
+            processing_time=time.perf_counter() - shot.began,
+            image_age=self._age(header),
+            frames_dropped=shot.frames.newest.dropped,
+        )
 
     def _age(self, header: Header) -> float:
         """Seconds since the image was taken; nan without a stamp, or with one of a time to come."""
@@ -268,20 +320,25 @@ class Pipeline:
         age = self._node.get_clock().now().nanoseconds - stamp
         return age / 1e9 if stamp and age >= 0 else nan
 
-    def _log_state(self) -> None:
-        """Says when the target's state is another than before."""
-        state = self.session.state
-        if state != self._state:
-            self._node.get_logger().info(
-                f'target {self._target_id}: {self._state.name} -> {state.name}'
-            )
-            self._state = state
+    def _log_states(self) -> None:
+        """Says when a target's state is another than before."""
+        states = {entry.target_id: session.state for entry, session in self.roster}
+        for target_id in self._states.keys() | states.keys():
+            before, now = (known.get(target_id, State.IDLE) for known in (self._states, states))
+            if now != before:
+                self._node.get_logger().info(f'target {target_id}: {before.name} -> {now.name}')
+        self._states = states
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Logs it once."""
         if text not in self._reasons:
             self._reasons.add(text)
             self._node.get_logger().warning(text)
+
+    def _report_alive(self, error: Exception) -> None:
+        """The same, unless ROS is shut down: nothing can be published then."""
+        if self._node.context.ok():
+            self._report(error)
 
     def _report(self, error: Exception) -> None:
         """Logs a reason once; of errors that are not the user's, with the way they came."""

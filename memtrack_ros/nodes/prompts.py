@@ -5,10 +5,12 @@ from __future__ import annotations
 from math import isfinite
 
 import numpy as np
+from geometry_msgs.msg import Point
 
 from memtrack_ros.errors import ImageError, PromptError
+from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.session import Prompt
+from memtrack_ros.session import Points, Prompt
 from memtrack_ros.srv import InitTarget
 from memtrack_ros.wire import images
 
@@ -30,8 +32,26 @@ def from_request(request: InitTarget.Request, width: int, height: int) -> Prompt
         except ImageError as error:
             raise PromptError(f'the mask of the prompt cannot be read: {error}') from error
     if request.kind == InitTarget.Request.POINT:
-        return _from_point(request, width, height)
-    raise PromptError(f'kind {request.kind} is unknown: give BOX (0), MASK (1) or POINT (2)')
+        return Prompt('point', _in_image(request.point, request.normalized, width, height))
+    if request.kind == InitTarget.Request.POINTS:
+        positive, negative = (
+            np.array(
+                [_in_image(point, request.normalized, width, height) for point in points]
+            ).reshape(-1, 2)
+            for points in (request.positive, request.negative)
+        )
+        return Prompt('point', Points(positive, negative))
+    raise PromptError(
+        f'kind {request.kind} is unknown: give BOX (0), MASK (1), POINT (2) or POINTS (3)'
+    )
+
+
+def width_of(request: InitTarget.Request) -> float | None:
+    """The real width of the target in metres, where it is given; raises PromptError for none."""
+    width = request.target_width
+    if not isfinite(width) or width < 0:
+        raise PromptError(f'target_width is {width:g} m: give a finite width above 0, or leave it')
+    return float(width) or None
 
 
 def _from_box(request: InitTarget.Request, width: int, height: int) -> Prompt:
@@ -51,14 +71,14 @@ def _from_box(request: InitTarget.Request, width: int, height: int) -> Prompt:
     return Prompt('box', box if box.theta else box.bounds())
 
 
-def _from_point(request: InitTarget.Request, width: int, height: int) -> Prompt:
-    x, y = request.point.x, request.point.y
+def _in_image(point: Point, normalized: bool, width: int, height: int) -> Floats:
+    x, y = point.x, point.y
     _require_numbers(x=x, y=y)
-    if request.normalized:
+    if normalized:
         # The image's edges are half a pixel outside of its outermost pixels' centres.
         x = min(max(_in_pixels('point', x, width), 0), width - 1)
         y = min(max(_in_pixels('point', y, height), 0), height - 1)
-    return Prompt('point', np.array([x, y]))
+    return np.array([x, y])
 
 
 def _in_pixels(what: str, value: float, length: int) -> float:

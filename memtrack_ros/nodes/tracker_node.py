@@ -25,7 +25,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -42,16 +41,26 @@ from std_srvs.srv import Trigger
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError, MemtrackError, PromptError
-from memtrack_ros.msg import TrackedTarget
-from memtrack_ros.nodes import parameters, running
+from memtrack_ros.nodes import depths, parameters, running
+from memtrack_ros.nodes.depths import Depths
 from memtrack_ros.nodes.diagnostics import Health
 from memtrack_ros.nodes.frames import Frames
 from memtrack_ros.nodes.latched import latched_subscription
 from memtrack_ros.nodes.managed import ManagedNode
+from memtrack_ros.nodes.outputs import Outputs
 from memtrack_ros.nodes.paths import expanded
 from memtrack_ros.nodes.pipeline import Pipeline
-from memtrack_ros.session import Prompt, Session, Snapshot, snapshot_file
-from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
+from memtrack_ros.nodes.positions import Positions
+from memtrack_ros.nodes.warm_up import warm_up
+from memtrack_ros.session import Group, Snapshot, snapshot_file, snapshot_names
+from memtrack_ros.srv import (
+    InitTarget,
+    ListMemories,
+    LoadMemory,
+    RemoveTarget,
+    SaveMemory,
+    SelectTarget,
+)
 from memtrack_ros.wire.bearing import CameraCalibration, is_rectified
 
 try:
@@ -59,7 +68,6 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-_WARM_UP_SIZE = 640, 480
 _OTHER_TRANSPORTS = 'compressedDepth', 'theora', 'ffmpeg', 'zstd', 'draco'
 _DIAGNOSIS = 1.0
 _WARNING = 30.0
@@ -85,9 +93,13 @@ class TrackerNode(ManagedNode):
         queue = QoSProfile(history=HistoryPolicy.KEEP_ALL)
         for kind, name, work in (
             (InitTarget, 'init_target', self._prompt),
+            (Trigger, 'undo', self._undo),
             (Trigger, 'reset', self._forget),
+            (SelectTarget, 'select_target', self._select),
+            (RemoveTarget, 'remove_target', self._remove),
             (SaveMemory, 'save_memory', self._save),
             (LoadMemory, 'load_memory', self._load),
+            (ListMemories, 'list_memories', self._list),
         ):
             serve = partial(self._serve, name, work)
             self.create_service(
@@ -117,13 +129,15 @@ class TrackerNode(ManagedNode):
         """Makes and warms up the tracker."""
         settings = parameters.settings(self)
         with ExitStack() as made:
-            make = partial(self._make_session, settings)
+            if settings.depth:
+                depths.require_filters()
+            make = partial(self._make_group, settings)
+            group = make(settings.tracker, settings.variant)
+            outputs = Outputs(self, publish_tf=settings.publish_tf, made=made)
             self.pipeline = Pipeline(
                 self,
-                make(settings.tracker, settings.variant),
-                target=self._publish(TrackedTarget, '~/target', 10, made),
-                mask=self._publish(Image, '~/mask', 5, made),
-                overlay=self._publish(Image, '~/overlay', 5, made),
+                group,
+                outputs,
                 next_id=self._next_id,
                 make=make,
                 drop=_free_memory,
@@ -133,18 +147,32 @@ class TrackerNode(ManagedNode):
             self._settings = settings
             return made.pop_all()
 
-    def _make_session(self, settings: parameters.Settings, tracker: str, variant: str) -> Session:
-        """A session that is warmed up; another tracker than the configured one is as shipped."""
+    def _make_group(self, settings: parameters.Settings, tracker: str, variant: str) -> Group:
+        """A group that is warmed up; another tracker than the configured one is as shipped."""
         configured = (tracker, variant) == (settings.tracker, settings.variant)
         weights = settings.weights if configured else None
-        made = trackers.create(tracker, variant, weights, settings.device, settings.max_bytes)
-        session = Session(made, parameters.presence(self))
-        _warm_up(session)
-        self.get_logger().info(
-            f'{tracker} ({variant}) on {made.device}, '
-            f'memory bank of {made.bank.bytes / 2**20:.1f} MiB'
+        chosen = trackers.Chosen(settings.settings if configured else '')
+        made = trackers.create(
+            tracker,
+            variant,
+            weights,
+            settings.device,
+            settings.max_bytes,
+            settings.precision,
+            chosen,
         )
-        return session
+        group = Group(
+            made,
+            parameters.presence(self),
+            most=settings.max_targets,
+            max_bytes=settings.max_bytes,
+        )
+        threads = warm_up(group, settings.threads)
+        self.get_logger().info(
+            f'{tracker} ({variant}, {made.precision}) on {made.device}, {threads} thread(s), '
+            f'memory bank of {group.memory.bytes / 2**20:.1f} MiB'
+        )
+        return group
 
     def activate(self) -> ExitStack:
         """Subscribes to images."""
@@ -160,8 +188,17 @@ class TrackerNode(ManagedNode):
                 kind, topic = Image, image
             rectified = is_rectified(topic) if settings.rectified is None else settings.rectified
             calibration = CameraCalibration(rectified, self.get_logger().warning)
-            frames = Frames(topic, settings.ring, calibration, settings.ring_bytes, kind)
-            pipeline.start(frames)
+            depth = self._depths(settings, made) if settings.depth else None
+            frames = Frames(
+                topic,
+                settings.ring,
+                calibration,
+                settings.ring_bytes,
+                kind,
+                None if depth is None else depth.expect,
+            )
+            positions = Positions(calibration, depth, settings.share, pipeline.warn)
+            pipeline.start(frames, positions)
             made.callback(pipeline.stop)
             info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
             self._subscribe(CameraInfo, info, calibration.update, made)
@@ -174,6 +211,17 @@ class TrackerNode(ManagedNode):
             return made.pop_all()
 
     # Subscriptions
+
+    def _depths(self, settings: parameters.Settings, made: ExitStack) -> Depths:
+        """Subscribes to depth until `made` is closed."""
+        topic = self.resolve_topic_name('depth/image')
+        info = self._remapped('depth/camera_info') or f'{topic.rpartition("/")[0]}/camera_info'
+        calibration = CameraCalibration(is_rectified(topic), self.get_logger().warning)
+        self._subscribe(CameraInfo, info, calibration.update, made)
+        made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
+        found = Depths(calibration)
+        made.enter_context(found.subscribed(self, topic, settings.slop))
+        return found
 
     def _subscribe(
         self,
@@ -250,7 +298,19 @@ class TrackerNode(ManagedNode):
 
     def _prompt(self, request: InitTarget.Request, response: InitTarget.Response) -> str:
         response.target_id, response.stamp = self._running().prompt(request)
-        return f'target {response.target_id} is set'
+        done = 'corrected' if request.refine else 'added' if request.add else 'set'
+        return f'target {response.target_id} is {done}'
+
+    def _undo(self, request: Trigger.Request, response: Trigger.Response) -> str:
+        return f'target {self._running().undo()} is as it was before its correction'
+
+    def _select(self, request: SelectTarget.Request, response: SelectTarget.Response) -> str:
+        self._running().select(request.target_id)
+        return f'target {request.target_id} is selected'
+
+    def _remove(self, request: RemoveTarget.Request, response: RemoveTarget.Response) -> str:
+        self._running().remove(request.target_id)
+        return f'target {request.target_id} is removed'
 
     def _forget(self, request: Trigger.Request, response: Trigger.Response) -> str:
         self._running().reset()
@@ -268,9 +328,15 @@ class TrackerNode(ManagedNode):
         response.target_id = pipeline.restore(snapshot)
         return f'target {response.target_id} is that of {path}'
 
+    def _list(self, request: ListMemories.Request, response: ListMemories.Response) -> str:
+        response.names = snapshot_names(self._folder())
+        return f'{len(response.names)} are in {self._folder()}'
+
+    def _folder(self) -> Path:
+        return expanded('memory.folder', self.get_parameter('memory.folder').value)
+
     def _snapshot_file(self, name: str) -> Path:
-        folder = expanded('memory.folder', self.get_parameter('memory.folder').value)
-        return snapshot_file(folder, name)
+        return snapshot_file(self._folder(), name)
 
     def _running(self) -> Pipeline:
         pipeline = self.pipeline
@@ -317,17 +383,6 @@ def _refuse_transport(image: str, transport: str) -> None:
             f'image is remapped to {image}, but image_transport {last} is not read: set image to '
             f'{base}, and image_transport to one of {", ".join(parameters.TRANSPORTS)}'
         )
-
-
-def _warm_up(session: Session) -> None:
-    """Runs everything once on a blank image, so that the first real one does not wait for it."""
-    width, height = _WARM_UP_SIZE
-    blank = np.zeros((height, width, 3), np.uint8)
-    box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
-    session.prompt(blank, Prompt('box', box))
-    session.step(blank)
-    session.remember()
-    session.reset()
 
 
 def _free_memory() -> None:

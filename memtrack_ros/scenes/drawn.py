@@ -80,6 +80,13 @@ class DrawnScene:
         assert clip.flow is not None
         return clip.flow[0, 0].permute(1, 2, 0).numpy()
 
+    def surfaces(self, number: int) -> NDArray[np.uint8]:
+        """Which of scene.SURFACES is seen in every pixel of frame `number`, uint8 (H, W)."""
+        views = self._views(number)
+        clip = self._scenes.render(*views, self._height, self._width, surfaces=True)
+        assert clip.surfaces is not None
+        return clip.surfaces[0, 0].numpy()
+
     def _views(self, *numbers: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Times (1, T) and windows (1, T, 3) of frames."""
         times = torch.tensor([[self._start + PACE * number for number in numbers]])

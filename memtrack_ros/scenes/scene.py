@@ -28,6 +28,8 @@ OCCLUDED = 0.45
 ALIKE = 0.6  # of BEHIND, IN_FRONT and CARRIED, where there is imagery: see BESIDE_REAL of objects
 LEAVING = 0.25
 SHADOWED = 0.3
+# What is seen in a pixel, from back to front; a shadow lies on the ground.
+SURFACES = GROUND, DISTRACTOR_BEHIND, TARGET, DISTRACTOR_IN_FRONT, OCCLUDER = range(5)
 # What a distractor looks like: the target mirrored, tinted, another outline of its surface, or
 # in two cases of five another object.
 MIRRORED, TINTED, RETEXTURED, LOOKS = 0, 1, 2, 5
@@ -70,13 +72,14 @@ class Clip:
     Pictures (B, T, 3, H, W) in 0..1 RGB, the visible alpha of the target (B, T, H, W), its
     visibility (B, T). The flow (B, T - 1, 2: x, y, H, W), if asked for: how many pixels the surface
     that is seen in a pixel moves until the next frame, hidden there or not; nan where the ground is
-    a real video.
+    a real video. The surfaces (B, T, H, W) uint8, if asked for: which of SURFACES is seen.
     """
 
     pictures: Tensor
     target: Tensor
     visibility: Tensor
     flow: Tensor | None
+    surfaces: Tensor | None = None
 
 
 class Scenes:
@@ -192,7 +195,13 @@ class Scenes:
         return torch.stack([pose[..., 0], pose[..., 1], size], -1)
 
     def render(
-        self, times: Tensor, windows: Tensor, height: int, width: int, flow: bool = False
+        self,
+        times: Tensor,
+        windows: Tensor,
+        height: int,
+        width: int,
+        flow: bool = False,
+        surfaces: bool = False,
     ) -> Clip:
         """See the scenes at `times` (B, T) through `windows`.
 
@@ -215,7 +224,8 @@ class Scenes:
         picture = self.ground.see(times, windows, height, width)
         field = self.ground.flow(times, windows, height, width) if flow else None
         visible = whole = picture.new_zeros(*times.shape, 1, height, width)
-        for layer, views, look in layers:
+        shown = visible.new_zeros(visible.shape, dtype=torch.uint8) if surfaces else None
+        for surface, (layer, views, look) in enumerate(layers):
             warp = layer.warp(times, views)
             colour, alpha = seen(look[:, :, :4], warp, height, width).split([3, 1], 2)
             picture[layer.scenes] = torch.addcmul(colour, picture[layer.scenes], 1 - alpha)
@@ -224,6 +234,8 @@ class Scenes:
                 endless = warp.area(look[:, :, 3])
             else:
                 visible[layer.scenes] *= 1 - alpha
+            if shown is not None and surface:
+                shown[layer.scenes] = torch.where(alpha > 0.5, surface, shown[layer.scenes])
             if field is not None and layer is not self.shadow:
                 moved = layer.flow(times, views, height, width, look[:, :, 4:])
                 field[layer.scenes] = torch.where(alpha[:, :-1] > 0.5, moved, field[layer.scenes])
@@ -234,7 +246,8 @@ class Scenes:
         pictures = self.camera.photograph(
             self.generator, picture.clamp_(0, 1), times, self._heading(times)
         )
-        return Clip(pictures, visible[:, :, 0], inside * seen_share, field)
+        flat = None if shown is None else shown[:, :, 0]
+        return Clip(pictures, visible[:, :, 0], inside * seen_share, field, flat)
 
     def _heading(self, times: Tensor) -> Tensor:
         """Where the target is moving to at `times` (B, T), in rad."""

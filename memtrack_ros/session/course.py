@@ -11,7 +11,7 @@ import numpy as np
 from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import Given, outside
 from memtrack_ros.session.motion import LARGEST_FRAME, SMALLEST_BOX, Motion
@@ -21,6 +21,10 @@ from memtrack_ros.trackers.search import SEARCH
 RESIZED = 4.0  # factor of an image's width or height beyond which it is none of the same camera
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
+STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
+PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
+SURVEYED = 6.0  # of a lost target's size: what is seen of the image at once
+OVERLAP = 1.4  # of the distance between two places
 WIDEST = 2.0  # and any target at most: in a wider window it is too small to be known
 
 
@@ -114,21 +118,46 @@ class Course(Stateful):
         """Of the target's motion nothing is known any more."""
         return replace(self, seen=Motion.of(self.box))
 
+    def strangeness(self, box: Floats, *, again: bool) -> Floats:
+        """How far place and size of `box` (4,) are off what motion says: (2,), standard deviations.
+
+        Off the candidate's motion if that may be the target `again`.
+        """
+        motion = self.candidate if again else self.seen
+        return np.minimum(motion.distance(box), STRANGEST)
+
     def search(self, motion: Motion) -> float:
         """How much wider than usual to look for a target that moves so."""
         reach = motion.growth**LIKELY + 2 * LIKELY * motion.spread / boxes.scale(motion.box)
         return float(np.clip(reach / SEARCH, 1.0, WIDEST))
 
+    @property
+    def spacing(self) -> float:
+        """Of the grid on which a lost target is looked for, in pixels.
+
+        Two target sizes, or as much as it takes to have been everywhere within a second.
+        """
+        every = np.sqrt(self.width * self.height / PLACES)
+        return float(max(2 * boxes.scale(self.box), every))
+
     def place(self, turn: int) -> Floats:
         """Where to look for a lost target this `turn`.
 
-        Every other time where it was last, else at the next place of a grid: places two target
-        sizes apart, row by row, one a frame.
+        Every other time where it was last, else at the next place of a grid, the nearest to that
+        first.
         """
         if turn % 2:
             return self.box
-        spacing = 2 * boxes.scale(self.box)
-        columns, rows = (max(1, round(extent / spacing)) for extent in (self.width, self.height))
-        row, column = divmod(turn // 2 % (columns * rows), columns)
-        centre = (np.array([column, row]) + 0.5) / [columns, rows] * [self.width, self.height]
-        return boxes.from_centre(centre, self.box[2:])
+        columns, rows = (
+            max(1, round(extent / self.spacing)) for extent in (self.width, self.height)
+        )
+        cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2)
+        centres = (cells + 0.5) / [columns, rows] * [self.width, self.height]
+        distances = np.linalg.norm(centres - boxes.centre(self.box), axis=1)
+        order = np.argsort(distances, kind='stable')
+        return boxes.from_centre(centres[order[(turn // 2 - 1) % len(order)]], self.box[2:])
+
+    def survey(self, turn: int, side: int) -> Window:
+        """The window of `side` crop pixels around that place, which overlaps with the next."""
+        extent = max(SURVEYED * boxes.scale(self.box), OVERLAP * self.spacing)
+        return Window.around(boxes.centre(self.place(turn)), extent / side, side)

@@ -19,6 +19,7 @@ class State(IntEnum):
     OCCLUDED = 2
     LOST = 3
     ERROR = 4
+    UNSURE = 5
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import numpy as np
+
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
@@ -15,6 +17,9 @@ from memtrack_ros.session.course import WIDER, Course
 from memtrack_ros.session.estimate import State
 from memtrack_ros.session.presence import Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
+
+ANYWHERE = 1.5, 0.5  # standard deviations, of place and size, that what a search finds is off
+STRAYED = 0.5  # seconds for which a target is not seen before it is looked for elsewhere, too
 
 
 @dataclass
@@ -39,7 +44,7 @@ class Followed(Stateful):
     clock: Clock
     belief: Belief = field(default_factory=Belief)
     searched: int = 0
-    """Frames in which it was LOST and searched for."""
+    """Frames in which it was searched for."""
     frames_tracked: int = 1
     """Frames that showed it, that of the prompt among them."""
 
@@ -49,9 +54,14 @@ class Followed(Stateful):
         yield from outside(given, 'frames_tracked', 1, MOST)
 
     @property
+    def tracking(self) -> bool:
+        """Whether it is believed to be the target that is seen."""
+        return self.belief.verdict is State.TRACKING
+
+    @property
     def believed(self) -> bool:
         """Whether it is believed to be where it is predicted."""
-        return self.belief.verdict is State.TRACKING
+        return self.belief.verdict in (State.TRACKING, State.UNSURE)
 
     def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
         """Predicted to when `frame` was taken. Where time jumped, it is lost.
@@ -65,8 +75,23 @@ class Followed(Stateful):
         if clock.jumped:
             before = before.lost(presence)
         course = before.course.after(clock.seconds, seen=before.believed)
-        searches = before.belief.verdict is State.LOST and not before.belief.candidate
-        return replace(before, course=course, searched=before.searched + searches)
+        return replace(before, course=course, searched=before.searched + before.searching)
+
+    @property
+    def searching(self) -> bool:
+        """Whether it may be anywhere by now, and nothing was seen just before that may be it."""
+        belief = self.belief
+        gone = belief.verdict is State.OCCLUDED and belief.unseen > STRAYED
+        return (gone or belief.verdict is State.LOST) and not belief.candidate
+
+    def strangeness(self, box: Floats) -> Floats:
+        """How far place and size of `box` (4,) are off what is expected: (2,), standard deviations.
+
+        One that is searched for may be anywhere; but much that is like it is, too.
+        """
+        if self.searching:
+            return np.array(ANYWHERE)
+        return self.course.strangeness(box, again=self.belief.candidate)
 
     def priors(self) -> list[Prior]:
         """Where to look for it now: where it was; long after, where it would be by now, too.
@@ -91,10 +116,15 @@ class Followed(Stateful):
             return [Prior(course.box, max(WIDER, search))]
         return [Prior(course.place(self.searched), WIDER)]
 
-    def after(self, box: Floats, confidence: float, presence: Presence) -> Followed:
-        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news."""
-        belief = self.belief.after(confidence, self.clock.seconds, presence)
-        course, seen = self.course, belief.now is State.TRACKING
+    def after(
+        self, box: Floats, confidence: float, presence: Presence, *, contested: bool = False
+    ) -> Followed:
+        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news.
+
+        `contested` where something else may as well be the target.
+        """
+        belief = self.belief.after(confidence, self.clock.seconds, presence, contested=contested)
+        course, seen = self.course, belief.now in (State.TRACKING, State.UNSURE)
         if seen and self.believed:
             course = course.tracked(box)
         elif self.believed and self.tracker.gated:
@@ -102,7 +132,7 @@ class Followed(Stateful):
         elif seen or belief.candidate:
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course
-        tracked = self.frames_tracked + seen
+        tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
     def lost(self, presence: Presence) -> Followed:

@@ -95,6 +95,16 @@ class Motion(Stateful):
         shift = np.clip(travelled * self.rate, -reach[:, None], reach[:, None])
         return Motion(self.place + shift, left * self.rate, covariance)
 
+    def distance(self, box: Floats) -> Floats:
+        """How many standard deviations place and size of `box` (4,) are off, (2,).
+
+        Of the centre along both axes together, of the mean log side.
+        """
+        off = _place(box) - self.place
+        apart = np.array([np.linalg.norm(off[0]), abs(off[1].mean())])
+        noise = (MEASURED * _unit(self.box)) ** 2
+        return np.asarray(apart / np.sqrt(self.covariance[:, 0, 0] + noise))
+
     def corrected(self, box: Floats) -> Motion:
         """By a box (4,) in which the target is seen now, which is taken as it is.
 

@@ -1,6 +1,8 @@
-"""Whether a frame shows anything."""
+"""Whether a frame shows anything, and anything new."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,6 +11,9 @@ from memtrack_ros.errors import ImageError
 from memtrack_ros.geometry.windows import Pixels
 
 BLOCK = 4  # pixels along a side of what is averaged, so that noise counts less than a small target
+ALIVE = 5  # pictures, each unlike the one before, after which a camera is known to be alive
+FROZEN = 2  # repetitions of the last of them, bit by bit, that no living camera gives
+SPARSE = 4  # pixels from one that is compared to the next
 FAINTEST = 8  # of 0..255: less between the darkest and the brightest block is a covered lens
 
 
@@ -27,3 +32,29 @@ def shows_anything(frame: Pixels) -> bool:
     blocks = max(1, width // BLOCK), max(1, height // BLOCK)
     small = cv2.resize(frame, blocks, interpolation=cv2.INTER_AREA).reshape(-1, 3)
     return bool((small.max(0).astype(int) - small.min(0)).max() >= FAINTEST)
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """Whether the same picture comes again and again from a camera whose pictures differed.
+
+    A still picture from the start may be a simulated camera's, or a slide.
+    """
+
+    picture: Pixels | None = None
+    different: int = 0
+    """Pictures in a row that were unlike the one before."""
+    repeated: int = 0
+    """How often the last one of them came again."""
+
+    def after(self, frame: Pixels) -> Stillness:
+        """After another frame."""
+        sparse = frame[::SPARSE, ::SPARSE].copy()
+        if self.picture is None or not np.array_equal(sparse, self.picture):
+            return Stillness(sparse, 1 if self.repeated else self.different + 1)
+        return Stillness(sparse, self.different, self.repeated + 1)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing new is seen."""
+        return self.different >= ALIVE and self.repeated >= FROZEN

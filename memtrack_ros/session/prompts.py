@@ -17,31 +17,52 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.trackers import Target
 
 SMALLEST = 3  # pixels: the least side of a target inside the image
+FINER = 4  # bits of a pixel to which corners are rounded
+BEYOND = 4  # widths of the image beyond which corners are not told apart
 LOOK = 160  # pixels: the side at which the surroundings of a point are segmented
 SEED = 4  # pixels of these: radius of what is surely the target
+MOST_POINTS = 64
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points x, y on the target, (N, 2), and off it, (M, 2)."""
+
+    positive: Floats
+    negative: Floats
 
 
 @dataclass(frozen=True)
 class Prompt:
     """What a user points with, in pixels.
 
-    A box (4,) x, y, w, h, or a turned one; a mask (H, W), non-zero = target; or a point (2,) x, y.
+    A box (4,) x, y, w, h, a turned one, or four corners (8,) x1, y1, ... x4, y4, edges of the
+    extent; a mask (H, W), non-zero = target; a point (2,) x, y; or points on the target and off it.
     """
 
     kind: Literal['box', 'mask', 'point']
-    value: NDArray[np.generic] | OrientedBox
+    value: NDArray[np.generic] | OrientedBox | Points
 
 
-def resolve(frame: Pixels, prompt: Prompt) -> Target:
+def resolve(frame: Pixels, prompt: Prompt, known: Pixels | None = None) -> Target:
     """Check a prompt against its frame and make it definite.
+
+    `known` is the mask (H, W) of the target that points are to correct.
 
     PromptError says what is wrong with it.
     """
     if isinstance(prompt.value, OrientedBox):
-        return _outlined(frame, prompt.value)
+        turned = prompt.value
+        return _outlined(frame, turned.polygon(), turned.mask(*frame.shape[:2]))
+    if isinstance(prompt.value, Points):
+        mask = _segment_by(frame, prompt.value, known)
+        return Target(np.array(cv2.boundingRect(mask), float), mask)
     if prompt.kind == 'box':
-        box = _checked_box(frame, np.asarray(prompt.value, float))
-        return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False)
+        given = np.array(prompt.value, float)
+        if given.shape == (8,) and np.isfinite(given).all():
+            return _outlined(frame, given, _filled(given, *frame.shape[:2]))
+        box = _checked_box(frame, given)
+        return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False, pointed=given)
     mask = (
         _checked_mask(frame, np.asarray(prompt.value))
         if prompt.kind == 'mask'
@@ -50,24 +71,32 @@ def resolve(frame: Pixels, prompt: Prompt) -> Target:
     return Target(np.array(cv2.boundingRect(mask), float), mask)
 
 
-def _outlined(frame: Pixels, turned: OrientedBox) -> Target:
-    """The target in a turned box: its bounds, and itself as a rough mask."""
-    box = _checked_box(frame, turned.bounds())
-    outline = turned.mask(*frame.shape[:2])
+def _outlined(frame: Pixels, corners: Floats, outline: Pixels) -> Target:
+    """The target within four corners (8,): their bounds, and what they enclose as a rough mask."""
+    box = _checked_box(frame, boxes.bounds(corners))
     if cv2.countNonZero(outline) < SMALLEST**2:
         raise PromptError(
-            f'The box of {turned.size_x:g} x {turned.size_y:g} around '
-            f'({turned.center_x:g}, {turned.center_y:g}) covers less than {SMALLEST**2} pixels of '
-            f'the {frame.shape[1]} x {frame.shape[0]} image; draw it around the target.'
+            f'The box with the corners {np.round(corners, 1).tolist()} covers less than '
+            f'{SMALLEST**2} pixels of the {frame.shape[1]} x {frame.shape[0]} image; '
+            'draw it around the target.'
         )
-    return Target(box, outline, exact=False)
+    return Target(box, outline, exact=False, pointed=corners)
+
+
+def _filled(corners: Floats, height: int, width: int) -> Pixels:
+    """What corners (8,) enclose: uint8 (height, width), 255 on pixels whose middles lie within."""
+    near = np.clip(corners.reshape(4, 2) - 0.5, -BEYOND * width, BEYOND * width)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.rint(near * 2**FINER).astype(np.int32)], 255, shift=FINER)
+    return mask
 
 
 def _checked_box(frame: Pixels, box: Floats) -> Floats:
     height, width = frame.shape[:2]
     if box.shape != (4,) or not np.isfinite(box).all():
         raise PromptError(
-            f'The box {box.tolist()} is not four finite numbers x, y, w, h; give these in pixels.'
+            f'The box {box.tolist()} is not four finite numbers x, y, w, h, or eight of four '
+            'corners; give these in pixels.'
         )
     inside = boxes.intersect(box, width, height)
     if inside[2:].min() < SMALLEST:
@@ -103,17 +132,7 @@ def _segment_at(frame: Pixels, point: Floats) -> Pixels:
     GrabCut (Rother et al. 2004) on the surroundings, seeded at the point.
     """
     height, width = frame.shape[:2]
-    inside = (
-        point.shape == (2,)
-        and np.isfinite(point).all()
-        and (point >= 0).all()
-        and (point < [width, height]).all()
-    )
-    if not inside:
-        raise PromptError(
-            f'The point {point.tolist()} is outside the {width} x {height} image; '
-            'point at the target.'
-        )
+    _require_inside(frame, point)
     half = max(min(height, width) // 4, 16)
     left, top = (max(int(c) - half, 0) for c in point)
     around = frame[top : int(point[1]) + half, left : int(point[0]) + half]
@@ -133,9 +152,86 @@ def _segment_at(frame: Pixels, point: Floats) -> Pixels:
     return mask
 
 
+def _segment_by(frame: Pixels, points: Points, known: Pixels | None) -> Pixels:
+    """The object that holds the positive points and none of the negative ones, as a mask.
+
+    GrabCut, as at a single point, on the surroundings of all of them and of the `known` mask,
+    which is the object but for what the points say.
+    """
+    positive, negative = points.positive, points.negative
+    given = np.concatenate([positive, negative])
+    if not 1 <= len(given) <= MOST_POINTS or not (len(positive) or known is not None):
+        raise PromptError(
+            f'{len(positive)} points on the target and {len(negative)} off it are given; give 1 to '
+            f'{MOST_POINTS}, one of them on the target unless it is to be corrected.'
+        )
+    for point in given:
+        _require_inside(frame, point)
+    height, width = frame.shape[:2]
+    half = max(min(height, width) // 4, 16)
+    corners = [*(positive - half), *(positive + half), *(negative - SEED), *(negative + SEED)]
+    if known is not None and known.any():
+        x, y, w, h = cv2.boundingRect(known)
+        beside = max(w, h) // 2
+        corners += [(x - beside, y - beside), (x + w + beside, y + h + beside)]
+    left, top = np.maximum(np.min(corners, 0), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(np.max(corners, 0)) + 1, [width, height]).astype(int)
+    around = frame[top:bottom, left:right]
+    scale = LOOK / max(around.shape[:2])
+    size = tuple(max(1, round(n * scale)) for n in around.shape[1::-1])
+    small = np.asarray(cv2.resize(around, size, interpolation=cv2.INTER_AREA), np.uint8)
+    on, off = (
+        np.minimum((some - [left, top]) * scale, np.array(size) - 1).astype(int)
+        for some in (positive, negative)
+    )
+    guess = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
+    if known is None or not known.any():
+        for radius, kind in ((LOOK * 2 // 5, cv2.GC_PR_BGD), (LOOK // 6, cv2.GC_PR_FGD)):
+            for x, y in on:
+                cv2.circle(guess, (int(x), int(y)), radius, kind, -1)
+    else:
+        part = cv2.resize(known[top:bottom, left:right], size, interpolation=cv2.INTER_NEAREST)
+        guess[:] = np.where(part > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    for some, kind in ((on, cv2.GC_FGD), (off, cv2.GC_BGD)):
+        for x, y in some:
+            cv2.circle(guess, (int(x), int(y)), SEED, kind, -1)
+    inside = _cut_out(small, guess)
+    if len(on):
+        labels = cv2.connectedComponents(inside)[1]
+        held = [labels[y, x] for x, y in on]
+        inside = np.asarray(np.isin(labels, held) & (inside > 0), np.uint8)
+    back = cv2.resize(
+        np.where(inside > 0, np.uint8(255), np.uint8(0)),
+        around.shape[1::-1],
+        interpolation=cv2.INTER_LINEAR,
+    )
+    mask = np.zeros((height, width), np.uint8)
+    mask[top:bottom, left:right] = np.where(back > 127, 255, 0)
+    if cv2.countNonZero(mask) < SMALLEST**2:
+        raise PromptError(
+            f'Nothing is left of the target by {len(positive)} points on it and {len(negative)} '
+            'off it; give other ones, or a box.'
+        )
+    return mask
+
+
+def _require_inside(frame: Pixels, point: Floats) -> None:
+    height, width = frame.shape[:2]
+    inside = (
+        point.shape == (2,)
+        and np.isfinite(point).all()
+        and (point >= 0).all()
+        and (point < [width, height]).all()
+    )
+    if not inside:
+        raise PromptError(
+            f'The point {point.tolist()} is outside the {width} x {height} image; '
+            'point at the target.'
+        )
+
+
 def _grab(image: Pixels, x: int, y: int) -> Pixels:
     """The object of `image` at (x, y): uint8 0/255 of its size, contrast stretched first."""
-    bright = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)  # type: ignore[call-overload]
     guess = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
     for radius, kind in (
         (LOOK * 2 // 5, cv2.GC_PR_BGD),
@@ -143,9 +239,13 @@ def _grab(image: Pixels, x: int, y: int) -> Pixels:
         (SEED, cv2.GC_FGD),
     ):
         cv2.circle(guess, (x, y), radius, kind, -1)
+    labels = cv2.connectedComponents(_cut_out(image, guess))[1]
+    return np.where(labels == labels[y, x], 255, 0).astype(np.uint8)
+
+
+def _cut_out(image: Pixels, guess: Pixels) -> Pixels:
+    """What GrabCut makes of a guess, uint8 0/1; changes the guess."""
+    bright = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)  # type: ignore[call-overload]
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(bright, guess, (0, 0, 0, 0), *models, 4, cv2.GC_INIT_WITH_MASK)
-    labels = cv2.connectedComponents(np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))[
-        1
-    ]
-    return np.where(labels == labels[y, x], 255, 0).astype(np.uint8)
+    return np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
+import cv2
 import numpy as np
 from torch import Tensor
 
-from memtrack_ros.errors import SnapshotError, TrackingError
+from memtrack_ros.errors import PromptError, SnapshotError, TrackingError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
+from memtrack_ros.nets.compact import CROP
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
-from memtrack_ros.session.picture import require_picture, shows_anything
-from memtrack_ros.session.presence import EVERYTHING, Presence
+from memtrack_ros.session.judgement import Judged, judged
+from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
+from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
+
+FILLED = 0.2  # of a box that is drawn: less of it segmented is not what was meant
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Step:
 
     frame: Pixels
     estimate: Estimate
-    observation: Observation
+    judged: Judged
 
 
 class Session:
@@ -47,6 +52,7 @@ class Session:
         """When the target counts as seen; may be replaced at any time."""
         self._followed: Followed | None = None
         self._last: Step | None = None
+        self._still = Stillness()
         self._paused = False
 
     @property
@@ -77,7 +83,42 @@ class Session:
             raise
         clock = Clock().at(time, inf)
         self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
-        return self._estimate(self._followed, observation)
+        return self._estimate(self._followed, judged(self.tracker, self._followed, observation))
+
+    def refine(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
+        """Correct the target in `frame`, taken at `time`: it is what `prompt` says.
+
+        What is remembered of it stays, and what it is corrected to is remembered, too, as far as
+        the tracker learns from masks. ImageError or PromptError leaves all as it was.
+        """
+        followed = self._followed
+        if followed is None:
+            raise PromptError('There is no target to correct; prompt without refine.')
+        require_picture(frame)
+        course = followed.course.fitted(frame)
+        known = self._locate(frame, followed, Prior(course.box)).observation.mask
+        target = resolve(frame, prompt, known)
+        found = self._locate(frame, followed, Prior(target.box)).observation
+        mask = target.mask
+        if not target.exact:
+            inside = np.where(target.mask > 0, found.mask, np.uint8(0))
+            mask = inside if cv2.countNonZero(inside) >= FILLED * target.box[2:].prod() else mask
+        shares = np.where(mask > 0, np.uint8(255), np.uint8(0))
+        if found.shares is not None:
+            found = self.tracker.kept_to(found, mask, shares)
+        corrected = replace(found, box=target.box, mask=mask, oriented=None)
+        self.tracker.remember(frame, corrected)
+        self.tracker.learn(corrected)
+        self._last = None
+        self._followed = replace(
+            followed,
+            course=Course.of(target.box, frame),
+            clock=Clock().at(time, inf),
+            belief=Belief(),
+            searched=0,
+            frames_tracked=followed.frames_tracked + 1,
+        )
+        return self._estimate(self._followed, judged(self.tracker, self._followed, corrected))
 
     def step(self, frame: Pixels, time: float | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
@@ -90,43 +131,79 @@ class Session:
             return NOTHING
         require_picture(frame)
         before = followed.at(frame, time, self._gate)
-        observation = self._look(frame, before)
-        shown = shows_anything(frame)
-        confidence = self._confidence(observation) if shown else -inf
-        self._followed = before.after(observation.box, confidence, self._gate)
-        estimate = self._estimate(self._followed, observation, shown=shown)
-        self._last = Step(frame, estimate, observation)
+        found = self._look(frame, before)
+        self._still = self._still.after(frame)
+        shown = shows_anything(frame) and not self._still.frozen
+        confidence = found.confidence if shown else -inf
+        self._followed = before.after(
+            found.observation.box, confidence, self._gate, contested=found.contested
+        )
+        found = replace(found, confidence=max(confidence, 0.0))
+        estimate = self._estimate(self._followed, found)
+        self._last = Step(frame, estimate, found)
+        return estimate
+
+    @property
+    def shares(self) -> Pixels:
+        """The target's shares in the pixels of the last step's frame, uint8 (H, W), P * 255.
+
+        A tracker that does not segment is as sure of all its box as of the target.
+        """
+        assert self._last is not None
+        observation = self._last.judged.observation
+        if observation.shares is not None:
+            return observation.shares
+        sure = np.uint8(128 + round(127 * self._last.judged.confidence))
+        return np.where(observation.mask > 0, sure, np.uint8(0))
+
+    def keep(self, mask: Pixels, shares: Pixels) -> Estimate:
+        """Keep of the last step's target to what other targets leave: this mask, these shares.
+
+        Both uint8 (H, W), the mask 0/255. To be called after `step`, before `remember`.
+        """
+        assert self._last is not None and self._followed is not None
+        found = self._last.judged
+        kept = self.tracker.kept_to(found.observation, mask, shares)
+        found = replace(found, observation=kept)
+        estimate = self._estimate(self._followed, found)
+        self._last = Step(self._last.frame, estimate, found)
         return estimate
 
     def remember(self) -> None:
         """Write the last step into the memory, if the target was surely seen in it."""
         if self._last is None:
             return
-        frame, estimate, observation = self._last.frame, self._last.estimate, self._last.observation
+        frame, estimate, found = self._last.frame, self._last.estimate, self._last.judged
         self._last = None
-        sure = self._gate.remembered
-        if sure < 0:
-            sure = self.tracker.remembered
-        if estimate.state is State.TRACKING and estimate.confidence >= sure:
-            self.tracker.remember(frame, observation)
+        sure, told = self._gate.remembered, True
+        if sure < 0:  # nobody asks for more than the user does
+            sure, told = self.tracker.remembered, found.told
+        seen = estimate.state is State.TRACKING and told
+        if seen and estimate.confidence >= sure:
+            self.tracker.remember(frame, found.observation)
         else:
             self.tracker.bank.refuse()
+        # The judge has to know how a target changes that is hardly known any more.
+        if seen and estimate.confidence >= min(sure, self._gate.seen):
+            self.tracker.learn(found.observation)
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""
-        self.tracker.bank.frozen = self._paused = True
+        self.tracker.freeze(True)
+        self._paused = True
 
     def resume(self) -> None:
         """Write again. A target kept from before the pause is searched for widely."""
-        self.tracker.bank.frozen = False
+        self.tracker.freeze(False)
         if self._paused and self._followed is not None:
             self._followed = self._followed.lost(self.presence)
         self._paused = False
 
     def reset(self) -> None:
         """Forget the target and clear the memory."""
-        self.tracker.bank.clear()
+        self.tracker.forget()
         self._followed = self._last = None
+        self._still = Stillness()
 
     def snapshot(self) -> dict[str, Tensor]:
         """All that is known of the target, the tracker's state included, by name, on the CPU.
@@ -155,35 +232,40 @@ class Session:
         self._paused = False
 
     @property
+    def judged(self) -> Judged | None:
+        """What was found in the last step, before that is remembered."""
+        return None if self._last is None else self._last.judged
+
+    @property
     def _gate(self) -> Presence:
         return self.presence if self.tracker.gated else EVERYTHING
 
-    def _confidence(self, observation: Observation) -> float:
-        return self.tracker.calibration.confidence(observation.score)
-
-    def _look(self, frame: Pixels, before: Followed) -> Observation:
+    def _look(self, frame: Pixels, before: Followed) -> Judged:
         """The best of what is found where the target is to be looked for."""
         priors = before.priors()
-        found = max([self._locate(frame, prior) for prior in priors], key=_score)
+        if before.searching and self.tracker.identity is not None and not before.searched % 2:
+            window = before.course.survey(before.searched, CROP)
+            priors = [self.tracker.survey(frame, window, before.course.box)]
+        found = max([self._locate(frame, before, prior) for prior in priors], key=_confidence)
         if before.believed and not priors[0].usual:
             # In a wide window it is small: a closer look sees more.
-            found = max(found, self._locate(frame, Prior(found.box)), key=_score)
+            closer = self._locate(frame, before, Prior(found.observation.box))
+            found = max(found, closer, key=_confidence)
         return found
 
-    def _locate(self, frame: Pixels, prior: Prior) -> Observation:
+    def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
         found: Observation = self.tracker.locate(frame, prior)
         _require_numbers(found)
-        return found
+        return judged(self.tracker, before, found)
 
-    def _estimate(
-        self, followed: Followed, observation: Observation, *, shown: bool = True
-    ) -> Estimate:
+    def _estimate(self, followed: Followed, found: Judged) -> Estimate:
         state, roi = followed.belief.now, followed.course.box
-        mask = observation.mask if state is State.TRACKING else None
+        observation = found.observation
+        mask = observation.mask if state in (State.TRACKING, State.UNSURE) else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         return Estimate(
             state,
-            self._confidence(observation) if shown else 0.0,
+            found.confidence,
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
@@ -194,8 +276,8 @@ class Session:
         )
 
 
-def _score(observation: Observation) -> float:
-    return observation.score
+def _confidence(found: Judged) -> float:
+    return found.confidence
 
 
 def _require_numbers(observation: Observation) -> None:

@@ -19,6 +19,7 @@ from memtrack_ros.weights import tables
 FORMAT = 'snapshot 1'
 SUFFIX = '.safetensors'
 LONGEST = 100  # characters of a name
+LISTED = 200  # names
 SHORT = 12  # digits of a hash that are enough for a reader
 BESIDE = 2**28  # bytes: more than any tracker keeps beside its bank
 
@@ -131,3 +132,13 @@ def snapshot_file(folder: Path, name: str) -> Path:
             f'{path} is a link that leads out of its folder; remove it, or choose another name.'
         )
     return path
+
+
+def snapshot_names(folder: Path) -> list[str]:
+    """The names of the snapshots in `folder`, the newest first, LISTED at most."""
+    try:
+        files = [path for path in folder.glob(f'*{SUFFIX}') if path.is_file()]
+        files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError as error:
+        raise SnapshotError(f'{folder} cannot be read ({error}); see who may.') from error
+    return [path.name.removesuffix(SUFFIX) for path in files[:LISTED]]

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,14 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.srv import InitTarget, LoadMemory, SaveMemory
+from memtrack_ros.srv import (
+    InitTarget,
+    ListMemories,
+    LoadMemory,
+    RemoveTarget,
+    SaveMemory,
+    SelectTarget,
+)
 
 DEADLINE = 180.0
 """Seconds any wait may take. Generous: it only ends what would otherwise hang."""
@@ -91,6 +99,10 @@ class TrackerClient(Node):
         self._state = self.create_client(GetState, f'{tracker}/get_state')
         self._init_target = self.create_client(InitTarget, f'{tracker}/init_target')
         self._reset = self.create_client(Trigger, f'{tracker}/reset')
+        self._undo = self.create_client(Trigger, f'{tracker}/undo')
+        self._select_target = self.create_client(SelectTarget, f'{tracker}/select_target')
+        self._remove_target = self.create_client(RemoveTarget, f'{tracker}/remove_target')
+        self._list_memories = self.create_client(ListMemories, f'{tracker}/list_memories')
         self._save_memory = self.create_client(SaveMemory, f'{tracker}/save_memory')
         self._load_memory = self.create_client(LoadMemory, f'{tracker}/load_memory')
 
@@ -111,6 +123,12 @@ class TrackerClient(Node):
         self._executor.shutdown()
         self._thread.join()
         self.destroy_node()
+
+    def change(self, transition: int) -> bool:
+        """Asks for a lifecycle transition (Transition.TRANSITION_…) and waits for its end."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(self._change, request).success)
 
     def start(self) -> bool:
         """Configures and activates; whether both went well (the node's log says what did not)."""
@@ -142,16 +160,31 @@ class TrackerClient(Node):
         mask: NDArray[np.uint8] | None = None,
         point: ArrayLike | None = None,
         stamp: Time | None = None,
+        positive: ArrayLike = (),
+        negative: ArrayLike = (),
         normalized: bool = False,
         tracker: str = '',
+        add: bool = False,
+        refine: bool = False,
+        target_width: float = 0.0,
     ) -> InitTarget.Response:
         """Prompts the tracker with one of box (x, y, w, h or oriented), mask or point (x, y).
 
+        positive, negative: instead of these, points (N, 2) on the target and off it.
         stamp: of the image it refers to; none means the newest.
         normalized: box and point are in 0..1 of the image size.
         tracker: that is to follow it; empty means the configured one.
+        add: beside the present targets. refine: correct the selected one.
+        target_width: of the real thing in metres; 0 where it is not known.
         """
-        request = InitTarget.Request(stamp=stamp or Time(), normalized=normalized, tracker=tracker)
+        request = InitTarget.Request(
+            stamp=stamp or Time(),
+            normalized=normalized,
+            tracker=tracker,
+            add=add,
+            refine=refine,
+            target_width=target_width,
+        )
         if box is not None:
             request.kind = InitTarget.Request.BOX
             request.box = messages.box_to_message(_oriented(box, normalized))
@@ -161,12 +194,39 @@ class TrackerClient(Node):
         if point is not None:
             request.kind = InitTarget.Request.POINT
             request.point.x, request.point.y = (float(v) for v in np.asarray(point))
+        for points, field in ((positive, request.positive), (negative, request.negative)):
+            for x, y in np.asarray(points, float).reshape(-1, 2):
+                request.kind = InitTarget.Request.POINTS
+                field.append(Point(x=float(x), y=float(y)))
         answer: InitTarget.Response = self.call(self._init_target, request)
         return answer
 
     def reset(self) -> Trigger.Response:
         """Makes the tracker forget its target."""
         return self.call(self._reset, Trigger.Request())
+
+    def undo(self) -> Trigger.Response:
+        """Takes the latest correction of the selected target back."""
+        return self.call(self._undo, Trigger.Request())
+
+    def select_target(self, target_id: int) -> SelectTarget.Response:
+        """Makes this the target on ~/target."""
+        answer: SelectTarget.Response = self.call(
+            self._select_target, SelectTarget.Request(target_id=target_id)
+        )
+        return answer
+
+    def remove_target(self, target_id: int) -> RemoveTarget.Response:
+        """Makes the tracker forget this target."""
+        answer: RemoveTarget.Response = self.call(
+            self._remove_target, RemoveTarget.Request(target_id=target_id)
+        )
+        return answer
+
+    def list_memories(self) -> ListMemories.Response:
+        """The names that can be loaded."""
+        answer: ListMemories.Response = self.call(self._list_memories, ListMemories.Request())
+        return answer
 
     def save_memory(self, name: str) -> SaveMemory.Response:
         """Saves what is known of the target under this name."""

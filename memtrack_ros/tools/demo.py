@@ -1,9 +1,11 @@
 """The whole way from camera to target, shown: python -m memtrack_ros.tools.demo.
 
 Starts the camera node and the tracker node as processes in a ROS domain of their own, prompts the
-target through the service with the truth of an early image, and follows it through five drawn
-scenes at the camera's real rate; or, with --video and --box, through a video. Writes overlay.mp4
-and contact_sheet.png and prints a table.
+target through the service, and follows it through a real video and, prompted with the truth of an
+early image, through five drawn scenes, at the camera's real rate; or, with --video and --box,
+through a video of yours. Writes overlay.mp4 and contact_sheet.png and prints a table.
+
+With --page the video is shown again and again on the operator's page instead, to be pointed at.
 
 The IoU of a scene is that of the target's roi with the truth, both axis-aligned, averaged over the
 images that the tracker processed after the one it was prompted on. Images in which nothing of the
@@ -21,6 +23,7 @@ if __name__ == '__main__':
 import argparse
 import math
 import sys
+import time
 from bisect import bisect_right
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -66,6 +69,10 @@ ENOUGH = 0.5
 
 CAMERA = '/camera'
 TRACKER = '/memtrack'
+CLIP, CLIP_BOX = 'resource/juggler.mp4', (228, 20, 85, 231)
+"""A real video that comes with the package, and who is followed in it: x, y, w, h."""
+PAGE = 8080
+"""The port of the operator's page."""
 MOMENTS = 6
 PREPARING = 300.0
 """Seconds that drawing a scene ahead may take."""
@@ -279,7 +286,8 @@ def takes(video: Path | None, box: Box | None) -> tuple[list[Take], float]:
         Take(f'scene {number}', {'seed': seed, 'frames': FRAMES}, frames=FRAMES)
         for number, seed in enumerate(scenes.DEMO_SEEDS, 1)
     ]
-    return drawn, sources.DEFAULT_RATE
+    clip: dict[str, str | float] = {'source': str(processes.shipped(CLIP))}
+    return [Take('real video', clip, box=np.array(CLIP_BOX, float)), *drawn], sources.DEFAULT_RATE
 
 
 def show(console: Console, takes: list[Take]) -> None:
@@ -295,7 +303,7 @@ def show(console: Console, takes: list[Take]) -> None:
             f'{len(take.answers)} of {len(take.sent)}',
             f'{take.rate():.1f}',
             f'{take.latency() * 1e3:.0f}',
-            *([f'{take.iou():.2f}'] if drawn else []),
+            *([f'{take.iou():.2f}' if take.truths else '-'] if drawn else []),
         ]
         table.add_row(*map(Text, row))
     console.print(table)
@@ -330,7 +338,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         progress = stack.enter_context(Progress(*columns, console=console))
         for take in played:
             follow(take, recorder, tracker, progress)
-    white = 'prompt' if arguments.video else 'truth'
+    white = 'prompt' if arguments.video else 'truth, or the prompt'
     title = f'{recorder.tracker}: mask, oriented box, state and confidence. White: the {white}.'
     sheet = contact_sheet(title, [take.strip() for take in played])
     cv2.imwrite(str(out / 'contact_sheet.png'), sheet)
@@ -338,9 +346,38 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     print(f'written: {out}/overlay.mp4, {out}/contact_sheet.png')
     if arguments.video:
         return 0
-    overall = mean(take.iou() for take in played)
+    overall = mean(take.iou() for take in played if take.truths)
     print(f'mean IoU {overall:.2f}')
     return 0 if overall >= ENOUGH else 1
+
+
+def show_page(video: Path | None, tracker: str) -> int:
+    """Shows a video on the operator's page until it is interrupted."""
+    processes.isolate()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    source = video or processes.shipped(CLIP)
+    image = {'image': f'{CAMERA}/image_raw'}
+    parameters: dict[str, str | float] = {'max_targets': 3}
+    if tracker:
+        parameters['tracker'] = tracker
+    with ExitStack() as stack:
+        stack.callback(rclpy.try_shutdown)
+        node = stack.enter_context(NodeProcess('nodes.tracker_node', parameters, image))
+        client = stack.enter_context(TrackerClient(TRACKER, check=node.check))
+        if not client.start():
+            raise MemtrackError(f'the tracker does not start:\n{node.output()}')
+        camera = stack.enter_context(
+            NodeProcess('camera.camera_node', {'source': str(source.resolve())}, {'__ns': CAMERA})
+        )
+        page = stack.enter_context(NodeProcess('page.page_node', {'port': PAGE}, image))
+        told = False
+        while True:
+            for process in (node, camera, page):
+                process.check()
+            if not told and 'the page is at' in page.output():
+                print(f'point at something on http://127.0.0.1:{PAGE}/ (Ctrl-C ends)', flush=True)
+                told = True
+            time.sleep(0.2)
 
 
 def _box(text: str) -> Box:
@@ -369,10 +406,17 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         '--out', type=Path, default=Path('demo'), metavar='DIR', help='default: demo'
     )
+    parser.add_argument('--page', action='store_true', help="show it on the operator's page")
     arguments = parser.parse_args(args)
-    if (arguments.video is None) != (arguments.box is None):
+    if not arguments.page and (arguments.video is None) != (arguments.box is None):
         parser.error('--video and --box go together: the target in the first image of the video')
-    return interrupt.exit_code(lambda: run(arguments, Console()))
+    return interrupt.exit_code(
+        lambda: (
+            show_page(arguments.video, arguments.tracker)
+            if arguments.page
+            else run(arguments, Console())
+        )
+    )
 
 
 if __name__ == '__main__':

@@ -28,16 +28,19 @@ class ProcessDied(MemtrackError):
 
 def shared_memory_profile() -> Path:
     """The shipped Fast DDS profile whose shared memory holds whole images."""
+    return shipped('config/fastdds_shm.xml')
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with the package, by its path in the checkout."""
     shares = [Path(__file__).resolve().parents[2], Path(sys.prefix, 'share', 'memtrack_ros')]
     with suppress(OSError, LookupError):  # without a sourced ROS there is no index
         shares.append(Path(get_package_share_directory('memtrack_ros')))
     for share in shares:
-        profile = share / 'config' / 'fastdds_shm.xml'
-        if profile.is_file():
-            return profile
+        if (share / name).is_file():
+            return share / name
     raise MemtrackError(
-        f'config/fastdds_shm.xml is in none of {", ".join(map(str, shares))}: '
-        'install the package again'
+        f'{name} is in none of {", ".join(map(str, shares))}: install the package again'
     )
 
 

@@ -118,7 +118,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         '--trackers',
         type=lambda names: names.split(','),
-        default='stmtrack',
+        default='dmv',
         metavar='NAME,...',
         help='each in a node of its own',
     )

@@ -19,8 +19,9 @@ from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     CompactFilterTracker,
-    PaperFilterTracker,
 )
+from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -31,11 +32,17 @@ class CMEDFLSettings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # of the crop, pixels: where a target stands on which the filter sits
     capacity: int  # cells in the bank
+    merges: bool = True  # cells that are much alike become one; else they are appended
+    filters: bool = True  # the filter says where to look; else it is where the target was
 
 
 COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
 # The authors count the pixels of the distance from 1 and the middle from 0.
 PAPER = CMEDFLSettings(D3S_CROP, D3S_CROP / 2 - 1, 16384)
+
+
+FREE = {'merges': 0, 'filters': 0, 'capacity': 1152}
+HABITS = Habits(soft_start=False, trims_found=False, corners_always=True)
 
 
 class CompactMemory(Appearance[CMEDFLQuery]):
@@ -53,10 +60,22 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         settings: CMEDFLSettings,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
-        self.bank: Cells = Cells(settings.capacity, CHANNELS, max_bytes=max_bytes, device=device)
-        self.net, self.device, self.inputs = ready(net, device), device, net.filtered
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and reads compute in `precision`.
+        """
+        self.bank: Cells = Cells(
+            settings.capacity,
+            CHANNELS,
+            max_bytes=max_bytes,
+            device=device,
+            merges=settings.merges,
+        )
+        self.net, self.inputs = ready(net, device, precision), net.filtered
+        self.device = device
+        self.trunk = net.trunk if isinstance(net, CompactCMEDFL) else None
         self.settings = settings
         side = settings.side // net.stride
         self._cells = torch.zeros(1, CHANNELS, side, side, device=device)
@@ -78,33 +97,46 @@ class CompactMemory(Appearance[CMEDFLQuery]):
     def begin(self, seen: CMEDFLQuery, label: Tensor) -> None:
         """Store all cells of the first frame."""
         self.bank.clear()
-        self._cells, self._mask = seen.cells, label
+        self._cells, self._mask = seen.cells.float(), label
         self.write(seen, label)
 
     def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
         side = seen.cells.shape[-1]
         shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
-        first = First(self._cells, at_cells(moved(self._mask, shift), side))
-        distance = distances(shift + self.settings.middle, side, self.net.stride)
-        return self.net.answer(Memory(*self.bank.read()), first, seen, distance)
+        first = First(self._cells.to(seen.cells.dtype), at_cells(moved(self._mask, shift), side))
+        return self.net.answer(Memory(*self.bank.read()), first, seen, self.distance(offset))
+
+    def distance(self, offset: Floats) -> Tensor:
+        """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
+        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
+        return distances(shift + self.settings.middle, self._cells.shape[-1], self.net.stride)
 
     def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""
         foreground = at_cells(probability, seen.cells.shape[-1])
-        self.bank.write(seen.cells[0].flatten(1), foreground.flatten())
+        self.bank.write(seen.cells[0].flatten(1).float(), foreground.flatten())
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype,
+    chosen: Chosen,
 ) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
     """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
     load_into(net, weights, path)
-    kind, settings, filtered = (
-        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
-        if variant == 'compact'
-        else (PaperFilterTracker, PAPER, PAPER_FILTER)
-    )
-    memory = CompactMemory(net, settings, device, max_bytes)
-    return kind('cmedfl', memory, filtered, weights.calibration, device, max_bytes)
+    calibration = weights.calibration
+    if variant == 'compact':
+        settings = chosen.of('cmedfl (compact)', {'': COMPACT}, FREE)
+        filtered = COMPACT_FILTER._replace(on=settings.filters)
+        own = CompactMemory(net, settings, device, max_bytes, precision)
+        return CompactFilterTracker('cmedfl', own, filtered, calibration, device, max_bytes)
+    settings = chosen.of('cmedfl (paper)', {'': PAPER}, FREE)
+    filtered = PAPER_FILTER._replace(on=settings.filters)
+    cells = CompactMemory(net, settings, device, max_bytes)
+    return PaperFilterTracker('cmedfl', cells, filtered, HABITS, calibration, device, max_bytes)

@@ -1,40 +1,31 @@
 """What SAMN's and CMEDFL's authors took over from D3S (Lukezic et al., CVPR 2020).
 
-The crop that is segmented, and how a segmentation becomes a box and a new size.
+The crops that their networks see, and what is made of a segmentation. Places are the authors': a
+pixel's middle is half a pixel further right and down than its number, so that a box x, y, w, h is
+around x + w / 2, y + h / 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
-from memtrack_ros.memory import Stateful
-from memtrack_ros.memory.snapshot import Given, outside
 
 D3S_CROP = 384  # side of the crop that is segmented, pixels
 SEARCH = 4.0  # its side over sqrt(w h) of the target, in the frame
-TARGET = 0.5  # probability above which a pixel is the target's
-LEAST_AREA = 50.0  # of a contour in the crop's pixels, to be believed
-AREAS = 25  # accepted areas that a new one is compared with
-CHANGED_AREA = 2.0  # relative difference from their mean from which a segmentation is not believed
-CHANGED_SIZE = 0.75  # relative change of size from which it is not taken over
-SLOWEST, FASTEST = 0.95, 1.05  # factor of the size from frame to frame
-SMALLEST = 10.0  # pixels, of a side of the target
-LEAST_SIDE, MOST_SIDE = 0.01, 2.0**16  # pixels, of a side of any target in any frame
-ROUNDING = 1e-6  # relative, by which a target that fills its frame may be larger
-SMALLEST_SCALE = 0.2 * 256 / 4.5  # pixels, of the sqrt(w h) that may be taken over
+LEAST_AREA = 50.0  # of a contour in the crop's pixels, to be anything
 OUTSIDE = 0.25  # alpha: what a pixel of the box beyond the mask counts
 COVERED = 0.9  # share of the mask that its box covers, at least
 WIDE = 0.6  # of the crop: an ellipse with a longer axis is a failed fit
-FITTED = (0.1, 2.5)  # area of the fitted box over that of the smallest one around the mask
+FITTED = (0.1, 2.5)  # area of the fitted shape over that of the smallest rectangle
+RIM = 7  # pixels: side of the square by which a contour's inside is dilated
+
+Maps = NDArray[np.float32]
 
 
 class Square(NamedTuple):
@@ -45,10 +36,10 @@ class Square(NamedTuple):
     extent: int
 
     @classmethod
-    def around(cls, centre: ArrayLike, size: ArrayLike) -> Square:
-        """SEARCH times the target's sqrt(w h) wide, rounded as the authors do."""
+    def around(cls, place: ArrayLike, size: ArrayLike) -> Square:
+        """SEARCH times the target's sqrt(w h) wide around a place, rounded as the authors do."""
         extent = int(np.ceil(np.sqrt(np.asarray(size, float).prod()) * SEARCH))
-        left, top = (round(float(c) + 0.5 - extent / 2) for c in np.asarray(centre, float))
+        left, top = (round(float(c) - extent / 2) for c in np.asarray(place, float))
         return cls(left, top, extent)
 
     @property
@@ -57,24 +48,12 @@ class Square(NamedTuple):
         middle = np.array([self.left, self.top]) + (self.extent - 1) / 2
         return Window.around(middle, self.extent / D3S_CROP, D3S_CROP)
 
-    def in_frame(self, box: Floats) -> Floats:
-        """A box (4,) of the crop in the frame."""
-        window = self.window
-        return boxes.from_centre(window.to_frame(boxes.centre(box)), box[2:] * window.pitch)
-
-    def turned_in_frame(self, box: OrientedBox) -> OrientedBox:
-        """An oriented box of the crop in the frame."""
-        window = self.window
-        x, y = window.to_frame([box.center_x, box.center_y])
-        size_x, size_y = box.size_x * window.pitch, box.size_y * window.pitch
-        return OrientedBox(float(x), float(y), size_x, size_y, box.theta)
-
     def show(self, frame: Pixels) -> Pixels:
         """The crop (S, S, 3) of `frame`, S = D3S_CROP; beyond it the frame's edge is repeated."""
         rows, columns = (np.clip(places, 0, last) for places, last in self._places(frame.shape[:2]))
         return np.asarray(cv2.resize(frame[rows][:, columns], (D3S_CROP, D3S_CROP)), np.uint8)
 
-    def show_mask(self, mask: Pixels) -> NDArray[np.float32]:
+    def show_mask(self, mask: Pixels) -> Maps:
         """The crop (S, S), 0..1, of a mask 0/255 of the frame; beyond it there is nothing."""
         part = np.zeros((self.extent, self.extent), np.float32)
         inside, places = [], []
@@ -83,6 +62,20 @@ class Square(NamedTuple):
             places.append(along[inside[-1]])
         part[np.ix_(*inside)] = mask[np.ix_(*places)] / np.float32(255)
         return np.asarray(cv2.resize(part, (D3S_CROP, D3S_CROP)), np.float32)
+
+    def lay(self, shares: Maps, frame: Pixels) -> Pixels:
+        """Shares (S, S), 0..1, of the crop as shares * 255 of `frame`, uint8 (H, W)."""
+        part = cv2.resize(shares, (self.extent, self.extent))
+        # What is above one half stays so.
+        levels = np.ceil(np.clip(255 * part - 0.5, 0, 255)).astype(np.uint8)
+        laid = np.zeros(frame.shape[:2], np.uint8)
+        first = max(self.top, 0), max(self.left, 0)
+        inside = laid[first[0] : max(self.top + self.extent, 0), :]
+        inside = inside[:, first[1] : max(self.left + self.extent, 0)]
+        rows, columns = inside.shape
+        top, left = first[0] - self.top, first[1] - self.left
+        inside[:] = levels[top : top + rows, left : left + columns]
+        return laid
 
     def _places(self, shape: tuple[int, ...]) -> list[tuple[NDArray[np.int64], int]]:
         """Rows and columns, each with the last one that is taken from an image of `shape`.
@@ -96,15 +89,15 @@ class Square(NamedTuple):
         ]
 
 
-def patch(frame: Pixels, centre: ArrayLike, pitch: float, side: int) -> Pixels:
-    """ATOM's sample of `side` pixels around `centre` (2,), each `pitch` frame pixels wide.
+def patch(frame: Pixels, place: ArrayLike, pitch: float, side: int) -> Maps:
+    """ATOM's sample of `side` pixels around a `place` (2,), each `pitch` frame pixels wide.
 
-    Around a whole pixel, decimated first when it is much larger; the world beyond repeats the
-    frame's edge.
+    Levels (side, side, 3) of 0..255, not rounded. Around a whole pixel, decimated first when it is
+    much larger; the world beyond repeats the frame's edge.
     """
     step = max(int(pitch - 0.1), 1)
     extent = max(round(side * pitch / step), 2)
-    column, row = np.trunc(np.asarray(centre, float) + 0.5).astype(int)
+    column, row = np.trunc(np.asarray(place, float)).astype(int)
     rows, columns = (
         place % step
         + step
@@ -115,70 +108,110 @@ def patch(frame: Pixels, centre: ArrayLike, pitch: float, side: int) -> Pixels:
         )
         for place, length in ((row, frame.shape[0]), (column, frame.shape[1]))
     )
-    return np.asarray(cv2.resize(frame[rows][:, columns], (side, side)), np.uint8)
+    cut = np.asarray(frame[rows][:, columns], np.float32)
+    return np.asarray(cv2.resize(cut, (side, side)), np.float32)
 
 
 class Outline(NamedTuple):
-    """The largest thing segmented in a crop, in the crop's pixels.
+    """What is segmented in a crop, in the crop's pixels.
 
-    Its `mask` uint8 (S, S) 0/255, S = D3S_CROP, the `area` in its contour, the bounds (4,) of its
-    mask and the smallest rectangle around the contour's points.
+    `parts` are the contours (n, 1, 2) of all of it, `largest` the one with the largest `area`;
+    `smallest` (4, 2) are the corners of the smallest rectangle around that.
     """
 
-    mask: Pixels
+    parts: tuple[NDArray[np.int32], ...]
+    largest: NDArray[np.int32]
     area: float
-    box: Floats
-    smallest: OrientedBox
-
-    @property
-    def scale(self) -> float:
-        """sqrt(w h) of the upright box that has the smallest one's area and its bounds' aspect."""
-        width, height = np.ptp(self.smallest.corners(), axis=0)
-        shrink = np.sqrt(self.smallest.size_x * self.smallest.size_y / (width * height))
-        return float(np.sqrt((shrink * width + 1) * (shrink * height + 1)))
+    smallest: Floats
 
 
-def outline(probability: NDArray[np.float32]) -> Outline | None:
-    """What is segmented where the `probability` (S, S) is high; None if hardly anything."""
-    marked = (probability > TARGET).astype(np.uint8)
-    contours, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    areas = [cv2.contourArea(contour) for contour in contours]
+def outline(probability: Maps, threshold: float) -> Outline | None:
+    """What is above the threshold in a crop's `probability` (S, S); None if hardly anything."""
+    above = (probability > threshold).astype(np.uint8)
+    parts, _ = cv2.findContours(above, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    areas = [cv2.contourArea(part) for part in parts]
     if not areas or max(areas) <= LEAST_AREA:
         return None
-    contour = contours[int(np.argmax(areas))]
-    mask = np.zeros_like(marked)
-    cv2.drawContours(mask, [contour], -1, 255, cv2.FILLED)
-    corners = cv2.boxPoints(cv2.minAreaRect(contour))
+    largest = parts[int(np.argmax(areas))]
+    smallest = np.asarray(cv2.boxPoints(cv2.minAreaRect(largest)), float)
     return Outline(
-        mask,
+        tuple(np.asarray(part, np.int32) for part in parts),
+        np.asarray(largest, np.int32),
         max(areas),
-        np.array(cv2.boundingRect(contour), float),
-        OrientedBox.from_corners(corners),
+        smallest,
     )
 
 
-def fitted_box(found: Outline) -> OrientedBox:
-    """The box fitted to a mask as the VOT challenge draws them (Vojir and Matas 2017).
+def inside(*contours: NDArray[np.int32]) -> Pixels:
+    """Contours of a crop filled: uint8 (S, S) 0/1, S = D3S_CROP."""
+    mask = np.zeros((D3S_CROP, D3S_CROP), np.uint8)
+    cv2.drawContours(mask, contours, -1, 1, cv2.FILLED)
+    return mask
 
-    Along the axes of the ellipse through the contour, around at least COVERED of the mask, the
-    greedy best in intersection over union when what is beside the mask counts OUTSIDE. Where that
-    leads astray, the smallest box around the mask.
+
+def with_rim(mask: Pixels) -> Pixels:
+    """A mask (S, S) 0/1 and RIM // 2 pixels around it."""
+    return np.asarray(cv2.dilate(mask, np.ones((RIM, RIM), np.uint8)), np.uint8)
+
+
+def bounds(found: Outline, *, together: bool) -> Floats:
+    """The corners (4, 2) of the upright bounds: the first and the last pixels of the largest part.
+
+    The largest of all parts filled `together`, or of those found. Where they lead astray, the
+    corners of the smallest rectangle.
     """
-    contours, _ = cv2.findContours(found.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = found.largest
+    if together:
+        parts, _ = cv2.findContours(inside(*found.parts), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contour = np.asarray(max(parts, key=cv2.contourArea), np.int32)
+    x, y, width, height = cv2.boundingRect(contour)
+    corners = rectangle([x, y, width - 1, height - 1])
+    return corners if fits(corners, found.smallest) else found.smallest
+
+
+def fitted(found: Outline) -> Floats:
+    """The corners (4, 2) of the box fitted to a mask as the VOT challenge draws them.
+
+    Vojir and Matas 2017: along the axes of the ellipse through the contour, around at least COVERED
+    of the mask, the greedy best in intersection over union when what is beside the mask counts
+    OUTSIDE. Where that leads astray, those of the smallest rectangle.
+    """
+    mask = inside(found.largest)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = max(contours, key=cv2.contourArea)
     centre, axes, angle = cv2.fitEllipse(contour)
     if not max(axes) <= WIDE * D3S_CROP:  # nan where there is no ellipse
         centre, _, angle = cv2.minAreaRect(contour)
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
     left, top, right, bottom = _tightened(
-        np.asarray(cv2.warpAffine(found.mask // 255, turn, (D3S_CROP, D3S_CROP)), np.uint8)
+        np.asarray(cv2.warpAffine(mask, turn, (D3S_CROP, D3S_CROP)), np.uint8)
     )
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
     back = cv2.invertAffineTransform(turn)
-    fitted = OrientedBox.from_corners(corners @ back[:, :2].T + back[:, 2])
-    smallest = found.smallest
-    ratio = fitted.size_x * fitted.size_y / (smallest.size_x * smallest.size_y)
-    return fitted if FITTED[0] < ratio < FITTED[1] else smallest
+    corners = rectangle([left, top, right - left, bottom - top]) @ back[:, :2].T + back[:, 2]
+    return corners if fits(corners, found.smallest) else found.smallest
+
+
+def fits(corners: Floats, smallest: Floats) -> bool:
+    """Whether a shape (4, 2) is about as large as the smallest rectangle around the same."""
+    return FITTED[0] < area(corners) / area(smallest) < FITTED[1]
+
+
+def area(corners: Floats) -> float:
+    """Of a rectangle (4, 2): two neighbouring sides, multiplied."""
+    first, second = np.linalg.norm(np.diff(corners[:3], axis=0), axis=1)
+    return float(first * second)
+
+
+def upright_size(corners: Floats) -> Floats:
+    """Size (2,) w, h of the upright box with the extents' aspect and the area of corners (4, 2)."""
+    extents = np.ptp(corners, axis=0)
+    return np.asarray(np.sqrt(area(corners) / extents.prod()) * extents + 1)
+
+
+def rectangle(box: ArrayLike) -> Floats:
+    """The corners (4, 2) x, y to x + w, y + h of a box (4,), from the first clockwise."""
+    x, y, w, h = np.asarray(box, float)
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
 
 
 def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
@@ -212,58 +245,3 @@ def _tightened(mask: Pixels) -> tuple[int, int, int, int]:
             if (value := goodness(*tried)) > best:
                 sides, best, moved = tried, value, True
     return sides[0], sides[1], sides[2], sides[3]
-
-
-class TargetSize(Stateful):
-    """The target's size (2,) w, h in frame pixels: the first box's, scaled a little every frame."""
-
-    kept = ('_size', '_frame', '_areas')
-    longest: Mapping[str, int] = {'_areas': AREAS}
-
-    def __init__(self) -> None:
-        self._size: Floats = np.ones(2)
-        self._frame: Floats = np.ones(2)  # its own size w, h
-        self._areas: Floats = np.ones(1)
-
-    def faults(self, given: Given) -> Iterator[str]:
-        """It is a size of something in its frame; areas are those of contours in a crop."""
-        yield from outside(given, '_frame', 1, MOST_SIDE)
-        yield from outside(given, '_size', LEAST_SIDE, MOST_SIDE)
-        yield from outside(given, '_areas', 0, D3S_CROP**2)
-        if (given['_size'] > given['_frame'] * (1 + ROUNDING)).any():
-            yield f'_size is {given["_size"].tolist()}, larger than its frame'
-
-    def begin(self, size: ArrayLike, shape: tuple[int, ...]) -> None:
-        """Start with the first box's size in a frame of `shape`."""
-        self._size, self._frame = np.array(size, float), np.array(shape[1::-1], float)
-
-    def within(self, shape: tuple[int, ...]) -> Floats:
-        """The size in a frame of `shape`, the resolution of which may be new."""
-        return np.maximum(self._size * (np.array(shape[1::-1]) / self._frame), LEAST_SIDE)
-
-    def expect(self, area: float) -> None:
-        """Start with the area of the first mask, in its crop's pixels."""
-        self._areas = np.array([area], float)
-
-    def believes(self, found: Outline) -> bool:
-        """Whether the area is near enough to those accepted lately."""
-        mean = self._areas.mean()
-        return bool(abs(found.area - mean) < CHANGED_AREA * mean)
-
-    def follow(self, found: Outline, pitch: float, shape: tuple[int, ...]) -> None:
-        """Take over what was segmented in a crop whose pixels are `pitch` frame pixels wide.
-
-        As far as it is believed, and slowly; neither below SMALLEST nor beyond the frame's `shape`.
-        """
-        self._size, self._frame = self.within(shape), np.array(shape[1::-1], float)
-        if not self.believes(found):
-            return
-        self._areas = np.append(self._areas, found.area)[-AREAS:]
-        scale = found.scale * pitch
-        change = scale / np.sqrt(self._size.prod())
-        if scale > SMALLEST_SCALE and abs(change - 1) < CHANGED_SIZE:
-            change = np.clip(change, SLOWEST, FASTEST)
-        else:
-            change = 1.0
-        limits = (SMALLEST / self._size).max(), (self._frame / self._size).min()
-        self._size = self._size * np.clip(change, *limits)

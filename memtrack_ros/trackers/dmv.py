@@ -14,19 +14,23 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
+from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
-from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.nets.voting import CANDIDATES
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
@@ -38,12 +42,14 @@ class DMVSettings(NamedTuple):
 
     side: int  # of the crop, pixels
     chooser: Chooser
-    capacity: int  # frames in the bank
+    capacity: int  # frames in the bank; one is the first alone
+    interval: int = INTERVAL  # frames from one stored to the next, at least
+    candidates: int = CANDIDATES  # K, memory cells that vote for each of the query
 
 
 COMPACT = DMVSettings(
     side=CROP,
-    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6),
+    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     capacity=16,
 )
 # The paper says nothing of how one box is chosen of those predicted 'similar to' SiamRPN: as there.
@@ -52,6 +58,9 @@ PAPER = DMVSettings(
     chooser=Chooser(penalty_k=0.055, window_influence=0.42, test_lr=0.295, smallest=10.0),
     capacity=32,
 )
+
+
+FREE = {'candidates': 1, 'capacity': 1, 'interval': 1}
 
 
 @dataclass(frozen=True)
@@ -88,19 +97,31 @@ class DMVTracker(Tracker[DMVObservation, First]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and the search for like parts compute in `precision`.
+        """
         super().__init__(calibration, device)
         self.settings = settings
         self.bank = PartRing(
-            settings.capacity, net.channels, net.cells, max_bytes=max_bytes, device=device
+            settings.capacity,
+            net.channels,
+            net.cells,
+            max_bytes=max_bytes,
+            device=device,
+            interval=settings.interval,
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
+        self.net.reader.candidates = settings.candidates
+        self.trunk = net.trunk if isinstance(net, CompactDMV) else None
 
     def view(self, frame: Pixels, box: Floats) -> First:
         """The search window around the box and its key."""
         window = self.window(frame, box, 1.0)
-        return First(window, self._query(frame, window).key)
+        crop = to_device(cut(frame, window, self.border), self.device)
+        return First(window, self.net.query(crop).key)
 
     @torch.inference_mode()
     def begin(self, view: First, target: Target) -> None:
@@ -121,18 +142,24 @@ class DMVTracker(Tracker[DMVObservation, First]):
     def locate(self, frame: Pixels, prior: Prior) -> DMVObservation:
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
         window = self.window(frame, prior.box, prior.search)
-        query = self._query(frame, window)
+        crop = cut(frame, window, self.border)
+        query = self.net.query(to_device(crop, self.device))
         answer = self.net.answer(*self.bank.read(), query)
         maps, logits = answer
         score = maps.score[0].permute(1, 2, 0).double().cpu().numpy()
         corners = maps.boxes[0].permute(2, 3, 0, 1).double().cpu().numpy()
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if logits is None:
-            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
+            box, shares = choice.box, None
+            mask = boxes.box_mask(box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(logits[0, 0], window, choice.box, frame)
+            shares = shares_in_frame(logits[0, 0], window, choice.box, frame, crop)
+            mask = above_half(shares)
             box = to_edges(choice.box, mask)
-        return DMVObservation(choice.score, box, mask, query.key, answer, prior.usual)
+        sight = None if query.levels is None else Sight(window, query.levels.eighth[0])
+        return DMVObservation(
+            choice.score, box, mask, query.key, answer, prior.usual, shares=shares, sight=sight
+        )
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: DMVObservation) -> None:
@@ -146,9 +173,6 @@ class DMVTracker(Tracker[DMVObservation, First]):
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """The search window around `box`, `search` times as wide as usual."""
 
-    def _query(self, frame: Pixels, window: Window) -> DMVQuery:
-        return self.net.query(to_device(cut(frame, window, self.border), self.device))
-
 
 class CompactDMVTracker(DMVTracker):
     """The compact variant: it segments."""
@@ -156,6 +180,7 @@ class CompactDMVTracker(DMVTracker):
     variant = 'compact'
     segments = gated = True
     remembered = SURE
+    kept = (*Tracker.kept, 'identity')
 
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """As all compact trackers search."""
@@ -183,11 +208,23 @@ class PaperDMVTracker(DMVTracker):
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype,
+    chosen: Chosen,
 ) -> DMVTracker:
     """DMV with the weights read from `path`; ConfigurationError when they do not fit."""
-    compact = variant == 'compact'
-    net = CompactDMV() if compact else PaperDMV()
+    if variant == 'compact':
+        net: DMVNet = CompactDMV()
+        settings = chosen.of('dmv (compact)', {'': COMPACT}, FREE)
+        kind: type[DMVTracker] = CompactDMVTracker
+    else:
+        # The depth is that of the weights, and one that is chosen has to be it.
+        depth = depth_of(weights.tensors)
+        settings = chosen.of(f'dmv (paper) in {path}', {f'dmv{depth}': PAPER}, FREE)
+        net, kind = PaperDMV(depth), PaperDMVTracker
     load_into(net, weights, path)
-    kind, settings = (CompactDMVTracker, COMPACT) if compact else (PaperDMVTracker, PAPER)
-    return kind(net, settings, weights.calibration, device, max_bytes)
+    return kind(net, settings, weights.calibration, device, max_bytes, precision)

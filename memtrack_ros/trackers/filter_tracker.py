@@ -18,23 +18,14 @@ from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels, Window, cut, paste
-from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half, shares_along_edges
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
-from memtrack_ros.trackers.d3s import (
-    TARGET,
-    Outline,
-    Square,
-    TargetSize,
-    fitted_box,
-    outline,
-    patch,
-)
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     LEAST_FILL,
     label_map,
-    pseudo_mask,
     search_window,
     to_device,
 )
@@ -43,8 +34,7 @@ from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration
 
 UNSEGMENTED = 10.0  # uncertainty from which nothing is learned from a segmentation
-UNSCALED = 3.5  # uncertainty from which the paper variants keep the size
-MARKED = 0.1  # share of a crop's pixel that a given mask covers at least, for those
+TARGET = 0.5  # probability above which a pixel is the target's
 NEAR = 0.75  # of the target's sqrt(w h): what comes so near to the peak may be the target
 SHRINKING, GROWING = 0.85, 1.18  # factor of a side of the compact trackers' box in one frame
 SMALLEST = 3.0  # pixels, of a side of that box
@@ -61,6 +51,7 @@ class Appearance(Stateful, ABC, Generic[Seen]):
 
     bank: Bank
     inputs: int  # channels of what the filter sees
+    trunk: CompactTrunk | None = None  # what a compact network sees with
     rough_label: float = 1.0  # of a pixel in a rough outline, for the compact trackers
 
     @abstractmethod
@@ -100,6 +91,11 @@ class FilterObservation(Observation, Generic[Seen]):
     seen: Seen
     probability: Tensor
 
+    @property
+    def segmented(self) -> Window:
+        """The crop that was segmented."""
+        return self.window
+
 
 Found = TypeVar('Found', bound=FilterObservation[Any])
 View = TypeVar('View')
@@ -110,6 +106,7 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
 
     segments = True
     bank: JoinedBanks
+    filter_kind: type[TargetFilter] = TargetFilter
     kept = (*Tracker.kept, 'appearance', 'filter')
 
     def __init__(
@@ -123,7 +120,7 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
     ) -> None:
         """Allocate the filter's samples; ConfigurationError when the banks are over `max_bytes`."""
         super().__init__(calibration, device)
-        self.name, self.appearance = name, appearance
+        self.name, self.appearance, self.trunk = name, appearance, appearance.trunk
         samples = FilterSamples(
             settings.capacity,
             settings.channels,
@@ -133,7 +130,17 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
             device=device,
         )
         self.bank = JoinedBanks(appearance.bank, samples, max_bytes)
-        self.filter = TargetFilter(appearance.inputs, settings, samples)
+        self.filter = self.filter_kind(appearance.inputs, settings, samples)
+
+    def kept_to(self, found: Found, mask: Pixels, shares: Pixels) -> Found:
+        """What is learned of the crop is less where others have a part in it."""
+        assert found.shares is not None
+        share = shares / np.maximum(found.shares, 1)
+        left = np.asarray(np.rint(255 * share.clip(0, 1)), np.uint8)
+        left[found.shares <= shares] = 255
+        cells = found.segmented.in_cells(found.probability.shape[-1])
+        told = torch.from_numpy(cut(left, cells, 255) / np.float32(255)).to(self.device)
+        return replace(found, mask=mask, shares=shares, probability=found.probability * told)
 
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: Found) -> None:
@@ -146,13 +153,13 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
         offset = (boxes.centre(found.box) - middle) / found.window.pitch
         self.filter.remember(found.peak, np.asarray(offset))
 
-    def _see(self, crops: Sequence[Pixels]) -> Seen:
+    def _see(self, crops: Sequence[Pixels | Maps]) -> Seen:
         return self.appearance.see(torch.cat([to_device(crop, self.device) for crop in crops]))
 
     def _label(self, mask: Maps) -> Tensor:
         return torch.from_numpy(mask).to(self.device)[None, None]
 
-    def _begin_filter(self, wide: Pixels, offset: Floats) -> None:
+    def _begin_filter(self, wide: Pixels | Maps, offset: Floats) -> None:
         """Learn the first frame from a crop twice as wide as what the filter sees.
 
         The target stands `offset` (2,) crop pixels from its middle.
@@ -183,6 +190,7 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
     # Chosen on clips of held-out videos: what is remembered of a mask that ran astray is segmented
     # again, and the target with it.
     remembered = 0.85
+    kept = (*FilterTracker.kept, 'identity')
 
     @torch.inference_mode()
     def view(self, frame: Pixels, box: Floats) -> CompactView[Seen]:
@@ -217,158 +225,23 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
         place = cells.to_crop(boxes.centre(box))
         part = near_part(picture, place, NEAR * boxes.scale(box) / cells.pitch)
         score = agreement(peak.value, part)
-        mask = laid_along_edges(part, window, frame)
+        shares = shares_along_edges(part, window, frame, crop)
+        mask = above_half(shares)
         if cv2.countNonZero(mask) >= LEAST_FILL * size.prod():
             found = np.array(cv2.boundingRect(mask), float)
             changed = np.clip(found[2:], SHRINKING * size, GROWING * size)
             # A mask that is hardly believed may have run into its surroundings.
             changed = size + self.calibration.confidence(score) * (changed - size)
             box = boxes.from_centre(boxes.centre(found), np.maximum(changed, SMALLEST))
-        return FilterObservation(score, box, mask, peak, window, seen, probability)
+        sight = Sight(window, self.appearance.deep(seen)[0]) if self.trunk else None
+        return FilterObservation(
+            score, box, mask, peak, window, seen, probability, shares=shares, sight=sight
+        )
 
     def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
         """The search window around `box` and what it shows."""
         window = search_window(frame, box, search, self.filter.settings.side)
         return window, cut(frame, window, self.border)
-
-
-@dataclass(frozen=True)
-class OutlinedObservation(FilterObservation[Seen]):
-    """What a paper variant found, and what of it is believed: an outline in the `square`."""
-
-    square: Square
-    outline: Outline | None
-
-
-@dataclass(frozen=True)
-class PaperView(Generic[Seen]):
-    """The square around a target in its first frame, and what the network makes of it.
-
-    And the target's mask in it, uint8 (S, S) 0/255, where it was segmented there.
-    """
-
-    square: Square
-    seen: Seen
-    mask: Pixels | None = None
-
-
-class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperView[Seen]]):
-    """The paper variants: the filter has a crop of its own, and the size changes slowly.
-
-    The authors look where they themselves believe the target to be; here that is the centre of the
-    box that is expected. They segment no frame of which the filter is unsure; here it gets its
-    mask, but neither box nor memory is taken from it.
-    """
-
-    variant = 'paper'
-    gated = False
-    kept = (*FilterTracker.kept, 'size')
-
-    def __init__(
-        self,
-        name: str,
-        appearance: Appearance[Seen],
-        settings: FilterSettings,
-        calibration: Calibration,
-        device: torch.device,
-        max_bytes: int,
-    ) -> None:
-        """Like the compact one."""
-        super().__init__(name, appearance, settings, calibration, device, max_bytes)
-        self.size = TargetSize()
-
-    @torch.inference_mode()
-    def view(self, frame: Pixels, box: Floats) -> PaperView[Seen]:
-        """The square around the box; the filter is taught where the target is in its own crop."""
-        self.bank.clear()
-        centre, size = boxes.centre(box), box[2:]
-        self.size.begin(size, frame.shape)
-        corner = np.rint(centre + 0.5) - 0.5  # of four pixels: where the authors take samples
-        window, wide = self._sample(frame, corner, 1.0, 2)
-        self._begin_filter(wide, (centre - corner) / window.pitch)
-        square = Square.around(centre, size)
-        return PaperView(square, self._see([square.show(frame)]))
-
-    @torch.inference_mode()
-    def begin(self, view: PaperView[Seen], target: Target) -> None:
-        """Teach the appearance what the target looks like."""
-        label = view.square.show_mask(target.mask)
-        if target.exact:
-            mask = marked(label, MARKED) if view.mask is None else view.mask
-            label = np.asarray(mask / 255, np.float32)
-            self.size.expect(np.count_nonzero(mask))
-        self.appearance.begin(view.seen, self._label(label))
-
-    @torch.inference_mode()
-    def refine(
-        self, frame: Pixels, view: PaperView[Seen], target: Target
-    ) -> tuple[PaperView[Seen], Target]:
-        """Segmented in the square."""
-        square = view.square
-        probability = self.appearance.segment(view.seen, np.zeros(2))[0, 0].float().sigmoid()
-        middle = square.window.to_crop(boxes.centre(target.box))
-        inside = boxes.from_centre(middle, target.box[2:] / square.window.pitch)
-        outline = marked(square.show_mask(target.mask))
-        mask = pseudo_mask(marked(probability.cpu().numpy(), TARGET), inside, outline)
-        refined = replace(target, mask=laid(mask, square.window, frame), exact=True)
-        return replace(view, mask=mask), refined
-
-    @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> OutlinedObservation[Seen]:
-        """The filter's peak, then the mask in the crop around it.
-
-        The box is that of the outlined mask, if it is believed, else one of the last size.
-        """
-        size = self.size.within(frame.shape)
-        window, sample = self._sample(frame, boxes.centre(prior.box), prior.search)
-        peak = self.filter.locate(
-            self.appearance.deep(self._see([sample])), size / window.pitch, central=prior.usual
-        )
-        expected = self._at_peak(frame, peak, window, size)
-        square = Square.around(boxes.centre(expected), size)
-        seen = self._see([square.show(frame)])
-        probability = self.appearance.segment(seen, np.zeros(2)).float().sigmoid()
-        picture = probability[0, 0].cpu().numpy()
-        found = outline(picture)
-        part = np.zeros_like(picture, np.uint8) if found is None else found.mask
-        score = agreement(peak.value, picture[part > 0])
-        mask = laid(part, square.window, frame)
-        sure = self.filter.uncertainty(peak) < UNSEGMENTED
-        box, oriented = expected, None
-        if found is not None and sure and self.size.believes(found):
-            box, oriented = square.in_frame(found.box), square.turned_in_frame(fitted_box(found))
-        else:
-            found = None
-        return OutlinedObservation(
-            score, box, mask, peak, window, seen, probability, square, found, oriented=oriented
-        )
-
-    @torch.inference_mode()
-    def remember(self, frame: Pixels, found: OutlinedObservation[Seen]) -> None:
-        """As the compact one; and the size follows the outline."""
-        unsure = self.filter.uncertainty(found.peak) >= UNSCALED
-        super().remember(frame, found)
-        if found.outline is not None and not unsure:
-            self.size.follow(found.outline, found.square.window.pitch, frame.shape)
-
-    def _sample(
-        self, frame: Pixels, centre: Floats, search: float, times: int = 1
-    ) -> tuple[Window, Pixels]:
-        """The filter's window around `centre` (2,), and what it shows, or `times` as much of it."""
-        settings = self.filter.settings
-        extent = settings.search * search * float(np.sqrt(self.size.within(frame.shape).prod()))
-        window = Window.around(centre, extent / settings.side, settings.side)
-        return window, patch(frame, centre, window.pitch, times * settings.side)
-
-
-def marked(shares: Maps, least: float = 0.0) -> Pixels:
-    """Where shares (S, S) are above `least`: uint8 0/255."""
-    return np.asarray((shares > least) * 255, np.uint8)
-
-
-def laid(mask: Pixels, window: Window, frame: Pixels) -> Pixels:
-    """A mask 0/255 of the window as one of the frame."""
-    return marked(paste(np.asarray(mask / 255, np.float32), window, *frame.shape[:2]), 0.5)
 
 
 def near_part(probability: Maps, place: Floats, reach: float) -> Maps:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
 from memtrack_ros.nets.compact import BOX_LABEL, CROP
@@ -25,20 +28,32 @@ from memtrack_ros.nets.memtrack import (
     PaperMemTrack,
     Signals,
 )
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
 SLOTS = 8  # N
-CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6)
+
+
+class MemTrackSettings(NamedTuple):
+    """Of the memory, for both variants."""
+
+    slots: int = SLOTS
+    writes: bool = True  # else the memory is that of the first frame
+
+
+DEFAULT = MemTrackSettings()
+FREE = {'slots': 1, 'writes': 0}
+CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
 # The paper variant's inference, in the authors' numbers.
 TEMPLATE_SIDE, SEARCH_SIDE = 127, 255  # of the crops, pixels
@@ -73,11 +88,13 @@ class MemTracker(Tracker[MemTrackObservation, Pixels]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
         """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
         super().__init__(calibration, device)
+        self.settings = settings
         self.bank = TemplateSlots(
-            SLOTS, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
+            settings.slots, net.template_shape, net.hidden, max_bytes=max_bytes, device=device
         )
         self._controller = net.controller
 
@@ -96,6 +113,9 @@ class MemTracker(Tracker[MemTrackObservation, Pixels]):
     @torch.inference_mode()
     def remember(self, frame: Pixels, found: MemTrackObservation) -> None:
         """Write the target's new template as the step's signals say, and keep its LSTM state."""
+        if not self.settings.writes:
+            self.bank.refuse()
+            return
         self.bank.write(found.signals, self.template(frame, Target(found.box, found.mask)))
 
     @abstractmethod
@@ -108,25 +128,37 @@ class CompactMemTracker(MemTracker):
 
     variant = 'compact'
     segments = gated = True
+    kept = (*Tracker.kept, 'identity')
 
     def __init__(
-        self, net: CompactMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+        self,
+        net: CompactMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+        precision: torch.dtype = torch.float32,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
-        super().__init__(net, calibration, device, max_bytes)
-        self.net = ready(net, device)
+        """Like both; its convolutions compute in `precision`."""
+        super().__init__(net, calibration, device, max_bytes, settings)
+        self.net = ready(net, device, precision)
+        self.trunk = self.net.trunk
 
     @torch.inference_mode()
     def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window = search_window(frame, prior.box, prior.search, CROP)
-        crop = to_device(cut(frame, window, self.border), self.device)
-        answer, signals = self.net.answer(self.bank.read(), self.net.query(crop))
+        crop = cut(frame, window, self.border)
+        query = self.net.query(to_device(crop, self.device))
+        answer, signals = self.net.answer(self.bank.read(), query)
         assert answer.mask is not None
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
-        mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
-        return MemTrackObservation(choice.score, to_edges(choice.box, mask), mask, signals)
+        shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
+        mask = above_half(shares)
+        box, sight = to_edges(choice.box, mask), Sight(window, query.levels.eighth[0])
+        return MemTrackObservation(choice.score, box, mask, signals, shares=shares, sight=sight)
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""
@@ -145,9 +177,14 @@ class PaperMemTracker(MemTracker):
     segments = gated = False
 
     def __init__(
-        self, net: PaperMemTrack, calibration: Calibration, device: torch.device, max_bytes: int
+        self,
+        net: PaperMemTrack,
+        calibration: Calibration,
+        device: torch.device,
+        max_bytes: int,
+        settings: MemTrackSettings = DEFAULT,
     ) -> None:
-        super().__init__(net, calibration, device, max_bytes)
+        super().__init__(net, calibration, device, max_bytes, settings)
         self.net = ready(net, device)
 
     @torch.inference_mode()
@@ -155,22 +192,22 @@ class PaperMemTracker(MemTracker):
         """One step at three scales; the best one's place, size and signals are taken.
 
         A wider search sees more cells at the same scales, without the preference for the middle.
-        The authors' box may leave the image and shrink to nothing, ours stays as CHOOSER has it.
+        As the authors have it, the box may leave the image, and grow and shrink without bounds.
         """
         side = SEARCH_SIDE + STRIDE * round((prior.search - 1) * SEARCH_SIDE / STRIDE)
-        extents = np.rint(template_extent(prior.box) * side / TEMPLATE_SIDE * SCALES)
+        extents = search_extents(prior.box, side)
         crops = square_crops(frame, boxes.centre(prior.box), extents, side, self.device)
         held = self.bank.read()
         tiled = Memory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
         response, signals = self.net.answer(tiled, crops)
         fine = finer(response)[:, 0].double().cpu()
         scale, place = best_place(fine.numpy(), INFLUENCE if prior.usual else 0.0)
-        score = float(fine[scale][place].sigmoid())
+        score = float(fine[scale].max().sigmoid())  # the authors' is the response itself
         # The authors' middle, half the number of places, is half a place off the true one.
         shift = (np.array(place[::-1]) - fine.shape[-1] / 2) * STRIDE / FINER
         centre = boxes.centre(prior.box) + shift * extents[scale] / side
         size = prior.box[2:] * (1 - DAMPING + DAMPING * SCALES[scale])
-        box = CHOOSER.within(frame, centre, size)
+        box = boxes.from_centre(centre, size)
         chosen = Signals(*(tensor[scale, None] for tensor in signals))
         return MemTrackObservation(score, box, boxes.box_mask(box, *frame.shape[:2]), chosen)
 
@@ -178,6 +215,11 @@ class PaperMemTracker(MemTracker):
         """Of the square with half the target's width and height in context around it."""
         centre, extent = boxes.centre(target.box), np.array([template_extent(target.box)])
         return self.net.template(square_crops(frame, centre, extent, TEMPLATE_SIDE, self.device))
+
+
+def search_extents(box: Floats, side: int = SEARCH_SIDE) -> Floats:
+    """Sides (3,) in frame pixels of the squares that crops of `side` pixels show at every scale."""
+    return np.asarray(np.rint(template_extent(box) * side / TEMPLATE_SIDE * SCALES))
 
 
 def template_extent(box: Floats) -> float:
@@ -198,8 +240,7 @@ def square_crops(
     image = torch.from_numpy(frame).to(device).permute(2, 0, 1).flip(0).float()
     size = np.array([frame.shape[1], frame.shape[0]])
     middle = centre + 0.5  # from the frame's edge, as theirs
-    reach = extents.max() / 2
-    padding = max(0.0, *np.rint(reach - middle), *(np.rint(middle + reach) - size))
+    padding = padding_around(middle, float(extents.max()), size)
     shrunk = (size + 2 * padding - 1) / (size + 2 * padding)
     radius = (extents[:, None] - 1) / 2
     first = (padding + middle - radius) * shrunk - padding
@@ -210,6 +251,15 @@ def square_crops(
     colour = image.mean((1, 2), keepdim=True)
     pictures = (image - colour).expand(len(grid), -1, -1, -1)
     return F.grid_sample(pictures, grid, align_corners=True) + colour
+
+
+def padding_around(middle: Floats, extent: float, size: NDArray[np.int_]) -> float:
+    """Pixels by which the authors pad a frame of `size` w, h (2,) on all sides.
+
+    For a square of this extent around a `middle` (2,), counted from the frame's edge.
+    """
+    first, last = np.rint(middle - extent / 2), np.rint(middle + extent / 2)
+    return float(max(0.0, *-first, *(last - size)))
 
 
 def finer(response: Tensor) -> Tensor:
@@ -234,13 +284,22 @@ def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype,
+    chosen: Chosen,
 ) -> MemTracker:
     """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
+    settings = chosen.of('memtrack', {'': DEFAULT}, FREE)
     if variant == 'compact':
         compact = CompactMemTrack()
         load_into(compact, weights, path)
-        return CompactMemTracker(compact, weights.calibration, device, max_bytes)
+        return CompactMemTracker(
+            compact, weights.calibration, device, max_bytes, precision, settings
+        )
     paper = PaperMemTrack()
     load_into(paper, weights, path)
-    return PaperMemTracker(paper, weights.calibration, device, max_bytes)
+    return PaperMemTracker(paper, weights.calibration, device, max_bytes, settings)

@@ -8,11 +8,15 @@ from pathlib import Path
 import torch
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.nets.inference import native_precision
 from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.trackers.settings import DEFAULTS, Chosen
 from memtrack_ros.trackers.tracker import AnyTracker
 from memtrack_ros.weights.files import Weights, load_weights, shipped_file
 
-CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], AnyTracker]] = {
+CREATORS: dict[
+    str, Callable[[str, Weights, Path, torch.device, int, torch.dtype, Chosen], AnyTracker]
+] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
@@ -21,6 +25,11 @@ CREATORS: dict[str, Callable[[str, Weights, Path, torch.device, int], AnyTracker
 }
 NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')
+SINGLE = ('samn',)
+"""What follows worse in bfloat16, and is not computed in it unless that is asked for."""
+PRECISIONS = {'auto': None, 'float32': torch.float32, 'bfloat16': torch.bfloat16}
+DEFAULT = 'dmv'
+"""The tracker that is best over all, by `evaluation run` and `evaluation presence`."""
 
 
 def create(
@@ -29,12 +38,17 @@ def create(
     weights: Path | None = None,
     device: str = 'auto',
     max_bytes: int = 2**30,
+    precision: str = 'auto',
+    chosen: Chosen = DEFAULTS,
 ) -> AnyTracker:
     """Make a tracker with verified weights, its memory allocated.
 
-    `weights` None takes the shipped file. Raises ConfigurationError, with nothing left allocated,
-    for an unknown tracker or variant, weights that are missing or damaged, a device that is not
-    there, or a bank over `max_bytes`.
+    `weights` None takes the shipped file; of its settings those `chosen` are taken. `precision` is
+    that of the compact variants' convolutions; auto is bfloat16 on a CPU made for it, but for
+    SINGLE, else float32. The paper variants compute in float32, as their authors do.
+    Raises ConfigurationError, with nothing left allocated, for an unknown tracker, variant or
+    setting, weights that are missing or damaged, a device or precision that is not there, or a bank
+    over `max_bytes`.
     """
     if tracker not in NAMES:
         raise ConfigurationError(
@@ -44,6 +58,11 @@ def create(
         raise ConfigurationError(
             f'There is no variant {variant!r}; set variant to one of: {", ".join(VARIANTS)}.'
         )
+    if precision not in PRECISIONS:
+        raise ConfigurationError(
+            f'There is no precision {precision!r}; set precision to one of: '
+            f'{", ".join(PRECISIONS)}.'
+        )
     path = weights or shipped_file(tracker, variant)
     if weights is None and not path.is_file():
         raise ConfigurationError(
@@ -52,8 +71,18 @@ def create(
         )
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    made = CREATORS[tracker](variant, loaded, path, place, max_bytes)
-    made.weights = loaded.digest
+    native = torch.float32 if tracker in SINGLE else native_precision(place)
+    computed = PRECISIONS[precision] or native
+    if variant == 'paper':
+        computed = torch.float32
+    try:
+        made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed, chosen)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ConfigurationError(
+            f'{tracker} ({variant}) does not fit into the memory of {place}: free some, or set '
+            'device to cpu or another one.'
+        ) from error.with_traceback(None)
+    made.weights, made.precision = loaded.digest, computed
     return made
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import AppearanceMemory
+from memtrack_ros.memory.appearance import EVERY
 from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
@@ -24,8 +25,9 @@ from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
     CompactFilterTracker,
-    PaperFilterTracker,
 )
+from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import Weights, load_into
 
@@ -36,11 +38,19 @@ class SAMNSettings(NamedTuple):
     side: int  # of the crop that is segmented, pixels
     middle: float  # its middle, from which the network is told the distance
     capacity: int  # frames in the appearance memory
+    keeps_first: bool  # the first frame stays in it
+    every: int = EVERY  # so many frames one stays in it
+    last: bool = True  # the last frame is read, too
 
 
-COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16)
-# The authors count the distance's pixels from 1 and the middle from 0.
-PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32)
+COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, True)
+# The authors count the distance's pixels from 1 and the middle from 0. Their paper implies that the
+# first frame stays.
+PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32, False)
+
+
+FREE = {'every': 1, 'last': 0, 'capacity': 2}
+HABITS = Habits(soft_start=True, trims_found=True, corners_always=False)
 
 
 class AppearanceNetwork(Appearance[SAMNQuery]):
@@ -55,8 +65,12 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
         settings: SAMNSettings,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions and reads compute in `precision`.
+        """
         self.settings, self.device = settings, device
         self.inputs, self.cells = net.filtered, settings.side // net.stride
         self.bank = AppearanceMemory(
@@ -66,8 +80,12 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
             net.remembered(settings.side) ** 2,
             max_bytes=max_bytes,
             device=device,
+            keeps_first=settings.keeps_first,
+            every=settings.every,
+            last=settings.last,
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
+        self.trunk = net.trunk if isinstance(net, CompactSAMN) else None
 
     def see(self, crops: Tensor) -> SAMNQuery:
         """What the query encoder makes of crops."""
@@ -84,10 +102,13 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
 
     def segment(self, seen: SAMNQuery, offset: Floats) -> Tensor:
         """Mask logits of a crop in which the filter found the target `offset` from the middle."""
-        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
-        distance = distances(place, self.cells, self.net.stride)
         keys, values, valid = self.bank.read()
-        return self.net.answer(keys, values, valid, seen, distance)
+        return self.net.answer(keys, values, valid, seen, self.distance(offset))
+
+    def distance(self, offset: Floats) -> Tensor:
+        """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
+        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
+        return distances(place, self.cells, self.net.stride)
 
     def write(self, seen: SAMNQuery, probability: Tensor) -> None:
         """Memorise a crop with the soft mask found in it, as every frame is until the next."""
@@ -99,20 +120,27 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
         )
 
     def _memorise(self, seen: SAMNQuery, mask: Tensor) -> None:
-        cells = self.net.memorise(seen.crops, mask)
+        cells = self.net.memorise_seen(seen, mask)
         self.bank.write(cells.key[0], cells.value[0])
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype,
+    chosen: Chosen,
 ) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
     """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
     load_into(net, weights, path)
-    kind, settings, filtered = (
-        (CompactFilterTracker, COMPACT, COMPACT_FILTER)
-        if variant == 'compact'
-        else (PaperFilterTracker, PAPER, PAPER_FILTER)
-    )
-    appearance = AppearanceNetwork(net, settings, device, max_bytes)
-    return kind('samn', appearance, filtered, weights.calibration, device, max_bytes)
+    calibration = weights.calibration
+    if variant == 'compact':
+        settings = chosen.of('samn (compact)', {'': COMPACT}, FREE)
+        compact = AppearanceNetwork(net, settings, device, max_bytes, precision)
+        return CompactFilterTracker('samn', compact, COMPACT_FILTER, calibration, device, max_bytes)
+    settings = chosen.of('samn (paper)', {'': PAPER}, FREE)
+    paper = AppearanceNetwork(net, settings, device, max_bytes)
+    return PaperFilterTracker('samn', paper, PAPER_FILTER, HABITS, calibration, device, max_bytes)

@@ -13,7 +13,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.masks.guided import laid_along_edges
+from memtrack_ros.masks.guided import shares_along_edges
 from memtrack_ros.trackers.observation import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
@@ -21,8 +21,9 @@ WIDEST = 1.2  # side of the search window over the longer side of the image, at 
 NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
 FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, and does
 ROOM = 1.75  # times the box in which its mask lies
-NO_SCORE = 1e-9  # with which a box has a say, at least
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
+
+Singles = NDArray[np.float32]
 
 
 def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Window:
@@ -38,6 +39,12 @@ def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Windo
     widest = max(WIDEST * max(frame.shape[:2]), narrowest * size)
     extent = min(SEARCH * search * size, widest)
     return Window.around(boxes.centre(box), extent / side, side)
+
+
+def whole_window(frame: Pixels, side: int) -> Window:
+    """The window of `side` crop pixels that shows the whole frame."""
+    height, width = frame.shape[:2]
+    return Window.around([(width - 1) / 2, (height - 1) / 2], max(width, height) / side, side)
 
 
 def filled_share(box: Floats, frame: Pixels) -> float:
@@ -68,7 +75,7 @@ def border_colour(frame: Pixels) -> Floats:
     return np.floor(cv2.mean(frame)[:3])
 
 
-def to_device(crop: Pixels, device: torch.device) -> Tensor:
+def to_device(crop: Pixels | Singles, device: torch.device) -> Tensor:
     """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
     image = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
     return image.flip(1).float()
@@ -79,8 +86,12 @@ def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:
     return np.asarray(cut(mask, window, 0) / 255, np.float32)
 
 
-def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) -> Pixels:
-    """Mask logits (h, w) of the window as a mask of `frame`, uint8 0/255.
+def shares_in_frame(
+    logits: Tensor, window: Window, box: Floats, frame: Pixels, crop: Pixels
+) -> Pixels:
+    """Mask logits (h, w) of the window as the target's shares * 255 in `frame`, uint8 (H, W).
+
+    The window shows `crop`.
 
     Only within ROOM times `box`: a look-alike elsewhere in the window may be segmented, too.
     """
@@ -88,7 +99,7 @@ def mask_in_frame(logits: Tensor, window: Window, box: Floats, frame: Pixels) ->
     cells = window.in_cells(len(probability))
     room = boxes.from_centre(cells.to_crop(boxes.centre(box)), ROOM * box[2:] / cells.pitch)
     near = boxes.box_mask(room, *probability.shape) > 0
-    return laid_along_edges(np.where(near, probability, np.float32(0)), window, frame)
+    return shares_along_edges(np.where(near, probability, np.float32(0)), window, frame, crop)
 
 
 def pseudo_mask(mask: Pixels, box: Floats, outline: Pixels) -> Pixels:
@@ -124,8 +135,6 @@ class Chooser(NamedTuple):
     """Post-processing of SiamRPN (Li et al. 2018), in the names of its configurations.
 
     Preferred are boxes that change little in size and aspect and, in a usual search, lie central.
-    Boxes that overlap the preferred one well have a say in it, each by its score (Gidaris &
-    Komodakis, ICCV 2015, section 4): together they err less than any one does.
     """
 
     penalty_k: float
@@ -133,7 +142,6 @@ class Chooser(NamedTuple):
     test_lr: float
     smallest: float  # pixels, of a side of the box
     inclusive: int = 0  # 1 where a box's corners are the centres of its outer pixels
-    voting: float = 1.0  # IoU with the preferred box from which others have a say; 1: none has
 
     def choose(
         self,
@@ -145,8 +153,8 @@ class Chooser(NamedTuple):
     ) -> Choice:
         """The best of the scores (h, w, ...) with boxes (h, w, ..., 4: x1, y1, x2, y2) in `window`.
 
-        The new box moves to it, as it was voted, at once, and takes on its size as far as it is
-        sure; its centre stays in the frame, its size between `smallest` and the frame's.
+        The new box moves to it at once and takes on its size as far as it is sure; its centre stays
+        in the frame, its size between `smallest` and the frame's.
         """
         size = corners[..., 2:] - corners[..., :2] + self.inclusive
         penalty = change_penalty(size, prior.box[2:] / window.pitch, self.penalty_k)
@@ -155,12 +163,9 @@ class Chooser(NamedTuple):
         central = central.reshape(*score.shape[:2], *[1] * (score.ndim - 2))
         preferred = penalty * score * (1 - influence) + central * influence
         cell = np.unravel_index(int(preferred.argmax()), preferred.shape)
-        first, last = voted(corners, score, cell, self.voting).reshape(2, 2)
         rate = penalty[cell] * score[cell] * self.test_lr
-        new_size = (1 - rate) * prior.box[2:] + rate * (
-            last - first + self.inclusive
-        ) * window.pitch
-        centre = window.to_frame((first + last) / 2)
+        new_size = (1 - rate) * prior.box[2:] + rate * size[cell] * window.pitch
+        centre = window.to_frame((corners[cell][:2] + corners[cell][2:]) / 2)
         box = self.within(frame, centre, new_size)
         return Choice(cell, float(score[cell]), preferred, box)
 
@@ -170,26 +175,6 @@ class Chooser(NamedTuple):
         return boxes.from_centre(
             np.clip(centre, 0, [width, height]), np.clip(size, self.smallest, [width, height])
         )
-
-
-def voted(
-    corners: NDArray[np.floating],
-    score: NDArray[np.floating],
-    cell: tuple[np.intp, ...],
-    least: float,
-) -> Floats:
-    """The mean (4,) of boxes (..., 4: x1, y1, x2, y2), weighted by their scores (...).
-
-    Of those alone that overlap the one at `cell` by an IoU of `least` or more.
-    """
-    low = np.maximum(corners[..., :2], corners[cell][:2])
-    high = np.minimum(corners[..., 2:], corners[cell][2:])
-    area = (corners[..., 2:] - corners[..., :2]).prod(-1)
-    both = (high - low).clip(0).prod(-1)
-    agree = both >= least * (area + area[cell] - both)
-    agree[cell] = True
-    weights = np.maximum(score[agree], NO_SCORE)
-    return np.asarray(np.average(corners[agree], axis=0, weights=weights))
 
 
 def change_penalty(

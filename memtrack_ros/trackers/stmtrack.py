@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,21 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import SampledFrames
-from memtrack_ros.nets.compact import CROP
+from memtrack_ros.memory.sampled_frames import SEGMENTS
+from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
-from memtrack_ros.trackers.observation import Observation, Prior, Target
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
     Chooser,
     label_map,
-    mask_in_frame,
     search_window,
+    shares_in_frame,
     to_device,
     to_edges,
 )
+from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, Weights, load_into
 
@@ -42,11 +45,14 @@ class STMTrackSettings(NamedTuple):
     chooser: Chooser
     confident: float  # preferred score above which the last frame is read
     capacity: int  # frames in the bank
+    search: float = SEARCH  # side of the crop over sqrt(w h) of the target
+    segments: int = SEGMENTS  # of the time followed, of each of which one frame is read
+    labelled: bool = True  # a memory frame is told where its target is
 
 
 COMPACT = STMTrackSettings(
     side=CROP,
-    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.8, smallest=3.0, voting=0.6),
+    chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
     confident=0.6,
     capacity=128,
 )
@@ -59,6 +65,31 @@ PAPER = STMTrackSettings(
     confident=0.6,
     capacity=256,
 )
+
+
+def _tuned(
+    test_lr: float, window_influence: float, penalty_k: float, search: float, confident: float
+) -> STMTrackSettings:
+    """The authors' configuration for another benchmark."""
+    chooser = PAPER.chooser._replace(
+        test_lr=test_lr, window_influence=window_influence, penalty_k=penalty_k
+    )
+    return PAPER._replace(chooser=chooser, search=search, confident=confident)
+
+
+SETS = {
+    'got10k': PAPER,
+    'lasot': PAPER,
+    'trackingnet': PAPER,
+    'otb': _tuned(0.5501132208837838, 0.20534968836733386, 0.07592315864890313, 4.0, 0.6),
+    'uav123': _tuned(
+        0.5405424265010361, 0.20298940424940976, 0.07067416478817143, 4.171677449782462, 0.6
+    ),
+    'vot': _tuned(
+        0.9629084797864664, 0.2674225347735762, 0.04120782242066555, 4.056291055280747, 0.0
+    ),
+}
+FREE = {'segments': 1, 'labelled': 0, 'capacity': 2, 'confident': 0}
 
 
 @dataclass(frozen=True)
@@ -88,8 +119,12 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         calibration: Calibration,
         device: torch.device,
         max_bytes: int,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        """Allocate the bank; ConfigurationError when it is over `max_bytes`."""
+        """Allocate the bank; ConfigurationError when it is over `max_bytes`.
+
+        Convolutions compute in `precision`.
+        """
         super().__init__(calibration, device)
         self.settings = settings
         self.bank = SampledFrames(
@@ -97,10 +132,12 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
             net.channels,
             net.cells**2,
             confident=settings.confident,
+            segments=settings.segments,
             max_bytes=max_bytes,
             device=device,
         )
-        self.net = ready(net, device)
+        self.net = ready(net, device, precision)
+        self.trunk = net.trunk if isinstance(net, CompactSTMTrack) else None
 
     def view(self, frame: Pixels, box: Floats) -> Crop:
         """The search crop around the box."""
@@ -116,16 +153,20 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
         window, crop = self.crop(frame, prior.box, prior.search)
         memory, used = self.bank.read()
-        answer = self.net(memory, used, to_device(crop, self.device))
+        query: Any = self.net.query(to_device(crop, self.device))
+        answer = self.net.answer(memory, used, query)
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if answer.mask is None:
-            box, mask = choice.box, boxes.box_mask(choice.box, *frame.shape[:2])
+            box, shares = choice.box, None
+            mask = boxes.box_mask(box, *frame.shape[:2])
         else:
-            mask = mask_in_frame(answer.mask[0, 0], window, choice.box, frame)
+            shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
+            mask = above_half(shares)
             box = to_edges(choice.box, mask)
-        return STMTrackObservation(choice.score, box, mask, choice)
+        sight = Sight(window, query.eighth[0]) if isinstance(query, Features) else None
+        return STMTrackObservation(choice.score, box, mask, choice, shares=shares, sight=sight)
 
     def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
         """Memorise a fresh crop around what was found, at its own scale."""
@@ -135,6 +176,8 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
     @torch.inference_mode()
     def _memorise(self, crop: Crop, target: Target, score: float) -> None:
         label = torch.from_numpy(self.label(crop.window, target)).to(self.device)[None, None]
+        if not self.settings.labelled:
+            label = torch.zeros_like(label)
         self.bank.write(self.net.memorise(to_device(crop.pixels, self.device), label)[0], score)
 
     @abstractmethod
@@ -152,6 +195,7 @@ class CompactSTMTracker(STMTracker):
     variant = 'compact'
     segments = gated = True
     remembered = 0.7
+    kept = (*Tracker.kept, 'identity')
 
     def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
         """As all compact trackers search."""
@@ -176,7 +220,7 @@ class PaperSTMTracker(STMTracker):
         afterwards.
         """
         side = self.settings.side
-        pitch = SEARCH * search * boxes.scale(box) / side
+        pitch = self.settings.search * search * boxes.scale(box) / side
         centre = boxes.centre(box)
         step = max(int(pitch - 0.1), 1)
         position = np.trunc(centre).astype(int)
@@ -244,11 +288,18 @@ def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
 
 
 def create(
-    variant: str, weights: Weights, path: Path, device: torch.device, max_bytes: int
+    variant: str,
+    weights: Weights,
+    path: Path,
+    device: torch.device,
+    max_bytes: int,
+    precision: torch.dtype,
+    chosen: Chosen,
 ) -> STMTracker:
     """STMTrack with the weights read from `path`; ConfigurationError when they do not fit."""
     compact = variant == 'compact'
     net = CompactSTMTrack() if compact else PaperSTMTrack()
     load_into(net, weights, path)
-    kind, settings = (CompactSTMTracker, COMPACT) if compact else (PaperSTMTracker, PAPER)
-    return kind(net, settings, weights.calibration, device, max_bytes)
+    kind, sets = (CompactSTMTracker, {'': COMPACT}) if compact else (PaperSTMTracker, SETS)
+    settings = chosen.of(f'stmtrack ({variant})', sets, FREE)
+    return kind(net, settings, weights.calibration, device, max_bytes, precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import FilterSamples, Stateful
 from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.nets.correlation_filter import (
@@ -40,6 +39,8 @@ UNSURE = 3.0  # uncertainty from which a peak is not
 SIGMA = 0.25  # of a label, over the target's sqrt(w h)
 LARGEST = 10.0  # magnitude in projection, filter and peaks: all are kept small
 REGULARISATION = Regularisation()
+
+Singles = NDArray[np.float32]
 
 
 class Augmentation(NamedTuple):
@@ -69,6 +70,7 @@ class FilterSettings(NamedTuple):
     iterations: int  # of conjugate gradients when learning goes on
     every: int  # so many frames
     augmentation: Augmentation
+    on: bool = True  # else the target is always taken to be where it was
 
 
 # The 27 samples and the iterations that D3S, SAMN and CMEDFL were run with.
@@ -85,7 +87,7 @@ PAPER_FILTER = FilterSettings(
     iterations=5,
     every=10,
     augmentation=Augmentation(
-        shifts=tuple((s * x, s * y) for s in (0.25, 0.75) for y in (1, -1) for x in (1, -1)),
+        shifts=tuple((s * x, s * y) for s in (0.25, 0.75) for x in (1, -1) for y in (1, -1)),
         blurs=((0.2, 2), (2, 0.2), (1, 3), (3, 1), (2, 2)),
         turns=(5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60),
     ),
@@ -155,22 +157,36 @@ class TargetFilter(Stateful):
 
         The target stands `offsets` (N, 2: x, y) crop pixels from the middle of each.
         """
-        settings = self.settings
-        features = normalised_power(features)
+        features = normalised_power(features.float())
         labels = self._labels(offsets)
-        self._projection = principal_components(features, settings.channels)
+        self.learn_first(features, labels)
+        self.samples.begin(project(features, self._projection), labels)
+        self._peaks, self._frames = np.ones(1), 1
+
+    def learn_first(self, features: Tensor, labels: Tensor) -> None:
+        """Find projection and filter for features (N, C, h, w) with labels (N, h, w)."""
+        settings = self.settings
         self._projection, self._filter = fit_jointly(
             features,
             labels,
             features.new_full((len(features),), 1 / len(features)),
-            self._projection,
+            principal_components(features, settings.channels),
             torch.zeros_like(self._filter),
             reg=REGULARISATION,
             steps=settings.steps,
             iterations=settings.step_iterations,
         )
-        self.samples.begin(project(features, self._projection), labels)
-        self._peaks, self._frames = np.ones(1), 1
+
+    def learn_on(self) -> None:
+        """Better the filter by the samples there are."""
+        self._filter = fit_filter(
+            self.samples.features,
+            self.samples.labels,
+            self.samples.weights,
+            self._filter,
+            reg=REGULARISATION,
+            iterations=self.settings.iterations,
+        )
 
     @torch.inference_mode()
     def locate(self, features: Tensor, size: Floats, *, central: bool = True) -> Peak:
@@ -178,14 +194,34 @@ class TargetFilter(Stateful):
 
         Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
         """
-        sample = project(normalised_power(features), self._projection)[0]
+        sample = project(normalised_power(features.float()), self._projection)[0]
+        if not self.settings.on:
+            return Peak(1.0, np.zeros(2), False, sample)
         return find_peak(self.scores(sample, central=central), size, sample)
 
     def scores(self, sample: Tensor, *, central: bool = True) -> NDArray[np.float32]:
         """What the filter answers to `sample` (D, h, w) for all pixels of its crop (S, S)."""
-        coarse = respond(sample[None], self._filter)[0]
-        fine = upsampled(coarse, self.settings.kernel, self.settings.side)
+        fine = upsampled(self.response(sample), self.settings.kernel, self.settings.side)
         return np.asarray(windowed(fine, central=central).numpy(), np.float32)
+
+    def response(self, sample: Tensor) -> Tensor:
+        """What the filter answers to `sample` (D, h, w), cell by cell (h, w)."""
+        return respond(sample[None], self._filter)[0]
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of a label, in cells."""
+        return SIGMA * self.settings.cells / self.settings.search
+
+    @property
+    def young(self) -> bool:
+        """Whether these are the first frames, in which every peak is accepted."""
+        return self._frames < SURE_FRAMES
+
+    @property
+    def peaks(self) -> Floats:
+        """Those accepted lately."""
+        return self._peaks
 
     def uncertainty(self, peak: Peak) -> float:
         """How much lower this peak is than those accepted lately; 0 in the first frames.
@@ -193,7 +229,7 @@ class TargetFilter(Stateful):
         The authors' measure. SAMN's paper (eq. 9) has the peak's inverse instead, compared with the
         mean of the inverses.
         """
-        if self._frames < SURE_FRAMES:
+        if self.young:
             return 0.0
         return float(self._peaks.mean()) / max(peak.value, 1e-6)
 
@@ -214,14 +250,7 @@ class TargetFilter(Stateful):
         else:
             self.samples.refuse()
         if peak.contested or self._frames % self.settings.every == 0:
-            self._filter = fit_filter(
-                self.samples.features,
-                self.samples.labels,
-                self.samples.weights,
-                self._filter,
-                reg=REGULARISATION,
-                iterations=self.settings.iterations,
-            )
+            self.learn_on()
         self._frames += 1
 
     def _labels(self, offsets: ArrayLike) -> Tensor:
@@ -229,7 +258,7 @@ class TargetFilter(Stateful):
         cells = np.asarray(offsets, np.float32) * (self.settings.cells / self.settings.side)
         return gaussian_labels(
             torch.from_numpy(cells).to(self._filter.device),
-            SIGMA * self.settings.cells / self.settings.search,
+            self.sigma,
             self.settings.cells,
             self.settings.cells,
             self.settings.kernel,
@@ -252,7 +281,9 @@ def find_peak(scores: NDArray[np.float32], size: Floats, sample: Tensor) -> Peak
     return Peak(value, offset, bool(elsewhere.max() > HARD_SHARE * value), sample)
 
 
-def augmented(crop: Pixels, augmentation: Augmentation) -> tuple[list[Pixels], Floats]:
+def augmented(
+    crop: NDArray[np.uint8] | Singles, augmentation: Augmentation
+) -> tuple[list[NDArray[np.uint8] | Singles], Floats]:
     """Training crops (S, S, 3) from `crop` (2 S, 2 S, 3) and where their targets stand.
 
     The latter in crop pixels from the middle, (N, 2): x, y; the target is in the middle of `crop`.
@@ -260,9 +291,9 @@ def augmented(crop: Pixels, augmentation: Augmentation) -> tuple[list[Pixels], F
     side = crop.shape[0] // 2
     middle = ((2 * side - 1) / 2,) * 2
 
-    def inner(image: NDArray[np.generic], shift: NDArray[np.int64]) -> Pixels:
+    def inner(image: NDArray[np.generic], shift: NDArray[np.int64]) -> NDArray[Any]:
         left, top = side // 2 - shift
-        return np.asarray(image[top : top + side, left : left + side], np.uint8)
+        return np.asarray(image[top : top + side, left : left + side], crop.dtype)
 
     shifts = np.trunc(np.array([(0.0, 0.0), *augmentation.shifts]) * side / 2).astype(np.int64)
     images = [inner(crop, shift) for shift in shifts]

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.memory import Bank, Stateful
 from memtrack_ros.memory.snapshot import Given, outside
-from memtrack_ros.trackers.observation import Observation, Prior, Target
-from memtrack_ros.trackers.search import border_colour, pseudo_mask
+from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.trackers.identity import Identity
+from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
+from memtrack_ros.trackers.search import (
+    border_colour,
+    pseudo_mask,
+    to_device,
+    whole_window,
+)
 from memtrack_ros.weights.files import Calibration
+
+RECKONED = 1.25  # how much wider than usual to look where a survey says
 
 Found = TypeVar('Found', bound=Observation)
 View = TypeVar('View')
+One = TypeVar('One', bound='Tracker[Any, Any]')
 
 
 class Tracker(Stateful, ABC, Generic[Found, View]):
@@ -42,17 +54,33 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     remembered: float = 0.6
     """Confidence from which it remembers best what it sees, if it is gated."""
     bank: Bank
+    trunk: CompactTrunk | None = None
+    """What a compact tracker sees with."""
     weights: str = ''
     """Digest of what it was made with; the registry notes it."""
+    precision: torch.dtype = torch.float32
+    """That its convolutions compute in; the registry notes it."""
 
     def __init__(self, calibration: Calibration, device: torch.device) -> None:
         self.calibration, self.device = calibration, device
+        self.identity = Identity(device) if 'identity' in self.kept else None
+        """What tells the target from all else; the paper variants have none."""
         self.border: Floats = np.zeros(3)
         """Colour (3,) that stands for the world beyond the frame: the first frame's mean."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The border's colour is one of an image."""
         yield from outside(given, 'border', 0, 255)
+
+    def twin(self: One) -> One:
+        """Another tracker of the same network, with a memory of its own, which is empty."""
+        twin = deepcopy(self, {id(module): module for module in networks(self)})
+        twin.bank.clear()
+        return twin
+
+    def kept_to(self, found: Found, mask: Pixels, shares: Pixels) -> Found:
+        """What was found, as far as other targets leave it: its mask and shares are to be these."""
+        return replace(found, mask=mask, shares=shares)
 
     @torch.inference_mode()
     def initialise(self, frame: Pixels, target: Target) -> Observation:
@@ -62,6 +90,8 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         takes the box for a mask.
         """
         self.border = border_colour(frame)
+        if not self.gated:  # its authors begin with what was pointed at, beyond the frame, too
+            target = replace(target, box=target.whole)
         if not self.segments:
             target = Target(target.box, boxes.box_mask(target.box, *frame.shape[:2]))
         view = self.view(frame, target.box)
@@ -69,8 +99,11 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
             self.begin(view, target)
             view, target = self.refine(frame, view, target)
         self.begin(view, target)
-        score = self.locate(frame, Prior(target.box)).score
-        return Observation(score, target.box, target.mask)
+        found = self.locate(frame, Prior(target.box))
+        if self.identity is not None and found.sight is not None:
+            whole = self._sight(frame, whole_window(frame, found.sight.window.side))
+            self.identity.begin(found.sight, whole, target.box, target.mask)
+        return Observation(found.score, target.box, target.mask, sight=found.sight)
 
     def refine(self, frame: Pixels, view: View, target: Target) -> tuple[View, Target]:
         """The target with a mask in place of its rough outline, with which it was begun."""
@@ -93,6 +126,47 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     @abstractmethod
     def remember(self, frame: Pixels, found: Found) -> None:
         """Write what was found of the target in `frame` into the memory."""
+
+    @torch.inference_mode()
+    def survey(self, frame: Pixels, window: Window, box: Floats) -> Prior:
+        """Where in a wide window of the frame a lost target, last of the size of `box`, may be.
+
+        As large as what is seen there that is like it.
+        """
+        assert self.identity is not None
+        place, growth = self.identity.likeliest(self._sight(frame, window), box)
+        return Prior(boxes.from_centre(place, growth * box[2:]), RECKONED)
+
+    def _sight(self, frame: Pixels, window: Window) -> Sight:
+        assert self.trunk is not None
+        crop = to_device(cut(frame, window, self.border), self.device)
+        return Sight(window, self.trunk(crop).eighth[0])
+
+    def learn(self, found: Found) -> None:
+        """Know the target by what was found."""
+        if self.identity is not None and found.sight is not None:
+            self.identity.learn(found.sight, found.box, found.mask)
+
+    def forget(self) -> None:
+        """Forget the target."""
+        self.bank.clear()
+        if self.identity is not None:
+            self.identity.clear()
+
+    def freeze(self, frozen: bool) -> None:
+        """Write nothing from now on, or write again."""
+        self.bank.frozen = frozen
+        if self.identity is not None:
+            self.identity.frozen = frozen
+
+
+def networks(part: object) -> Iterator[nn.Module]:
+    """All modules of `part`, a tracker or what it keeps its network in."""
+    for value in vars(part).values():
+        if isinstance(value, nn.Module):
+            yield from value.modules()
+        elif isinstance(value, Stateful):
+            yield from networks(value)
 
 
 AnyTracker: TypeAlias = Tracker[Any, Any]

@@ -1,9 +1,12 @@
 """Train compact trackers on drawn scenes, and on real sequences where there are any.
 
+Or one published network as its paper says: TRACKER --variant paper --data FOLDER.
+
 python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out FOLDER
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 
 Make what they stand on and learn from: python -m memtrack_ros.training distil|label|cutouts --help
+Fit their confidence anew: python -m memtrack_ros.training calibrate TRACKER...
 """
 
 from __future__ import annotations
@@ -15,15 +18,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from memtrack_ros.errors import MemtrackError
+from memtrack_ros.errors import ConfigurationError, MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
-from memtrack_ros.trackers import find_device
-from memtrack_ros.training import cmedfl, cutouts, distil, dmv, label, memtrack, samn, stmtrack
+from memtrack_ros.trackers import VARIANTS, find_device
+from memtrack_ros.training import (
+    calibrate,
+    cmedfl,
+    cutouts,
+    distil,
+    dmv,
+    label,
+    memtrack,
+    samn,
+    stmtrack,
+)
 from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
+from memtrack_ros.training.paper_loop import train as train_paper
+from memtrack_ros.training.paper_recipes import PAPER_RECIPES
 from memtrack_ros.training.real_clips import RealClips
 from memtrack_ros.training.workers import Workers, own_device
 
@@ -34,7 +49,12 @@ RECIPES = {
     'samn': samn.RECIPE,
     'cmedfl': cmedfl.RECIPE,
 }
-TOOLS = {'distil': distil.main, 'label': label.main, 'cutouts': cutouts.main}
+TOOLS = {
+    'distil': distil.main,
+    'label': label.main,
+    'cutouts': cutouts.main,
+    'calibrate': calibrate.main,
+}
 
 
 def main() -> int:
@@ -43,6 +63,19 @@ def main() -> int:
         return _reported(TOOLS[sys.argv[1]], sys.argv[2:])
     parser = argparse.ArgumentParser(prog='python -m memtrack_ros.training', description=__doc__)
     parser.add_argument('trackers', nargs='+', choices=RECIPES, metavar='TRACKER')
+    parser.add_argument(
+        '--variant',
+        choices=VARIANTS,
+        default='compact',
+        help='paper: the published network, as its paper says; one tracker, --data, --steps',
+    )
+    parser.add_argument('--steps', type=int, help='of a paper variant; the paper has its own')
+    parser.add_argument('--batch', type=int, help='clips a step and process, likewise')
+    parser.add_argument(
+        '--scenes',
+        choices=('on', 'off'),
+        help='off: nothing is drawn, --data is all that is seen; so are paper variants unless on',
+    )
     parser.add_argument(
         '--minutes', type=float, default=90.0, help='training time in all, resumed parts included'
     )
@@ -92,8 +125,48 @@ def _reported(work: Callable[[Given], None], given: Given) -> int:
     return 0
 
 
+def start_paper(arguments: argparse.Namespace) -> None:
+    """Train a published network as its paper says."""
+    if len(arguments.trackers) > 1:
+        raise ConfigurationError(
+            f'--variant paper trains one tracker, not {len(arguments.trackers)}; '
+            'name one after the other.'
+        )
+    (name,) = arguments.trackers
+    device = own_device(find_device(arguments.device))
+    sources: list[ClipSource] = [RealClips(folder) for folder in arguments.data]
+    if arguments.scenes == 'on':
+        sources.append(DrawnClips(None))
+    if not sources:
+        raise ConfigurationError(
+            '--variant paper learns from sequences; name a folder of them with --data, or set '
+            '--scenes on.'
+        )
+    recipe, workers = PAPER_RECIPES[name], Workers.join(device)
+    train_paper(
+        name,
+        recipe,
+        arguments.out,
+        beginning=begin_with(arguments.begin) if arguments.begin else {},
+        source=MixedClips(sources),
+        steps=arguments.steps or recipe.steps,
+        batch=arguments.batch or max(1, recipe.batch // workers.count),
+        seed=arguments.seed,
+        device=device,
+        attribution='; '.join(f'sequences of {folder.resolve().name}' for folder in arguments.data)
+        or 'drawn scenes',
+        workers=workers,
+    )
+    workers.leave()
+
+
 def start(arguments: argparse.Namespace) -> None:
     """Train as the command line says."""
+    if arguments.variant == 'paper':
+        start_paper(arguments)
+        return
+    if arguments.scenes == 'off' and not arguments.data:
+        raise ConfigurationError('--scenes off leaves nothing to learn from; name --data.')
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery)
@@ -105,6 +178,7 @@ def start(arguments: argparse.Namespace) -> None:
     }
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
     real = [RealClips(folder) for folder in arguments.data]
+    drawn = [] if arguments.scenes == 'off' else [scenes]
     validation: dict[str, ClipSource] = {'drawn': scenes}
     if arguments.validation:
         validation['real'] = RealClips(arguments.validation)
@@ -117,9 +191,15 @@ def start(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         rate=arguments.rate,
         device=device,
-        sources=Sources(MixedClips([scenes, *real]) if real else scenes, validation),
+        sources=Sources(MixedClips([*drawn, *real]) if real else scenes, validation),
         attribution='; '.join(
-            ['drawn scenes' if imagery is None else 'drawn scenes with imagery: see the model card']
+            (
+                []
+                if not drawn
+                else ['drawn scenes']
+                if imagery is None
+                else ['drawn scenes with imagery: see the model card']
+            )
             + [f'sequences of {folder.resolve().name}' for folder in arguments.data]
             + ([f'trunk: {origin(arguments.trunk)}'] if arguments.trunk else [])
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,22 +17,35 @@ from memtrack_ros.weights import tables
 
 FORMAT = '1'
 SHIPPED = Path(__file__).parent
-STEEPEST = 40.0  # magnitude of slope and intercept of a calibration; a few is much
+STEEPEST = 100.0  # magnitude of the numbers of a calibration; a tenth is much
+EVIDENCE = 5  # factors of a calibration beside the score's
 REMEDY = 'name a weight file made for this tracker and variant, or install the package again'
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence = sigmoid(slope logit(score) + intercept): the probability that IoU >= 0.5."""
+    """Confidence: the probability that IoU >= 0.5, of a score and further evidence.
+
+    sigmoid(slope logit(score) + sum of the evidence times its `factors` + intercept). Without
+    factors, as in files of before there was any evidence, only the score counts.
+    """
 
     slope: float
     intercept: float
+    factors: tuple[float, ...] = ()
 
-    def confidence(self, score: float) -> float:
-        """The calibrated confidence of a score in 0..1."""
-        bounded = min(max(score, 1e-6), 1 - 1e-6)
-        logit = math.log(bounded / (1 - bounded))
-        return 1 / (1 + math.exp(-(self.slope * logit + self.intercept)))
+    def confidence(self, score: float, evidence: Sequence[float] = ()) -> float:
+        """The calibrated confidence of a score in 0..1; without evidence, by the score alone."""
+        said = self.slope * logit(score) + self.intercept
+        if self.factors and evidence:
+            said += sum(f * e for f, e in zip(self.factors, evidence, strict=True))
+        return 1 / (1 + math.exp(-min(max(said, -STEEPEST), STEEPEST)))
+
+
+def logit(score: float) -> float:
+    """log(score / (1 - score)) of a score in 0..1, kept finite."""
+    bounded = min(max(score, 1e-6), 1 - 1e-6)
+    return math.log(bounded / (1 - bounded))
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,19 @@ def save_weights(
         'format': FORMAT,
         'tracker': tracker,
         'variant': variant,
-        'calibration': json.dumps([calibration.slope, calibration.intercept]),
+        'calibration': json.dumps([calibration.slope, calibration.intercept, *calibration.factors]),
         'licence': 'Apache-2.0',
         'attribution': attribution,
     }
     tables.write(path, {name: tensor.cpu() for name, tensor in tensors.items()}, metadata)
+
+
+def recalibrate(path: Path, tracker: str, variant: str, calibration: Calibration) -> None:
+    """Give a weight file another calibration; ConfigurationError as `load_weights` has it."""
+    load_weights(path, tracker, variant)
+    identity = {'format': FORMAT, 'tracker': tracker, 'variant': variant}
+    tensors, metadata = tables.read(path, identity, ConfigurationError, REMEDY)
+    save_weights(path, tracker, variant, tensors, calibration, metadata.get('attribution', ''))
 
 
 def load_weights(path: Path, tracker: str, variant: str) -> Weights:
@@ -91,7 +113,7 @@ def load_weights(path: Path, tracker: str, variant: str) -> Weights:
     if calibration is None:
         raise ConfigurationError(
             f'{path} is damaged: its calibration is {reprlib.repr(metadata.get("calibration"))}, '
-            f'not two numbers of at most {STEEPEST:g}; {REMEDY}.'
+            f'not two numbers, or {2 + EVIDENCE}, of at most {STEEPEST:g}; {REMEDY}.'
         )
     floats = {
         name: tensor.float() if tensor.is_floating_point() else tensor
@@ -103,12 +125,13 @@ def load_weights(path: Path, tracker: str, variant: str) -> Weights:
 def _calibration(text: str | None) -> Calibration | None:
     """What `save_weights` wrote; None where this is something else."""
     try:
-        slope, intercept = map(float, json.loads(text or ''))
+        slope, intercept, *factors = map(float, json.loads(text or ''))
     except (ValueError, TypeError, RecursionError):
         return None
-    if not max(abs(slope), abs(intercept)) <= STEEPEST or math.isnan(intercept):
+    numbers = slope, intercept, *factors
+    if len(factors) not in (0, EVIDENCE) or not all(abs(n) <= STEEPEST for n in numbers):
         return None
-    return Calibration(slope, intercept)
+    return Calibration(slope, intercept, tuple(factors))
 
 
 def load_into(net: torch.nn.Module, weights: Weights, path: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # these bring torch, which a camera does not need
     from memtrack_ros.memory import BankStatus
     from memtrack_ros.session import Estimate
     from memtrack_ros.wire.bearing import CameraCalibration
+    from memtrack_ros.wire.position import Position
 
 
 def box_fields(box: OrientedBox | None) -> dict[str, float]:
@@ -35,6 +36,7 @@ def target_fields(
     processing_time: float = 0.0,
     image_age: float = 0.0,
     frames_dropped: int = 0,
+    position: Position | None = None,
 ) -> dict[str, Any]:
     """The fields of TrackedTarget.msg for what was estimated in an image of size (width, height).
 
@@ -43,6 +45,8 @@ def target_fields(
     last_seen.
     """
     width, height = size
+    place = np.full(3, nan) if position is None else position.point
+    covariance = np.full(9, nan) if position is None else position.covariance.ravel()
     box, angles = estimate.box, None
     if box is not None and calibration is not None:
         angles = calibration.bearing((box.center_x, box.center_y), size)
@@ -66,9 +70,9 @@ def target_fields(
         'bearing_valid': angles is not None,
         'bearing_x': nan if angles is None else angles[0],
         'bearing_y': nan if angles is None else angles[1],
-        'position_valid': False,
-        'position': {'x': nan, 'y': nan, 'z': nan},
-        'position_covariance': np.full(9, nan),
+        'position_valid': position is not None,
+        'position': dict(zip('xyz', map(float, place), strict=True)),
+        'position_covariance': covariance,
         'frames_tracked': estimate.frames_tracked,
         'processing_time': processing_time,
         'image_age': image_age,

@@ -7,6 +7,7 @@ from itertools import count
 
 import torch
 
+from memtrack_ros.evaluation.parity import loops
 from memtrack_ros.evaluation.parity.reference import EXACT, Check, Reference, check
 from memtrack_ros.memory import Cells
 from memtrack_ros.memory.cells import least_similar
@@ -18,7 +19,10 @@ from memtrack_ros.trackers.cmedfl import PAPER
 
 @torch.inference_mode()
 def checks(reference: Reference) -> Iterator[Check]:
-    """All arrays of cmedfl_ref. No computation reaches the backbone: any ImageNet weights do."""
+    """All arrays of cmedfl_ref and loops_cmedfl_ref.
+
+    No computation reaches the backbone: any ImageNet weights do.
+    """
     arrays = reference.arrays('cmedfl_ref')
     given = {
         name: torch.from_numpy(array).float()
@@ -65,3 +69,5 @@ def checks(reference: Reference) -> Iterator[Check]:
     yield check('bank_neg', values[:, 1:], arrays['bank_neg'])
     logits = net.logits(Memory(*bank.read()), first, query, distance)
     yield check('logits_after_bank', logits, arrays['logits_after_bank'])
+    yield from arrays.skipped()
+    yield from loops.checks(reference, 'cmedfl')

@@ -101,6 +101,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     yield check('score_up', fine[None, None], arrays['score_up'], OPTIMISED)
     yield check('score_win', found[None, None], arrays['score_win'], OPTIMISED)
     yield check('peak', peak, arrays['peak'], EXACT)
+    yield from arrays.skipped()
 
 
 def _peak(label: NDArray[np.float32]) -> NDArray[np.float32]:

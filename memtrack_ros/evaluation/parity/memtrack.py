@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memtrack_ros.evaluation.parity import memtrack_loop
 from memtrack_ros.evaluation.parity.reference import Array, Check, Reference, check
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.memtrack import Memory, PaperMemTrack, Signals, addresses
@@ -19,7 +20,7 @@ KEPT = 1  # the scale whose state the next step starts from
 
 @torch.inference_mode()
 def checks(reference: Reference) -> Iterator[Check]:
-    """All arrays of memtrack_ref."""
+    """All arrays of memtrack_ref and loops_memtrack_ref."""
     net = PaperMemTrack().eval()
     drawn = reference.state('keys_memtrack.txt')
     net.load_state_dict(reference.weights('memtrack', drawn).tensors)
@@ -56,6 +57,8 @@ def checks(reference: Reference) -> Iterator[Check]:
         for name, array in ours.items():
             yield check(f't{step}_{name}', array, arrays[f't{step}_{name}'])
         signals = Signals(*(every[KEPT, None] for every in all_signals))
+    yield from arrays.skipped()
+    yield from memtrack_loop.checks(reference)
 
 
 def crops(stored: Array) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,39 @@ def check(
     return Check(array, own.shape, error, tolerance)
 
 
+def apart(array: str, ours: Tensor | ArrayLike, theirs: Array, tolerance: float) -> Check:
+    """Compare; the tolerance is of any single difference. Theirs may have nan where ours has."""
+    own = np.asarray(ours.detach().cpu() if isinstance(ours, Tensor) else ours).astype(np.float64)
+    if own.shape != theirs.shape:
+        return Check(array, own.shape, math.inf, tolerance)
+    wanted = theirs.astype(np.float64)
+    difference = np.abs(np.where(np.isnan(own) & np.isnan(wanted), 0, own - wanted))
+    return Check(array, own.shape, float(difference.max(initial=0.0)), tolerance)
+
+
+class Arrays(Mapping[str, Array]):
+    """The arrays of a file; `untouched` are those that nobody has asked for."""
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays, self.untouched = arrays, set(arrays)
+
+    def __getitem__(self, name: str) -> Array:
+        self.untouched.discard(name)
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def skipped(self) -> Iterator[Check]:
+        """A check each, which does not hold, of the arrays of numbers that are untouched."""
+        for name in sorted(self.untouched):
+            if self._arrays[name].dtype.kind != 'U':
+                yield Check(f'{name} (skipped)', self._arrays[name].shape, math.inf, EXACT)
+
+
 @dataclass(frozen=True)
 class Reference:
     """The folder, and the salt that its weights were drawn with."""
@@ -62,13 +95,13 @@ class Reference:
     folder: Path
     salt: int = 0
 
-    def arrays(self, name: str) -> Mapping[str, Array]:
+    def arrays(self, name: str) -> Arrays:
         """The arrays of `name`.npz; ConfigurationError where the folder lacks it."""
         path = self.folder / f'{name}.npz'
         if not path.is_file():
             raise ConfigurationError(f'There is no {path}; name the folder of the references.')
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            return Arrays({key: archive[key] for key in archive.files})
 
     def state(self, keys_file: str) -> dict[str, Array]:
         """The weights that the folder's fill.py draws for the parameters in `keys_file`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from memtrack_ros.evaluation.parity import loops
 from memtrack_ros.evaluation.parity.reference import Check, Reference, check
 from memtrack_ros.memory import AppearanceMemory
 from memtrack_ros.nets.cells import at_cells
@@ -16,7 +17,7 @@ from memtrack_ros.nets.samn import PaperSAMN, aggregated
 
 @torch.inference_mode()
 def checks(reference: Reference) -> Iterator[Check]:
-    """All arrays of samn_ref."""
+    """All arrays of samn_ref and loops_samn_ref."""
     arrays = reference.arrays('samn_ref')
     net = PaperSAMN().eval()
     drawn = reference.state('keys_samn.txt')
@@ -62,3 +63,5 @@ def checks(reference: Reference) -> Iterator[Check]:
     yield check('dec', logits, arrays['dec'])
     yield check('ps', logits.softmax(1)[:, 1], arrays['ps'])
     yield check('logit', aggregated(logits), arrays['logit'])
+    yield from arrays.skipped()
+    yield from loops.checks(reference, 'samn')

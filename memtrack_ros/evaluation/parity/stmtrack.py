@@ -63,6 +63,7 @@ def _network(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
     }
     for name, array in ours.items():
         yield check(name, array, arrays[name])
+    yield from arrays.skipped()
 
 
 def _clip(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
@@ -121,3 +122,4 @@ def _clip(net: PaperSTMTrack, reference: Reference) -> Iterator[Check]:
         rois.append(np.asarray(session.step(frame).roi))
         session.remember()
     yield check('clip rects of a session', rois, arrays['rects'])
+    yield from arrays.skipped()

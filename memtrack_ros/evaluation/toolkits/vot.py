@@ -91,11 +91,15 @@ def _from_memory(array: np.ndarray[Any, Any]) -> Pixels:
 
 
 def as_prompt(region: Region, frame: Pixels) -> Prompt:
-    """What a TraX region in `frame` points at: a rectangle, the bounds of a polygon, a mask."""
+    """What a TraX region in `frame` points at: a rectangle, a polygon, a mask.
+
+    Of a polygon that has not four corners the bounds are taken.
+    """
     if region.type == trax.Region.RECTANGLE:
         return Prompt('box', np.array(region.bounds()))
     if region.type == trax.Region.POLYGON:
-        return Prompt('box', boxes.bounds(np.array(list(region)).reshape(-1)))
+        corners = np.array(list(region), float).reshape(-1)
+        return Prompt('box', corners if len(corners) == 8 else boxes.bounds(corners))
     return Prompt('mask', _laid(region.array(), region.offset(), frame.shape[:2]))
 
 
@@ -136,11 +140,17 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument('--tracker', choices=trackers.NAMES, required=True, help='which')
     parser.add_argument('--variant', choices=trackers.VARIANTS, default='compact', help='size')
     parser.add_argument('--weights', type=Path, metavar='FILE', help='instead of the shipped ones')
+    parser.add_argument(
+        '--settings', default='', metavar='NAME', help='a named set of them: stmtrack vot'
+    )
     parser.add_argument('--region', choices=REGIONS, default=REGIONS[0], help='to answer with')
     parser.add_argument('--device', default='auto', help='cpu or cuda; auto: a GPU if there is one')
     given = parser.parse_args(args)
     try:
-        tracker = trackers.create(given.tracker, given.variant, given.weights, given.device)
+        chosen = trackers.Chosen(given.settings)
+        tracker = trackers.create(
+            given.tracker, given.variant, given.weights, given.device, chosen=chosen
+        )
         serve(Session(tracker), given.region)
     except MemtrackError as error:
         print(error, file=sys.stderr)

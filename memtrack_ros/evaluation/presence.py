@@ -1,0 +1,304 @@
+"""Whether a tracker knows if its target is there: its states against the truth, frame by frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.evaluation import plots
+from memtrack_ros.evaluation.calibration import HIT, Beliefs
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.scenes.imagery import Imagery
+from memtrack_ros.scenes.situations import SITUATIONS, Situation
+from memtrack_ros.session import Prompt, Session, State
+
+FIRST_SEED = 800_000  # no training, validation, calibration or demonstration draws from these
+RATE = 30.0  # frames a second
+WRONG = 0.1  # IoU with the truth below which something else is tracked
+VISIBLE = 0.5  # share of a target to be seen from which it counts as present
+END = 10  # last frames of a crossing, by which it is judged
+
+Flags = NDArray[np.bool_]
+Kind = TypeVar('Kind', bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of one `kind` with the truth of its n frames.
+
+    Boxes (n, 4) of target and look-alike, nan where absent; the share (n,) of the target that is
+    seen. `images` may be gone through several times.
+    """
+
+    name: str
+    kind: str
+    images: Iterable[Pixels]
+    truth: Floats
+    visibility: Floats
+    alike: Floats
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a session said of a video, and its truth; the frame of the prompt and those before left
+    out. States and confidences (n,), boxes (n, 4)."""
+
+    video: Video
+    states: NDArray[np.intp]
+    confidence: Floats
+    boxes: Floats
+
+    @property
+    def first(self) -> int:
+        """The first frame after that of the prompt."""
+        return boxes.first_present(self.video.truth) + 1
+
+    @cached_property
+    def overlap(self) -> Floats:
+        """IoU with the truth (n,), 0 where it is absent."""
+        return np.nan_to_num(boxes.iou(self.boxes, self.video.truth[self.first :]))
+
+    @property
+    def present(self) -> Flags:
+        """Where the target is there and at least half of it is seen."""
+        return np.asarray(self.video.visibility[self.first :] >= VISIBLE)
+
+    @property
+    def absent(self) -> Flags:
+        """Where it is not: in between nobody can say."""
+        return np.asarray(np.isnan(self.video.truth[self.first :]).any(1))
+
+    @property
+    def tracked(self) -> Flags:
+        """Where it is said to be seen."""
+        return np.asarray(self.states == State.TRACKING)
+
+    @property
+    def unsure(self) -> Flags:
+        """Where it is said to be it or a look-alike."""
+        return np.asarray(self.states == State.UNSURE)
+
+    @property
+    def alike_alone(self) -> Flags:
+        """Where only the look-alike is there."""
+        return self.absent & ~np.isnan(self.video.alike[self.first :]).any(1)
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """First frame of each absence, and the first after it in which the target is present."""
+        number = 0
+        while number < len(self.states):
+            if self.absent[number]:
+                start = number
+                number += int(np.argmax(np.append(self.present[number:], True)))
+                yield start, number
+            number += 1
+
+    @property
+    def noticed(self) -> list[float]:
+        """Seconds from each absence's beginning until TRACKING was not said; all of it if never."""
+        return [
+            float(np.argmin(np.append(self.tracked[start:back], False))) / RATE
+            for start, back in self.stretches()
+        ]
+
+    @property
+    def found(self) -> list[float]:
+        """Seconds from each return until the target was TRACKING in its place; inf if never."""
+        right = self.tracked & (self.overlap >= HIT)
+        absences = [*self.stretches(), (len(self.states),) * 2]
+        times = []
+        for (_, back), (end, _) in pairwise(absences):
+            hits = np.flatnonzero(right[back:end])
+            if back < end:
+                times.append(hits[0] / RATE if len(hits) else float('inf'))
+        return times
+
+    @property
+    def switches(self) -> int:
+        """How often something else was TRACKING after the target itself was."""
+        certain = self.tracked & (self.present | self.absent)
+        wrong = (self.overlap < WRONG)[certain]
+        right = (self.overlap >= HIT)[certain]
+        judged = wrong | right
+        return int((np.diff(wrong[judged].astype(int)) > 0).sum())
+
+
+def tell(session: Session, video: Video) -> Told:
+    """Follow the target of a video from the box of its first truth."""
+    first = boxes.first_present(video.truth)
+    states, confidences, found = [], [], []
+    for number, image in enumerate(video.images):
+        if number == first:
+            session.prompt(image, Prompt('box', video.truth[first]), number / RATE)
+        elif number > first:
+            estimate = session.step(image, number / RATE)
+            session.remember()
+            states.append(int(estimate.state))
+            confidences.append(estimate.confidence)
+            found.append(estimate.roi)
+    return Told(video, np.array(states), np.array(confidences), np.array(found, float))
+
+
+def measure(told: list[Told]) -> dict[str, float | None]:
+    """What one tracker's states are worth; None where there was no occasion."""
+
+    present, absent = (
+        together(told, lambda one: one.present),
+        together(told, lambda one: one.absent),
+    )
+    tracked, unsure = (
+        together(told, lambda one: one.tracked),
+        together(told, lambda one: one.unsure),
+    )
+    overlap, alone = (
+        together(told, lambda one: one.overlap),
+        together(told, lambda one: one.alike_alone),
+    )
+    silent, known = ~tracked & ~unsure, present | absent
+    noticed = [seconds for one in told for seconds in one.noticed]
+    found = [seconds for one in told for seconds in one.found]
+    twins = [one for one in told if one.video.kind == 'twins']
+    blind = [one for one in told if one.video.kind in ('dark', 'frozen')]
+    return {
+        'present_tracked_right': share(tracked & (overlap >= HIT), present),
+        'present_tracked_off': share(tracked & (overlap < HIT) & (overlap >= WRONG), present),
+        'present_tracked_wrong': share(tracked & (overlap < WRONG), present),
+        'present_unsure': share(unsure, present),
+        'present_said_absent': share(silent, present),
+        'absent_tracked': share(tracked, absent),
+        'absent_unsure': share(unsure, absent),
+        'absent_said_absent': share(silent, absent),
+        'wrong_of_tracked': share(overlap < WRONG, tracked & known),
+        'seconds_to_notice': float(np.mean(noticed)) if noticed else None,
+        'seconds_to_find': float(np.median(found)) if found else None,
+        'found_in_a_second': float(np.mean(np.array(found) <= 1)) if found else None,
+        'switches': float(sum(one.switches for one in told)),
+        'alike_tracked': share(tracked, alone),
+        'twins_wrong': share_of(ends_wrong(one) for one in twins),
+        'blind_tracked': share_of(
+            flag for one in blind for flag in one.tracked[one.absent].tolist()
+        ),
+        'calibration_error': beliefs_of(told).error,
+    }
+
+
+def share(flags: Flags, among: Flags) -> float | None:
+    """How many of the frames `among` have the flag."""
+    return float(flags[among].mean()) if among.any() else None
+
+
+def share_of(flags: Iterable[bool]) -> float | None:
+    """How many of the flags are set."""
+    given = list(flags)
+    return float(np.mean(given)) if given else None
+
+
+def ends_wrong(told: Told) -> bool:
+    """Whether in the last frames something else is TRACKING more often than not."""
+    return bool((told.tracked & (told.overlap < WRONG))[-END:].mean() > 0.5)
+
+
+def beliefs_of(told: list[Told]) -> Beliefs:
+    """Confidences against hits, in the frames in which the truth is known."""
+    known = together(told, lambda one: one.present | one.absent)
+    hit = together(told, lambda one: one.present & (one.overlap >= HIT))
+    return Beliefs(together(told, lambda one: one.confidence)[known], hit[known])
+
+
+def together(told: list[Told], of: Callable[[Told], NDArray[Kind]]) -> NDArray[Kind]:
+    """What is known of every frame of every video, in one row."""
+    return np.concatenate([of(one) for one in told])
+
+
+def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) -> Iterator[Video]:
+    """So many situations, each kind in turn."""
+    kinds = list(SITUATIONS)
+    for number in range(scenes):
+        kind = kinds[number % len(kinds)]
+        situation = Situation(kind, first_seed + number, imagery)
+        frames = [situation.render(index) for index in range(situation.frames)]
+        yield Video(
+            f'{kind} {number}',
+            kind,
+            [frame.image for frame in frames],
+            np.array([frame.box for frame in frames]),
+            np.array([frame.visibility for frame in frames]),
+            np.array([frame.alike for frame in frames]),
+        )
+
+
+def recorded(sequence: Sequence) -> Video:
+    """A real sequence: where it has a truth, its target is seen."""
+    visibility = (~np.isnan(sequence.truth).any(1)).astype(float)
+    unknown = np.full_like(sequence.truth, np.nan)
+    return Video(sequence.name, 'sequence', _Images(sequence), sequence.truth, visibility, unknown)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of a sequence, read as they are gone through."""
+
+    sequence: Sequence
+
+    def __iter__(self) -> Iterator[Pixels]:
+        return (self.sequence.frame(number) for number in range(len(self.sequence)))
+
+
+def presence(
+    sessions: Mapping[str, Session], videos: Iterable[Video], out: Path, console: Console
+) -> None:
+    """Follow the targets of all videos with all trackers; show what came out and write it.
+
+    presence.json, presence.md and presence.png lie in `out` then.
+    """
+    told: dict[str, list[Told]] = {name: [] for name in sessions}
+    for video in videos:
+        for name, session in sessions.items():
+            told[name].append(tell(session, video))
+        console.print(video.name, end='\r')
+    kinds = list(dict.fromkeys(one.video.kind for one in next(iter(told.values()))))
+    rows = {
+        name: {'all': measure(ones)}
+        | {kind: measure([one for one in ones if one.video.kind == kind]) for kind in kinds}
+        for name, ones in told.items()
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'presence.json').write_text(json.dumps(rows, indent=2) + '\n')
+    beliefs = {name: beliefs_of(ones) for name, ones in told.items()}
+    plots.draw_calibration(beliefs, out, 'presence.png')
+    lines = ['| | ' + ' | '.join(rows) + ' |', '|---' * (len(rows) + 1) + '|']
+    table = Table('', *rows, box=SIMPLE)
+    for key in next(iter(rows.values()))['all']:
+        cells = [key.replace('_', ' '), *(cell(row['all'][key]) for row in rows.values())]
+        table.add_row(*cells)
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    for kind in kinds:
+        shown = 'present_tracked_right', 'absent_tracked', 'found_in_a_second'
+        cells = [f'{kind}: right, absent tracked, found'] + [
+            ' '.join(cell(row[kind][key]) for key in shown) for row in rows.values()
+        ]
+        table.add_row(*cells)
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    console.print(table)
+    (out / 'presence.md').write_text(
+        '# Presence\n\n' + '\n'.join(lines) + '\n\n![](presence.png)\n'
+    )
+
+
+def cell(value: float | None) -> str:
+    """A number of a table."""
+    return '-' if value is None else f'{value:.3f}'

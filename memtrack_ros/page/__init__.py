@@ -1,0 +1,1 @@
+"""The operator's page: what the tracker sees, in a browser, to point at."""

@@ -1,0 +1,218 @@
+"""Is it the target? A judgement apart from the search, the same for all compact trackers.
+
+A tracker's score says how peaked its answer is, not whether it is the target. Here the cells in the
+answer's mask are compared with cells that surely are the target's and with cells that surely are
+not: the ground around it, and things seen beside it at the same time. For each the likelihood is
+the cosine to the most alike of them, and a cell speaks for the target as far as the first is above
+the second. The cells are the shared trunk's, which `locate` has computed already. This is ours: no
+paper of the five has it, and the paper variants have none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memtrack_ros.geometry import boxes
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import SeenCells, Stateful
+from memtrack_ros.memory.seen_cells import evenly
+from memtrack_ros.memory.snapshot import LARGEST, Given, outside
+from memtrack_ros.nets.compact import STRIDE, WIDTHS
+from memtrack_ros.trackers.observation import Observation, Sight
+from memtrack_ros.trackers.search import LEAST_FILL, label_map
+
+INSIDE = 0.6  # share of the mask around a cell from which it is the target's
+BESIDE = 1.0  # cells around mask and box that may be the target's, and are not said to be others
+TARGET_CELLS = 96, 160  # that are known: of the first frame, of the newest that were admitted
+OTHER_CELLS = 320, 256
+NEAR_CELLS = 192  # of those of the first frame: from the target's surroundings, the rest from afar
+APART = 0.8  # of the target's size: what is seen nearer to the answer is the answer
+FAR_ABOVE = 1.0  # what the margin is where there is no room for anything else
+MAX_BYTES = 2**30
+LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
+KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
+GROWN = 0.5, 3.0  # times as large as it was last may a target be that was lost
+
+
+class Evidence(NamedTuple):
+    """What speaks for an answer's being the target.
+
+    All in units of the target's contrast: how much less than itself the things around it were like
+    it in its first frame. About 1 is the target, 0 or less is not.
+    """
+
+    likeness: float = 0.0
+    """Of the mask's cells to the target: mean over them of the best cosine; 1 of what is quite
+    alike, 0 of what is as much like it as its surroundings."""
+    ratio: float = 0.0
+    """The best cosine to the target less that to what is not the target, mean over the cells."""
+    margin: float = 0.0
+    """How much the ratio in the middle of the box is above that of the next best thing."""
+
+
+class Rival(NamedTuple):
+    """The next best thing in the window: where it is (2,) in the frame, and how like the target."""
+
+    place: Floats
+    likeness: float
+
+
+class Identity(Stateful):
+    """What is known of one target and of what it could be mistaken for."""
+
+    kept = ('target', 'others', '_mean', '_contrast', '_fill')
+
+    def __init__(self, device: torch.device) -> None:
+        """Know nothing yet."""
+
+        def cells(first: int, later: int) -> SeenCells:
+            return SeenCells(WIDTHS[-1], first, later, max_bytes=MAX_BYTES, device=device)
+
+        self.target, self.others = cells(*TARGET_CELLS), cells(*OTHER_CELLS)
+        self._mean = torch.zeros(WIDTHS[-1], 1, device=device)
+        """Of the first window's cells: what all cells have in common says nothing."""
+        self._contrast = 1.0
+        self._fill = 1.0
+        """Share of its first box that the target fills."""
+
+    def faults(self, given: Given) -> Iterator[str]:
+        """The mean is one of features."""
+        yield from outside(given, '_mean', -LARGEST, LARGEST)
+        yield from outside(given, '_contrast', LEAST_CONTRAST, 2)
+        yield from outside(given, '_fill', LEAST_FILL, 1)
+
+    def begin(self, sight: Sight, whole: Sight, box: Floats, mask: Pixels) -> None:
+        """Forget what was; know the target in its first frame, and all else in that.
+
+        `whole` is the whole frame: what is anywhere in it, but not where the target is, is not it.
+        """
+        self._mean = sight.features.float().flatten(1).mean(1, keepdim=True)
+        self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
+        cells = self._cells(sight)
+        self.target.begin(cells[self._inside(sight, box, mask)])
+        near = evenly(cells[self._outside(sight, box, mask)], NEAR_CELLS)
+        afar = self._cells(whole)[~_in_box(whole, box, 1.0, 1.0).to(cells.device)]
+        self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
+        around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
+        self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
+
+    def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
+        """Admit what was surely seen: the target's cells, and all that is not it."""
+        cells = self._cells(sight)
+        self.target.write(cells[self._inside(sight, box, mask)])
+        self.others.write(cells[self._outside(sight, box, mask)])
+
+    def judge(self, found: Observation) -> tuple[Evidence, Rival]:
+        """How far the answer is the target, and what else in its window may be."""
+        sight = found.sight
+        assert sight is not None
+        cells = self._cells(sight)
+        likeness = (cells @ self.target.read().T).amax(1)
+        ratio = likeness - (cells @ self.others.read().T).amax(1)
+        inside = self._inside(sight, found.box, found.mask)
+        rival, margin = self._rival(sight, found.box, likeness, ratio)
+        evidence = Evidence(
+            1 - float(1 - likeness[inside].mean()) / self._contrast,
+            float(ratio[inside].mean()) / self._contrast,
+            margin / self._contrast,
+        )
+        like = 1 - (1 - rival.likeness) / self._contrast
+        return evidence, rival._replace(likeness=like)
+
+    def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
+        """Where in a wide window (2,) the target may be, and how many times as large as `box`."""
+        cells = self._cells(sight)
+        likeness = (cells @ self.target.read().T).amax(1)
+        ratio = likeness - (cells @ self.others.read().T).amax(1)
+        side = sight.features.shape[-1]
+        smooth = F.avg_pool2d(ratio.view(1, 1, side, side), 3, 1, 1, count_include_pad=False)
+        best = int(smooth.argmax())
+        like = (ratio > 0) & (likeness > KIN * likeness[best])
+        like[best] = True
+        marked = like.view(side, side).cpu().numpy().astype(np.uint8)
+        labels = cv2.connectedComponents(marked, connectivity=4)[1].ravel()
+        thing = labels == labels[best]
+        area = thing.sum() * (STRIDE * sight.window.pitch) ** 2
+        growth = np.sqrt(area / (self._fill * box[2:].prod()))
+        return _places(sight)[thing].mean(0), float(np.clip(growth, *GROWN))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is learned."""
+        return self.target.frozen
+
+    @frozen.setter
+    def frozen(self, value: bool) -> None:
+        self.target.frozen = self.others.frozen = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.target.clear()
+        self.others.clear()
+
+    def _cells(self, sight: Sight) -> Tensor:
+        """Its cells (h w, C), less what all have in common, of one length."""
+        return F.normalize(sight.features.float().flatten(1) - self._mean, dim=0).T
+
+    def _inside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
+        """Which cells (h w,) are the target's: in its mask or, where that holds none, in its box.
+
+        At least one is: the one that is nearest to its middle.
+        """
+        shown = torch.from_numpy(label_map(mask, sight.window))[None, None]
+        share = F.avg_pool2d(shown, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+        inside = share.flatten() >= INSIDE
+        if not inside.any():
+            inside = _in_box(sight, box, 1.0, 0.0)
+        if not inside.any():
+            offset = np.abs(_places(sight) - boxes.centre(box)).sum(1)
+            inside[int(offset.argmin())] = True
+        return inside.to(sight.features.device)
+
+    def _outside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
+        """Which cells (h w,) are surely not the target's."""
+        shown = torch.from_numpy(label_map(mask, sight.window))[None, None]
+        reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
+        near = F.max_pool2d(shown, reach, STRIDE, reach // 2).flatten() > 0
+        return ~(near | _in_box(sight, box, 1.0, BESIDE)).to(sight.features.device)
+
+    def _rival(
+        self, sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor
+    ) -> tuple[Rival, float]:
+        """The best thing away from `box` (4,), and how far the ratio in the box is above its.
+
+        Both are the best means over places half as wide and high as the box.
+        """
+        side = sight.features.shape[-1]
+        width, height = (max(1, round(s)) | 1 for s in box[2:] / 2 / sight.window.pitch / STRIDE)
+        kernel, padding = (height, width), (height // 2, width // 2)
+        maps = torch.stack([ratio, likeness]).view(2, 1, side, side)
+        smooth, alike = F.avg_pool2d(maps, kernel, 1, padding, count_include_pad=False).view(2, -1)
+        elsewhere = ~_in_box(sight, box, 2 * APART, 0.0).to(ratio.device)
+        here = _in_box(sight, box, 0.5, 0.5).to(ratio.device)
+        if not elsewhere.any() or not here.any():
+            return Rival(boxes.centre(box), -1.0), FAR_ABOVE
+        best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
+        margin = float(smooth[here].amax() - smooth[best])
+        return Rival(_places(sight)[best], float(alike[best])), margin
+
+
+def _places(sight: Sight) -> Floats:
+    """Where the cells stand in the frame, (h w, 2): cell i at pixel STRIDE i of the crop."""
+    height, width = sight.features.shape[-2:]
+    rows, columns = np.mgrid[:height, :width] * STRIDE
+    return sight.window.to_frame(np.stack([columns.ravel(), rows.ravel()], 1))
+
+
+def _in_box(sight: Sight, box: Floats, times: float, beside: float) -> Tensor:
+    """Which cells (h w,) lie in `box` (4,) made so many times as large, or so many cells beside."""
+    half = times * box[2:] / 2 + beside * STRIDE * sight.window.pitch
+    return torch.from_numpy((np.abs(_places(sight) - boxes.centre(box)) <= half).all(1))

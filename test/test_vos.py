@@ -1,0 +1,114 @@
+"""All objects of a video at once: a folder as DAVIS 2017 and YouTube-VOS have it, in and out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from memtrack_ros.data.labelled_videos import labelled_videos
+from memtrack_ros.data.masks import read_labels
+from memtrack_ros.data.results.palette import palette, write_labels
+from memtrack_ros.errors import SequenceError
+from memtrack_ros.evaluation.__main__ import main
+
+HEIGHT, WIDTH, FRAMES, LATE = 120, 160, 6, 2
+NOISE = np.random.default_rng(0).integers(90, 130, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def drawn(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A red disk that moves, and from frame LATE on a blue box before it; the frame, its labels."""
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.circle(labels, (60 + 2 * number, 60), 24, 1, cv2.FILLED)
+    if number >= LATE:
+        labels[50:90, 75:110] = 2
+    frame = NOISE.copy()
+    frame[labels == 1], frame[labels == 2] = (40, 40, 220), (220, 80, 30)
+    return frame, labels
+
+
+def lay(folder: Path, size: str, labelled: set[int]) -> Path:
+    """The video `both` as DAVIS (size 480p) or YouTube-VOS lay it, some frames of it labelled."""
+    images, annotations = folder / 'JPEGImages' / size / 'both', folder / 'Annotations' / size
+    images.mkdir(parents=True)
+    for number in range(FRAMES):
+        frame, labels = drawn(number)
+        cv2.imwrite(str(images / f'{number:05}.jpg'), frame)
+        if number in labelled:
+            write_labels(annotations / 'both' / f'{number:05}.png', labels)
+    return folder
+
+
+def run(folder: Path, out: Path, *more: str) -> int:
+    chosen = ['--trackers', 'samn', '--device', 'cpu', '--sequences', str(folder)]
+    return main(['vos', *chosen, '--out', str(out), *more])
+
+
+def test_davis_in_and_out(tmp_path: Path) -> None:
+    folder = lay(tmp_path / 'DAVIS', '480p', set(range(FRAMES)))
+    (folder / 'ImageSets' / '2017').mkdir(parents=True)
+    (folder / 'ImageSets' / '2017' / 'val.txt').write_text('both\n')
+    assert run(folder, tmp_path / 'out', '--split', '2017/val') == 0
+    answers = sorted((tmp_path / 'out' / 'samn' / 'both').iterdir())
+    assert [path.name for path in answers] == [f'{number:05}.png' for number in range(FRAMES)]
+    labels = []
+    for number, path in enumerate(answers):
+        image = Image.open(path)
+        # As the benchmark's own evaluation reads them: indices of a palette.
+        assert (image.mode, image.size) == ('P', (WIDTH, HEIGHT))
+        labels.append(np.array(image))
+        assert set(np.unique(labels[-1])) <= ({0, 1} if number < LATE else {0, 1, 2})
+    assert np.array_equal(labels[0], drawn(0)[1])
+    assert np.array_equal(labels[LATE] == 2, drawn(LATE)[1] == 2)
+    scores = json.loads((tmp_path / 'out' / 'vos.json').read_text())['samn']
+    for label, begun in ((1, 0), (2, LATE)):
+        # Without the frame that an object begins in, and the last.
+        j = []
+        for number in range(begun + 1, FRAMES - 1):
+            ours, truth = labels[number] == label, drawn(number)[1] == label
+            j.append((ours & truth).sum() / (ours | truth).sum())
+        row = scores[f'both.{label}']
+        assert row['j_mean'] == pytest.approx(np.mean(j))
+        assert row['j_recall'] == pytest.approx(np.mean(np.array(j) > 0.5))
+        assert row['j_mean'] > 0.5
+        assert row['f_mean'] > 0.5
+
+
+def test_youtube_vos_valid_in_and_out(tmp_path: Path) -> None:
+    folder = lay(tmp_path / 'valid', '', {0, LATE})
+    assert run(folder, tmp_path / 'out') == 0
+    answers = tmp_path / 'out' / 'samn' / 'Annotations' / 'both'
+    assert len(list(answers.iterdir())) == FRAMES
+    last = read_labels(answers / f'{FRAMES - 1:05}.png')
+    truth = drawn(FRAMES - 1)[1]
+    for label in (1, 2):
+        ours, true = last == label, truth == label
+        assert (ours & true).sum() / (ours | true).sum() > 0.5
+    # Its truth is its server's: nothing is scored.
+    assert json.loads((tmp_path / 'out' / 'vos.json').read_text()) == {'samn': {}}
+
+
+def test_the_palette_is_that_of_pascal_voc() -> None:
+    colours = np.array(palette()).reshape(256, 3).tolist()
+    known = {0: [0, 0, 0], 1: [128, 0, 0], 2: [0, 128, 0], 3: [128, 128, 0], 4: [0, 0, 128]}
+    known |= {8: [64, 0, 0], 15: [192, 128, 128], 64: [32, 0, 0], 255: [224, 224, 192]}
+    assert {label: colours[label] for label in known} == known
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SequenceError, match='no labelled videos'):
+        labelled_videos(tmp_path)
+    folder = lay(tmp_path / 'DAVIS', '480p', {0})
+    write_labels(folder / 'Annotations' / '480p' / 'both' / '00009.png', drawn(0)[1])
+    assert run(folder, tmp_path / 'out') == 2
+    assert 'both: frame 9 is labelled, but not there' in capsys.readouterr().err
+    (folder / 'Annotations' / '480p' / 'both' / '00009.png').unlink()
+    empty = np.zeros((HEIGHT, WIDTH), np.uint8)
+    write_labels(folder / 'Annotations' / '480p' / 'both' / '00000.png', empty)
+    assert run(folder, tmp_path / 'out') == 2
+    assert 'both: no object is labelled' in capsys.readouterr().err
