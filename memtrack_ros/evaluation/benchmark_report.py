@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use('Agg')
 from matplotlib import pyplot
 
+from memtrack_ros.evaluation.markdown import table
 from memtrack_ros.evaluation.stages import REST, STAGES
 
 Results = Mapping[str, Any]
@@ -35,11 +36,11 @@ def markdown(results: Results, command: str) -> str:
         '',
     ]
     for size in _sizes(results):
-        lines += [f'## {size.replace("x", " × ")}', '', *_table(_overview(results, size)), '']
-        lines += ['Where a step goes, memory full:', '', *_table(_by_stage(results, size)), '']
-    lines += ['## Memory and start', '', *_table(_start(results)), '']
+        lines += [f'## {size.replace("x", " × ")}', '', table(_overview(results, size)), '']
+        lines += ['Where a step goes, memory full:', '', table(_by_stage(results, size)), '']
+    lines += ['## Memory and start', '', table(_start(results)), '']
     if any('live' in entry for entry in results['trackers'].values()):
-        lines += ['## The live node before a camera of 30 Hz', '', *_table(_live(results)), '']
+        lines += ['## The live node before a camera of 30 Hz', '', table(_live(results)), '']
     return '\n'.join(lines)
 
 
@@ -64,7 +65,7 @@ def ratios(results: Results, against: Results) -> str:
                 step, whole = then['step'] / now['step'], then['whole'] / now['whole']
                 figures = f'{then["step"]:.1f}', f'{now["step"]:.1f}', f'{step:.2f}', f'{whole:.2f}'
                 rows.append((name, size, fill, *figures))
-    return '\n'.join(_table(rows))
+    return table(rows)
 
 
 def draw(results: Results, path: Path) -> None:
@@ -152,9 +153,3 @@ def _live(results: Results) -> Iterator[tuple[str, ...]]:
                 *[str(found[key]) for key in ('published', 'answered', 'dropped')],
                 *[f'{found[key]:.1f}' for key in ('image_to_target_ms', 'processing_ms')],
             )
-
-
-def _table(rows: Any) -> list[str]:
-    head, *others = rows
-    ruled = [head, ('---', *['---:'] * (len(head) - 1)), *others]
-    return [f'| {" | ".join(row)} |' for row in ruled]

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memtrack_ros.data.sequences import Sequence
-from memtrack_ros.evaluation import plots
+from memtrack_ros.evaluation import markdown, plots
 from memtrack_ros.evaluation.calibration import HIT, Beliefs
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -280,22 +280,23 @@ def presence(
     (out / 'presence.json').write_text(json.dumps(rows, indent=2) + '\n')
     beliefs = {name: beliefs_of(ones) for name, ones in told.items()}
     plots.draw_calibration(beliefs, out, 'presence.png')
-    lines = ['| | ' + ' | '.join(rows) + ' |', '|---' * (len(rows) + 1) + '|']
-    table = Table('', *rows, box=SIMPLE)
+    lines = [['', *rows]]
     for key in next(iter(rows.values()))['all']:
-        cells = [key.replace('_', ' '), *(cell(row['all'][key]) for row in rows.values())]
-        table.add_row(*cells)
-        lines.append('| ' + ' | '.join(cells) + ' |')
+        lines.append([key.replace('_', ' '), *(cell(row['all'][key]) for row in rows.values())])
     for kind in kinds:
         shown = 'present_tracked_right', 'absent_tracked', 'found_in_a_second'
-        cells = [f'{kind}: right, absent tracked, found'] + [
-            ' '.join(cell(row[kind][key]) for key in shown) for row in rows.values()
-        ]
-        table.add_row(*cells)
-        lines.append('| ' + ' | '.join(cells) + ' |')
+        lines.append(
+            [
+                f'{kind}: right, absent tracked, found',
+                *(' '.join(cell(row[kind][key]) for key in shown) for row in rows.values()),
+            ]
+        )
+    table = Table(*lines[0], box=SIMPLE)
+    for line in lines[1:]:
+        table.add_row(*line)
     console.print(table)
     (out / 'presence.md').write_text(
-        '# Presence\n\n' + '\n'.join(lines) + '\n\n![](presence.png)\n'
+        f'# Presence\n\n{markdown.table(lines)}\n\n![](presence.png)\n'
     )
 
 

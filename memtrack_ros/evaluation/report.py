@@ -16,7 +16,7 @@ from rich.table import Table
 
 from memtrack_ros.data.sequences import Sequence
 from memtrack_ros.errors import SequenceError
-from memtrack_ros.evaluation import calibration, failures, mask_metrics, plots
+from memtrack_ros.evaluation import calibration, failures, markdown, mask_metrics, plots
 from memtrack_ros.evaluation.metrics import METRICS, PROTOCOL, Scores, mean
 from memtrack_ros.evaluation.passes import Pass
 from memtrack_ros.evaluation.runner import scores
@@ -184,27 +184,21 @@ def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
     blocks = [
         '# Results',
         f'```\n{outcome.command}\n```',
-        _table(_summary(outcome)),
+        markdown.table(_summary(outcome)),
         PROTOCOL,
         *(f'![{path.stem.replace("_", " ")}]({path.name})' for path in pictures),
         '## Success AUC by sequence',
-        _table(_by_sequence(outcome)),
+        markdown.table(_by_sequence(outcome)),
     ]
     if outcome.gains:
-        blocks += ['## What memory adds to success AUC', _table(_gains(outcome))]
+        blocks += ['## What memory adds to success AUC', markdown.table(_gains(outcome))]
     if any(summary['jf'] is not None for summary in outcome.summaries.values()):
-        blocks += ['## J&F by sequence', _table(_by_sequence(outcome, 'jf'))]
+        blocks += ['## J&F by sequence', markdown.table(_by_sequence(outcome, 'jf'))]
     if outcome.davis:
-        blocks += ['## J and F as DAVIS has them', _table(_davis(outcome))]
+        blocks += ['## J and F as DAVIS has them', markdown.table(_davis(outcome))]
     if outcome.faults:
         blocks += ['## Skipped', '\n'.join(f'- {fault}' for fault in outcome.faults)]
     return '\n\n'.join(blocks) + '\n'
-
-
-def _table(cells: Cells) -> str:
-    head, *body = cells
-    rule = ['---', *['---:'] * (len(head) - 1)]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, rule, *body))
 
 
 def _summary(outcome: Outcome) -> Cells:
