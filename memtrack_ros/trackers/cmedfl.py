@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -21,9 +20,9 @@ from memtrack_ros.trackers.filter_tracker import (
     CompactFilterTracker,
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
-from memtrack_ros.trackers.settings import Chosen
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
-from memtrack_ros.weights.files import Weights, load_into
+from memtrack_ros.weights.files import load_into
 
 
 class CMEDFLSettings(NamedTuple):
@@ -119,24 +118,22 @@ class CompactMemory(Appearance[CMEDFLQuery]):
 
 
 def create(
-    variant: str,
-    weights: Weights,
-    path: Path,
-    device: torch.device,
-    max_bytes: int,
-    precision: torch.dtype,
-    chosen: Chosen,
+    variant: str, parts: Parts
 ) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
-    """CMEDFL with the weights read from `path`; ConfigurationError when they do not fit."""
+    """CMEDFL of these parts; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
-    load_into(net, weights, path)
-    calibration = weights.calibration
+    load_into(net, parts.weights, parts.path)
+    calibration = parts.weights.calibration
     if variant == 'compact':
-        settings = chosen.of('cmedfl (compact)', {'': COMPACT}, FREE)
+        settings = parts.chosen.of('cmedfl (compact)', {'': COMPACT}, FREE)
         filtered = COMPACT_FILTER._replace(on=settings.filters)
-        own = CompactMemory(net, settings, device, max_bytes, precision)
-        return CompactFilterTracker('cmedfl', own, filtered, calibration, device, max_bytes)
-    settings = chosen.of('cmedfl (paper)', {'': PAPER}, FREE)
+        own = CompactMemory(net, settings, parts.device, parts.max_bytes, parts.precision)
+        return CompactFilterTracker(
+            'cmedfl', own, filtered, calibration, parts.device, parts.max_bytes
+        )
+    settings = parts.chosen.of('cmedfl (paper)', {'': PAPER}, FREE)
     filtered = PAPER_FILTER._replace(on=settings.filters)
-    cells = CompactMemory(net, settings, device, max_bytes)
-    return PaperFilterTracker('cmedfl', cells, filtered, HABITS, calibration, device, max_bytes)
+    cells = CompactMemory(net, settings, parts.device, parts.max_bytes)
+    return PaperFilterTracker(
+        'cmedfl', cells, filtered, HABITS, calibration, parts.device, parts.max_bytes
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,6 +21,7 @@ from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.voting import CANDIDATES
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
@@ -30,9 +30,8 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
-from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
-from memtrack_ros.weights.files import Calibration, Weights, load_into
+from memtrack_ros.weights.files import Calibration, load_into
 
 SURE = 0.7  # confidence from which a frame is stored: the paper's centre score (section 3.5)
 
@@ -207,24 +206,18 @@ class PaperDMVTracker(DMVTracker):
             self.bank.refuse()
 
 
-def create(
-    variant: str,
-    weights: Weights,
-    path: Path,
-    device: torch.device,
-    max_bytes: int,
-    precision: torch.dtype,
-    chosen: Chosen,
-) -> DMVTracker:
-    """DMV with the weights read from `path`; ConfigurationError when they do not fit."""
+def create(variant: str, parts: Parts) -> DMVTracker:
+    """DMV of these parts; ConfigurationError when they do not fit."""
     if variant == 'compact':
         net: DMVNet = CompactDMV()
-        settings = chosen.of('dmv (compact)', {'': COMPACT}, FREE)
+        settings = parts.chosen.of('dmv (compact)', {'': COMPACT}, FREE)
         kind: type[DMVTracker] = CompactDMVTracker
     else:
         # The depth is that of the weights, and one that is chosen has to be it.
-        depth = depth_of(weights.tensors)
-        settings = chosen.of(f'dmv (paper) in {path}', {f'dmv{depth}': PAPER}, FREE)
+        depth = depth_of(parts.weights.tensors)
+        settings = parts.chosen.of(f'dmv (paper) in {parts.path}', {f'dmv{depth}': PAPER}, FREE)
         net, kind = PaperDMV(depth), PaperDMVTracker
-    load_into(net, weights, path)
-    return kind(net, settings, weights.calibration, device, max_bytes, precision)
+    load_into(net, parts.weights, parts.path)
+    return kind(
+        net, settings, parts.weights.calibration, parts.device, parts.max_bytes, parts.precision
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from memtrack_ros.nets.memtrack import (
     Signals,
 )
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     Chooser,
     label_map,
@@ -37,9 +37,8 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
-from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
-from memtrack_ros.weights.files import Calibration, Weights, load_into
+from memtrack_ros.weights.files import Calibration, load_into
 
 SLOTS = 8  # N
 
@@ -283,23 +282,22 @@ def best_place(responses: Floats, influence: float) -> tuple[int, tuple[int, int
     return scale, (int(row), int(column))
 
 
-def create(
-    variant: str,
-    weights: Weights,
-    path: Path,
-    device: torch.device,
-    max_bytes: int,
-    precision: torch.dtype,
-    chosen: Chosen,
-) -> MemTracker:
-    """MemTrack with the weights read from `path`; ConfigurationError when they do not fit."""
-    settings = chosen.of('memtrack', {'': DEFAULT}, FREE)
+def create(variant: str, parts: Parts) -> MemTracker:
+    """MemTrack of these parts; ConfigurationError when they do not fit."""
+    settings = parts.chosen.of('memtrack', {'': DEFAULT}, FREE)
     if variant == 'compact':
         compact = CompactMemTrack()
-        load_into(compact, weights, path)
+        load_into(compact, parts.weights, parts.path)
         return CompactMemTracker(
-            compact, weights.calibration, device, max_bytes, precision, settings
+            compact,
+            parts.weights.calibration,
+            parts.device,
+            parts.max_bytes,
+            parts.precision,
+            settings,
         )
     paper = PaperMemTrack()
-    load_into(paper, weights, path)
-    return PaperMemTracker(paper, weights.calibration, device, max_bytes, settings)
+    load_into(paper, parts.weights, parts.path)
+    return PaperMemTracker(
+        paper, parts.weights.calibration, parts.device, parts.max_bytes, settings
+    )

@@ -10,13 +10,12 @@ import torch
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nets.inference import native_precision
 from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.settings import DEFAULTS, Chosen
 from memtrack_ros.trackers.tracker import AnyTracker
-from memtrack_ros.weights.files import Weights, load_weights, shipped_file
+from memtrack_ros.weights.files import load_weights, shipped_file
 
-CREATORS: dict[
-    str, Callable[[str, Weights, Path, torch.device, int, torch.dtype, Chosen], AnyTracker]
-] = {
+CREATORS: dict[str, Callable[[str, Parts], AnyTracker]] = {
     'stmtrack': stmtrack.create,
     'memtrack': memtrack.create,
     'dmv': dmv.create,
@@ -75,8 +74,9 @@ def create(
     computed = PRECISIONS[precision] or native
     if variant == 'paper':
         computed = torch.float32
+    parts = Parts(loaded, path, place, max_bytes, computed, chosen)
     try:
-        made = CREATORS[tracker](variant, loaded, path, place, max_bytes, computed, chosen)
+        made = CREATORS[tracker](variant, parts)
     except torch.cuda.OutOfMemoryError as error:
         raise ConfigurationError(
             f'{tracker} ({variant}) does not fit into the memory of {place}: free some, or set '

@@ -7,7 +7,6 @@ the query and decoded into the mask.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,9 +26,9 @@ from memtrack_ros.trackers.filter_tracker import (
     CompactFilterTracker,
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
-from memtrack_ros.trackers.settings import Chosen
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
-from memtrack_ros.weights.files import Weights, load_into
+from memtrack_ros.weights.files import load_into
 
 
 class SAMNSettings(NamedTuple):
@@ -125,22 +124,20 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
 
 
 def create(
-    variant: str,
-    weights: Weights,
-    path: Path,
-    device: torch.device,
-    max_bytes: int,
-    precision: torch.dtype,
-    chosen: Chosen,
+    variant: str, parts: Parts
 ) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
-    """SAMN with the weights read from `path`; ConfigurationError when they do not fit."""
+    """SAMN of these parts; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
-    load_into(net, weights, path)
-    calibration = weights.calibration
+    load_into(net, parts.weights, parts.path)
+    calibration = parts.weights.calibration
     if variant == 'compact':
-        settings = chosen.of('samn (compact)', {'': COMPACT}, FREE)
-        compact = AppearanceNetwork(net, settings, device, max_bytes, precision)
-        return CompactFilterTracker('samn', compact, COMPACT_FILTER, calibration, device, max_bytes)
-    settings = chosen.of('samn (paper)', {'': PAPER}, FREE)
-    paper = AppearanceNetwork(net, settings, device, max_bytes)
-    return PaperFilterTracker('samn', paper, PAPER_FILTER, HABITS, calibration, device, max_bytes)
+        settings = parts.chosen.of('samn (compact)', {'': COMPACT}, FREE)
+        compact = AppearanceNetwork(net, settings, parts.device, parts.max_bytes, parts.precision)
+        return CompactFilterTracker(
+            'samn', compact, COMPACT_FILTER, calibration, parts.device, parts.max_bytes
+        )
+    settings = parts.chosen.of('samn (paper)', {'': PAPER}, FREE)
+    paper = AppearanceNetwork(net, settings, parts.device, parts.max_bytes)
+    return PaperFilterTracker(
+        'samn', paper, PAPER_FILTER, HABITS, calibration, parts.device, parts.max_bytes
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
+from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
@@ -31,9 +31,8 @@ from memtrack_ros.trackers.search import (
     to_device,
     to_edges,
 )
-from memtrack_ros.trackers.settings import Chosen
 from memtrack_ros.trackers.tracker import Tracker
-from memtrack_ros.weights.files import Calibration, Weights, load_into
+from memtrack_ros.weights.files import Calibration, load_into
 
 Singles = NDArray[np.float32]
 
@@ -287,19 +286,13 @@ def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
     return np.asarray(exact, np.float32)
 
 
-def create(
-    variant: str,
-    weights: Weights,
-    path: Path,
-    device: torch.device,
-    max_bytes: int,
-    precision: torch.dtype,
-    chosen: Chosen,
-) -> STMTracker:
-    """STMTrack with the weights read from `path`; ConfigurationError when they do not fit."""
+def create(variant: str, parts: Parts) -> STMTracker:
+    """STMTrack of these parts; ConfigurationError when they do not fit."""
     compact = variant == 'compact'
     net = CompactSTMTrack() if compact else PaperSTMTrack()
-    load_into(net, weights, path)
+    load_into(net, parts.weights, parts.path)
     kind, sets = (CompactSTMTracker, {'': COMPACT}) if compact else (PaperSTMTracker, SETS)
-    settings = chosen.of(f'stmtrack ({variant})', sets, FREE)
-    return kind(net, settings, weights.calibration, device, max_bytes, precision)
+    settings = parts.chosen.of(f'stmtrack ({variant})', sets, FREE)
+    return kind(
+        net, settings, parts.weights.calibration, parts.device, parts.max_bytes, parts.precision
+    )
