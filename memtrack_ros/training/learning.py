@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.weights.checkpoints import opened_checkpoint
+from memtrack_ros.weights.checkpoints import opened_checkpoint, write_checkpoint
 
 WEIGHT_DECAY = 0.02
 LEAST_RATE = 1 / 200  # of the peak
@@ -92,9 +92,7 @@ class Learning:
             'seconds': self.seconds,
             'clips': self.clips,
         }
-        partial = self.checkpoint.with_suffix('.partial')
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        write_checkpoint(self.checkpoint, state)
 
     def write(self, log: TextIO, entry: Mapping[str, float]) -> None:
         """Write a line of the log."""

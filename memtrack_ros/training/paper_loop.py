@@ -15,7 +15,7 @@ from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.learning import fitting, progress_bar
 from memtrack_ros.training.paper_recipes import PaperRecipe
 from memtrack_ros.training.workers import Workers
-from memtrack_ros.weights.checkpoints import opened_checkpoint
+from memtrack_ros.weights.checkpoints import opened_checkpoint, write_checkpoint
 from memtrack_ros.weights.files import Calibration, save_weights
 
 SAVE_EVERY = 100  # steps
@@ -96,9 +96,7 @@ class PaperRun:
             'optimiser': self.optimiser.state_dict(),
             'step': self.step,
         }
-        partial = self.checkpoint.with_suffix('.partial')
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        write_checkpoint(self.checkpoint, state)
 
 
 def train(

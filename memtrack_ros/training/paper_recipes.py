@@ -38,8 +38,8 @@ class PaperRecipe(NamedTuple):
     """How one published network learns.
 
     `length` is how many frames a clip has at the share `done` of the training; `losses` of clips
-    by name, told that share; `groups` what learns of a network then, by the share of the rate, of
-    which `rate` is told at a step of all `steps`.
+    by name, told that share; `share` by how much of the `rate` of a step, of all `steps`, a
+    parameter learns then.
     """
 
     net: Callable[[], nn.Module]

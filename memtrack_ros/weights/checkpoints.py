@@ -1,8 +1,8 @@
-"""PyTorch checkpoints: read without running what is in them, refused in one sentence."""
+"""PyTorch checkpoints: written whole, read without running what is in them, or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,13 @@ import torch
 from memtrack_ros.errors import ConfigurationError, MemtrackError
 
 REASON = 120  # characters of what a library says
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state to `path`; replaces the one before in one step."""
+    partial = path.with_suffix('.partial')
+    torch.save(dict(state), partial)
+    partial.replace(path)
 
 
 @contextmanager
