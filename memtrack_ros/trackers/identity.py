@@ -114,9 +114,7 @@ class Identity(Stateful):
         """How far the answer is the target, and what else in its window may be."""
         sight = found.sight
         assert sight is not None
-        cells = self._cells(sight)
-        likeness = (cells @ self.target.read().T).amax(1)
-        ratio = likeness - (cells @ self.others.read().T).amax(1)
+        likeness, ratio = self._compared(sight)
         inside = self._inside(sight, found.box, found.mask)
         rival, margin = self._rival(sight, found.box, likeness, ratio)
         evidence = Evidence(
@@ -129,9 +127,7 @@ class Identity(Stateful):
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""
-        cells = self._cells(sight)
-        likeness = (cells @ self.target.read().T).amax(1)
-        ratio = likeness - (cells @ self.others.read().T).amax(1)
+        likeness, ratio = self._compared(sight)
         side = sight.features.shape[-1]
         smooth = F.avg_pool2d(ratio.view(1, 1, side, side), 3, 1, 1, count_include_pad=False)
         best = int(smooth.argmax())
@@ -157,6 +153,12 @@ class Identity(Stateful):
         """Forget everything."""
         self.target.clear()
         self.others.clear()
+
+    def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
+        """Of its cells (h w,) the best cosine to the target, and that less the best to others."""
+        cells = self._cells(sight)
+        likeness = (cells @ self.target.read().T).amax(1)
+        return likeness, likeness - (cells @ self.others.read().T).amax(1)
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
