@@ -124,11 +124,11 @@ class TrackerClient(Node):
         self._thread.join()
         self.destroy_node()
 
-    def change(self, transition: int) -> bool:
+    def change(self, transition: int, deadline: float = DEADLINE) -> bool:
         """Asks for a lifecycle transition (Transition.TRANSITION_…) and waits for its end."""
         request = ChangeState.Request()
         request.transition.id = transition
-        return bool(self.call(self._change, request).success)
+        return bool(self.call(self._change, request, deadline).success)
 
     def start(self) -> bool:
         """Configures and activates; whether both went well (the node's log says what did not)."""
@@ -276,11 +276,9 @@ class TrackerClient(Node):
         A node that has just appeared may not know yet where its first answer goes, and it is lost:
         then its state tells, asked for once the transition should be over.
         """
-        request = ChangeState.Request()
-        request.transition.id = transition
         self.wait_until(self._change.service_is_ready, 'the node')
         try:
-            return bool(self.call(self._change, request, ANSWERED).success)
+            return self.change(transition, ANSWERED)
         except TimeoutError:
             return self.lifecycle() == state
 
