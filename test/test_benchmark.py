@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from memtrack_ros.evaluation.__main__ import main
-from memtrack_ros.evaluation.benchmark import to_and_fro
 from memtrack_ros.evaluation.benchmark_report import at_camera_rate, markdown, ratios
 from memtrack_ros.evaluation.stages import STAGES, timed
 from memtrack_ros.geometry import windows
 from memtrack_ros.geometry.windows import Window
+from memtrack_ros.scenes import to_and_fro
 from memtrack_ros.trackers import search
 
 QUICK = ['--rounds', '1', '--sizes', '160x120', '--peers', 'csrt', '--device', 'cpu']

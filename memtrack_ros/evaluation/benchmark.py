@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -28,7 +28,7 @@ from rich.progress import Progress
 
 from memtrack_ros.evaluation.stages import REST, STAGES, Clock, timed
 from memtrack_ros.geometry.windows import Pixels
-from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.scenes import drawn_scene, to_and_fro
 from memtrack_ros.session import Prompt, Session
 from memtrack_ros.session.presence import EVERYTHING
 from memtrack_ros.trackers import AnyTracker
@@ -167,11 +167,6 @@ class Compressed:
 
     def __init__(self, frame: Pixels) -> None:
         self.data = cv2.imencode('.jpg', frame)[1].tobytes()
-
-
-def to_and_fro(frames: list[Pixels]) -> Iterator[Pixels]:
-    """First to last and back, for ever."""
-    return cycle(frames + frames[-2:0:-1])
 
 
 def benchmark(

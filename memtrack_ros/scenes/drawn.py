@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
 import cv2
 import numpy as np
@@ -103,3 +105,8 @@ def drawn_scene(
 ) -> DrawnScene:
     """The scene of `seed` with its look-alike, occluder and moving camera at `strength` 0..1."""
     return DrawnScene(seed, width, height, frames, strength, imagery)
+
+
+def to_and_fro(frames: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """First to last and back, for ever."""
+    return cycle(frames + frames[-2:0:-1])

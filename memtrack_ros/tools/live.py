@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from itertools import cycle, islice
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -23,7 +23,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.scenes import drawn_scene
+from memtrack_ros.scenes import drawn_scene, to_and_fro
 from memtrack_ros.tools import processes
 from memtrack_ros.tools.client import TrackerClient
 from memtrack_ros.tools.processes import NodeProcess
@@ -44,7 +44,7 @@ def measure(
     width, height = size
     scene = drawn_scene(SEED, width, height, DISTINCT)
     frames = [scene.render(number).image for number in range(DISTINCT)]
-    shown = cycle(frames + frames[-2:0:-1])
+    shown = to_and_fro(frames)
     processes.isolate()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     parameters: dict[str, str | float] = {
