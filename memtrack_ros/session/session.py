@@ -57,7 +57,7 @@ class Session:
 
     @property
     def state(self) -> State:
-        """IDLE without a target, else what is believed: TRACKING, OCCLUDED or LOST."""
+        """IDLE without a target, else what is believed: TRACKING, UNSURE, OCCLUDED or LOST."""
         followed = self._followed
         return State.IDLE if followed is None else followed.belief.verdict
 
