@@ -119,15 +119,26 @@ def staged(*arguments: str, kind: type[OneStage] = Stage, **options: Any) -> Ite
     executor.add_node(node)
     ended = threading.Event()
 
+    faults: list[Exception] = []
+
     def spin() -> None:
-        while not ended.is_set():
-            executor.spin_once(timeout_sec=0.1)
+        try:
+            while not ended.is_set():
+                executor.spin_once(timeout_sec=0.1)
+        except Exception as error:
+            faults.append(error)
+
+    def check() -> None:
+        """Raises what ended the node's executor before its time: nobody answers then."""
+        for fault in faults:
+            raise fault
 
     thread = threading.Thread(target=spin)
     thread.start()
     try:
-        with kind(node, **options) as stage:
+        with kind(node, check=check, **options) as stage:
             yield stage
+            check()
     finally:
         ended.set()
         executor.wake()

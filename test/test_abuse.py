@@ -72,7 +72,7 @@ def attacked(ros: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 def test_whatever_is_sent_is_answered(attacked: Stage, sent: Any, aware: bool) -> None:
     """aware: with a target, which what was sent may not harm."""
     pipeline = attacked.tracker.pipeline
-    if aware and pipeline.session.state == State.IDLE:
+    if aware and pipeline.overview.state == State.IDLE:
         attacked.shown()
         assert attacked.init_target(box=BOX).success
     if isinstance(sent, Image):

@@ -132,7 +132,7 @@ def test_a_saved_target_is_followed_on_as_before(stage: Stage, tmp_path: Path) -
     stage.bring(DEACTIVATE)
     loaded = stage.load_memory('cup.safetensors')
     assert loaded.success, loaded.message
-    assert stage.tracker.pipeline.session.tracker.bank.frozen
+    assert stage.tracker.pipeline.roster.session.tracker.bank.frozen
     stage.bring(ACTIVATE)
     found = show(stage, 6, 20)
     assert [told(target) for target in found] == expected
@@ -211,7 +211,7 @@ def test_a_snapshot_brings_its_tracker_but_not_its_weights(
     assert target.memory.capacity == own.memory.capacity
     other.bring(DEACTIVATE)
     assert other.load_memory('usual').success
-    assert other.tracker.pipeline.session.tracker.bank.frozen
+    assert other.tracker.pipeline.roster.session.tracker.bank.frozen
     other.bring(ACTIVATE)
     assert told(other.next(FRAME)) == expected
 
@@ -235,14 +235,14 @@ def test_a_snapshot_brings_its_tracker_but_not_its_weights(
 
 def test_the_tracker_is_switched_by_a_prompt_and_the_former_one_is_freed(other: Stage) -> None:
     before = tensors(other)
-    former = weakref.ref(other.tracker.pipeline.session.tracker)
+    former = weakref.ref(other.tracker.pipeline.roster.session.tracker)
     made_with = former().weights
     sizes = {}
     for name in ('stmtrack', 'memtrack', 'stmtrack', 'stmtrack', '', 'memtrack'):
         answer = other.init_target(box=BOX, tracker=name)
         assert answer.success, answer.message
         target = other.shown()
-        present = other.tracker.pipeline.session.tracker
+        present = other.tracker.pipeline.roster.session.tracker
         assert target.tracker == present.name == (name or 'memtrack')  # the configured one
         assert target.target_id == answer.target_id
         assert target.frames_tracked >= 1
@@ -252,7 +252,7 @@ def test_the_tracker_is_switched_by_a_prompt_and_the_former_one_is_freed(other: 
             del present
             gc.collect()
             assert former() is None
-            former = weakref.ref(other.tracker.pipeline.session.tracker)
+            former = weakref.ref(other.tracker.pipeline.roster.session.tracker)
         assert sizes.setdefault(target.tracker, tensors(other)) == tensors(other)
     assert former().weights == made_with  # the configured tracker has the configured weights
     assert sizes['memtrack'] == before
@@ -272,7 +272,7 @@ def test_every_shipped_tracker_takes_its_turn_in_one_process(stage: Stage) -> No
     begin(stage)
     gone = []
     for name in [*SHIPPED, *SHIPPED[::-1]]:
-        gone.append(weakref.ref(stage.tracker.pipeline.session.tracker))
+        gone.append(weakref.ref(stage.tracker.pipeline.roster.session.tracker))
         answer = stage.init_target(box=BOX, tracker=name)
         assert answer.success, answer.message
         for target in show(stage, 1, 3):
@@ -280,7 +280,7 @@ def test_every_shipped_tracker_takes_its_turn_in_one_process(stage: Stage) -> No
             assert target.state != State.ERROR
         assert stage.save_memory(name).success
     for name in SHIPPED:
-        gone.append(weakref.ref(stage.tracker.pipeline.session.tracker))
+        gone.append(weakref.ref(stage.tracker.pipeline.roster.session.tracker))
         assert stage.load_memory(name).success
         assert stage.shown().tracker == name
     stage.bring(DEACTIVATE, CLEANUP)
@@ -386,7 +386,7 @@ def test_what_comes_too_late_is_refused_and_freed(
     slow.allowed.set()
     thread.join()
     assert (answers[0].success, 'was deactivated meanwhile' in answers[0].message) == (False, True)
-    assert pipeline.session.tracker.name == 'memtrack'
+    assert pipeline.roster.session.tracker.name == 'memtrack'
 
     slow = Slow(make)
     monkeypatch.setattr(pipeline, '_make', slow)
@@ -397,7 +397,7 @@ def test_what_comes_too_late_is_refused_and_freed(
     slow.allowed.set()
     thread.join()
     assert (answers[0].success, 'was cleaned up meanwhile' in answers[0].message) == (False, True)
-    left = weakref.ref(pipeline.session.tracker)
+    left = weakref.ref(pipeline.roster.session.tracker)
     del pipeline, make, slow
     monkeypatch.undo()
     gc.collect()

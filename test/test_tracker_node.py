@@ -132,7 +132,7 @@ def test_deactivate_keeps_the_target_and_freezes_the_bank(active: Stage) -> None
     entries = active.shown().memory.entries
     assert not active.shown().memory.frozen
     active.bring(DEACTIVATE)
-    assert active.tracker.pipeline.session.tracker.bank.frozen
+    assert active.tracker.pipeline.roster.session.tracker.bank.frozen
     refused = active.init_target(box=BOX)
     assert not refused.success
     assert 'activate' in refused.message
@@ -336,12 +336,12 @@ def test_a_bad_prompt_is_refused_and_the_earlier_target_stays(
     active: Stage, prompt: dict[str, Any], reason: str
 ) -> None:
     target_id = active.init_target(box=BOX).target_id
-    before = active.shown()
+    before = active.next(FRAME)
     refusal = active.init_target(**prompt)
     assert not refusal.success
     assert refusal.target_id == 0
     assert reason in refusal.message
-    after = active.shown()
+    after = active.next(FRAME)
     assert after.target_id == before.target_id == target_id
     assert after.state == before.state
     assert after.frames_tracked == before.frames_tracked + 1
@@ -459,6 +459,34 @@ def test_a_prompt_that_waits_for_its_turn_holds_up_nothing_else(active: Stage) -
     assert active.shown().target_id == answers[0].target_id
 
 
+def test_it_is_diagnosed_while_targets_change(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset that is halfway through: its sessions are gone, the ids are not."""
+    roster = active.tracker.pipeline.roster
+    assert active.init_target(box=BOX).success
+    halfway, go_on, drop = threading.Event(), threading.Event(), roster._drop_missing
+
+    def drop_later() -> None:
+        halfway.set()
+        go_on.wait(DEADLINE)
+        drop()
+
+    monkeypatch.setattr(roster, '_drop_missing', drop_later)
+    reset = threading.Thread(target=active.reset)
+    reset.start()
+    try:
+        assert halfway.wait(DEADLINE)
+        seen = len(active.health)
+        active.until(lambda: len(active.health) > seen + 1, 'a diagnosis')
+        assert active.set('presence.seen', 0.4) == ''
+    finally:
+        go_on.set()
+        reset.join()
+        active.set('presence.seen', 0.5)
+    assert active.shown().state == State.IDLE
+
+
 def test_reset_forgets_the_target(active: Stage) -> None:
     assert active.init_target(box=BOX).success
     assert active.shown().state != State.IDLE
@@ -548,7 +576,7 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
     active: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target_id = active.init_target(box=BOX).target_id
-    session = active.tracker.pipeline.session
+    session = active.tracker.pipeline.roster.session
 
     def fail(*given: Any) -> None:
         raise RuntimeError('out of memory')
@@ -566,7 +594,7 @@ def test_a_tracker_that_fails_on_an_image_goes_on_with_the_next(
 
 
 def test_presence_is_as_it_was_set_last(active: Stage) -> None:
-    session = active.tracker.pipeline.session
+    session = active.tracker.pipeline.roster.session
     assert active.init_target(box=BOX).success
     try:
         assert not active.set('presence.seen', 0.7)
@@ -842,7 +870,7 @@ def test_an_error_is_cleared_by_success_only(
     active.shown()
     assert active.init_target(box=BOX).success
     with monkeypatch.context() as patch:
-        patch.setattr(active.tracker.pipeline.session, 'step', fail)
+        patch.setattr(active.tracker.pipeline.roster.session, 'step', fail)
         active.shown()
         before = len(active.health)
         while len(active.health) < before + 4:

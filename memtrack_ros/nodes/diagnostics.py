@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from memtrack_ros.nodes.frames import Frames
 from memtrack_ros.nodes.pipeline import Pipeline
+from memtrack_ros.nodes.roster import Overview
 
 START = 10.0
 """Seconds from activation to the first image: a camera has to start, too."""
@@ -55,12 +56,12 @@ class Health:
         state = lifecycle
         frames = None
         if pipeline is not None:
-            values |= _of_tracker(pipeline)
+            values |= _of_targets(pipeline.overview)
             frames = pipeline.frames
         if pipeline is None or frames is None:
             self._waiting_since = now
         else:
-            state = pipeline.session.state.name
+            state = pipeline.overview.state.name
             fault = fault or pipeline.error
             self._watch(frames, now)
             values |= _of_frames(frames)
@@ -129,20 +130,18 @@ def _of_frames(frames: Frames) -> dict[str, object]:
     }
 
 
-def _of_tracker(pipeline: Pipeline) -> dict[str, object]:
-    group = pipeline.roster.group
-    tracker, bank = group.tracker, group.memory
+def _of_targets(overview: Overview) -> dict[str, object]:
     values: dict[str, object] = {
-        'targets': f'{len(group)} of {group.most}',
-        'tracker': tracker.name,
-        'variant': tracker.variant,
-        'device': tracker.device,
-        'memory entries': bank.entries,
-        'memory capacity': bank.capacity,
-        'memory bytes': bank.bytes,
+        'targets': f'{overview.followed} of {overview.most}',
+        'tracker': overview.tracker,
+        'variant': overview.variant,
+        'device': overview.device,
+        'memory entries': overview.memory.entries,
+        'memory capacity': overview.memory.capacity,
+        'memory bytes': overview.memory.bytes,
     }
-    if tracker.device.type == 'cuda':
-        values['GPU memory [bytes]'] = torch.cuda.memory_allocated(tracker.device)
+    if overview.device.startswith('cuda'):
+        values['GPU memory [bytes]'] = torch.cuda.memory_allocated(overview.device)
     return values
 
 

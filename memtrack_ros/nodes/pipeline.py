@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import nan
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class Pipeline:
 
     A thread takes the newest image, steps the targets, publishes, and only then lets them be
     remembered. Requests come from one other thread at a time: whoever has the turn has the targets
-    to itself.
+    to itself. Who has not must not touch the roster, and looks at the overview.
     """
 
     def __init__(
@@ -84,16 +85,23 @@ class Pipeline:
         self._configured = group.tracker.name, group.tracker.variant
         self._closed = False
         self._states: dict[int, State] = {}
-        self.turn = Turn()
+        self._turn = Turn()
         self._thread: threading.Thread | None = None
         self._drawing: Drawing | None = None
         self._reasons: set[str] = set()
         group.pause()
+        self._presence = group.presence
+        self.overview = self.roster.overview()
+        """The targets as they were after the last turn; may be read at any time."""
 
-    @property
-    def session(self) -> Session:
-        """That of the selected target; without any the one that the next target gets."""
-        return self.roster.session
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """To have the targets alone."""
+        with self._turn():
+            try:
+                yield
+            finally:
+                self.overview = self.roster.overview()
 
     def start(self, frames: Frames, positions: Positions) -> None:
         """Processes what comes into these frames, until stopped.
@@ -122,7 +130,7 @@ class Pipeline:
 
     def judge(self, presence: Presence) -> None:
         """From the next image on, what counts as seen is this."""
-        self.roster.group.presence = presence
+        self._presence = presence
 
     def close(self) -> None:
         """Takes no target any more."""
@@ -173,7 +181,7 @@ class Pipeline:
     def snapshot(self) -> Snapshot:
         """All that is known of the selected target; raises SnapshotError without one."""
         with self.turn():
-            return Snapshot.of(self.session)
+            return Snapshot.of(self.roster.session)
 
     def restore(self, snapshot: Snapshot) -> int:
         """Goes on from a snapshot, with its tracker; returns the id of the target.
@@ -230,7 +238,7 @@ class Pipeline:
         """
         if not nanoseconds(since):
             return
-        session = self.session
+        session = self.roster.session
         next_stamp = nanoseconds(since) + 1
         while (image := frames.recent.after(next_stamp)) is not None:
             began = time.perf_counter()
@@ -260,6 +268,7 @@ class Pipeline:
     def _process(self, image: AnyImage, frames: Frames, positions: Positions) -> None:
         began = time.perf_counter()
         frame, shown, failed = None, NOTHING, False
+        self.roster.group.presence = self._presence
         try:
             frame = frames.decode(image)
             if not nanoseconds(image.header.stamp):
@@ -287,7 +296,7 @@ class Pipeline:
             entry.target_id: self._message(shot, estimates[entry.target_id], session, entry)
             for entry, session in self.roster
         }
-        selected = targets.get(self.roster.selected) or self._message(shot, shown, self.session)
+        selected = targets.get(self.roster.selected) or self._message(shot, shown, self.roster.session)
         self.image_age = selected.image_age
         self._outputs.publish_targets(selected, list(targets.values()), shot.frames.calibration)
         self.processed += 1

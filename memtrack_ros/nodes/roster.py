@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from builtin_interfaces.msg import Time
 from torch import Tensor
 
 from memtrack_ros.errors import PromptError, SnapshotError
 from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.memory import BankStatus
 from memtrack_ros.session import UNPROCESSED, Estimate, Group, Prompt, Session, Snapshot, State
 from memtrack_ros.wire.stamps import seconds
 
@@ -32,6 +34,19 @@ class Entry:
     """Of the real thing, in metres, where it is known."""
     correction: Correction | None = None
     """The latest one, to be taken back."""
+
+
+class Overview(NamedTuple):
+    """The targets at one moment; it does not keep alive what they are followed with."""
+
+    state: State
+    """Of the selected one."""
+    followed: int
+    most: int
+    tracker: str
+    variant: str
+    device: str
+    memory: BankStatus
 
 
 class Roster:
@@ -57,6 +72,19 @@ class Roster:
     def session(self) -> Session:
         """That of the selected target; without any the one that the next target gets."""
         return self.group.spare if self._selected is None else self.group[self._selected]
+
+    def overview(self) -> Overview:
+        """How the targets are now."""
+        group, tracker = self.group, self.group.tracker
+        return Overview(
+            State.IDLE if self._selected is None else group[self._selected].state,
+            len(group),
+            group.most,
+            tracker.name,
+            tracker.variant,
+            str(tracker.device),
+            group.memory,
+        )
 
     def __iter__(self) -> Iterator[tuple[Entry, Session]]:
         """The targets in the order of their ids."""
@@ -156,7 +184,6 @@ class Roster:
     def _follow(self, group: Group, place: int, last_seen: Time) -> Entry:
         """The target at a place of a group, which has it now, under a new id; it is selected."""
         if group is not self.group:
-            group.presence = self.group.presence
             self.group = group
             self._entries.clear()
             self._drop()
