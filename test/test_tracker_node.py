@@ -598,6 +598,7 @@ def test_presence_is_as_it_was_set_last(active: Stage) -> None:
     assert active.init_target(box=BOX).success
     try:
         assert not active.set('presence.seen', 0.7)
+        active.shown()  # the next image is judged so
         assert (session.presence.seen, session.presence.unseen) == (0.7, 0.15)
         assert active.set('presence.unseen', 0.8)  # refused: above presence.seen
         assert session.presence.unseen == 0.15

@@ -134,6 +134,22 @@ def test_locating_changes_nothing(tracker: Tracker, run: Run, video: Video) -> N
     check(wide, frame)
 
 
+def test_boxes_are_as_large_as_the_prompt_would_have_them(run: Run, make: Maker, video: Video) -> None:
+    """Of what the first answer is larger than the prompt, later ones lose .4; not in the papers."""
+    tracker, frame = make(run.tracker.name, run.tracker.variant), video.frames[0]
+    loose = boxes.from_centre(boxes.centre(video.box), 1.25 * video.box[2:])
+    for box in (video.box, loose):
+        tracker.initialise(frame, boxed(frame, box))
+        larger = np.log(tracker.locate(frame, Prior(box)).box[2:] / box[2:])
+        located = tracker.locate(video.frames[1], Prior(box)).box
+        found = tracker.find(video.frames[1], Prior(box)).box
+        lasting = 0.4 * larger if tracker.variant == 'compact' else np.zeros(2)
+        assert np.allclose(np.log(located[2:] / found[2:]), lasting)
+        assert np.allclose(boxes.centre(found), boxes.centre(located))
+    if tracker.variant == 'compact':
+        assert larger.mean() < 0  # it sees the target in the loose box, and less than that
+
+
 def test_a_restored_one_goes_on_as_the_first_did(run: Run, other: Tracker, video: Video) -> None:
     other.restore(run.state)
     assert other.bank.status() == run.statuses[run.middle]

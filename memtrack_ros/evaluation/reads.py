@@ -109,6 +109,7 @@ class Watched(Tracker[Observation, Any]):
     def initialise(self, frame: Pixels, target: Target) -> Observation:
         """As the tracker does."""
         found = self.tracker.initialise(frame, target)
+        self.excess = self.tracker.excess
         self.now = Moment(0, frame, self.tracker.border, Prior(target.box), found)
         self.written = [self.now]
         return found

@@ -254,7 +254,7 @@ class Session:
         return found
 
     def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
-        found: Observation = self.tracker.locate(frame, prior)
+        found: Observation = self.tracker.find(frame, prior)
         _require_numbers(found)
         return judged(self.tracker, before, found)
 
