@@ -220,14 +220,14 @@ def test_beyond_the_image_is_one_colour_its_mean(tmp_path: Path) -> None:
             assert beyond.min() == beyond.max() == pytest.approx(24.4, abs=1)
 
 
-def test_one_later_frame_in_eight_is_of_another_video(tmp_path: Path) -> None:
+def test_one_later_frame_in_five_is_of_another_video(tmp_path: Path) -> None:
     for name in 'abc':
         youtube_vos(tmp_path, name, [box_at(2), box_at(3)])
     clips = draw(tmp_path, count=60)
     strange = ~clips.present
     assert not strange[:, 0].any()
     # Every third clip follows one of its own video, whose target is its own.
-    assert strange[:, 1:].float().mean().item() == pytest.approx(2 / 3 / 8, abs=0.06)
+    assert strange[:, 1:].float().mean().item() == pytest.approx(2 / 3 / 5, abs=0.06)
     assert seen(clips).flatten(2).any(2).all()
     assert not clips.masks[strange].any()
     assert not (~draw(tmp_path, count=1).present).any()

@@ -134,7 +134,9 @@ def test_locating_changes_nothing(tracker: Tracker, run: Run, video: Video) -> N
     check(wide, frame)
 
 
-def test_boxes_are_as_large_as_the_prompt_would_have_them(run: Run, make: Maker, video: Video) -> None:
+def test_boxes_are_as_large_as_the_prompt_would_have_them(
+    run: Run, make: Maker, video: Video
+) -> None:
     """Of what the first answer is larger than the prompt, later ones lose .4; not in the papers."""
     tracker, frame = make(run.tracker.name, run.tracker.variant), video.frames[0]
     loose = boxes.from_centre(boxes.centre(video.box), 1.25 * video.box[2:])

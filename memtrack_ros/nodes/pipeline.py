@@ -296,7 +296,9 @@ class Pipeline:
             entry.target_id: self._message(shot, estimates[entry.target_id], session, entry)
             for entry, session in self.roster
         }
-        selected = targets.get(self.roster.selected) or self._message(shot, shown, self.roster.session)
+        selected = targets.get(self.roster.selected) or self._message(
+            shot, shown, self.roster.session
+        )
         self.image_age = selected.image_age
         self._outputs.publish_targets(selected, list(targets.values()), shot.frames.calibration)
         self.processed += 1

@@ -29,9 +29,9 @@ from memtrack_ros.trackers.search import (
 from memtrack_ros.weights.files import Calibration
 
 RECKONED = 1.25  # how much wider than usual to look where a survey says
-# Of what the first answer's sides are longer than the target's, logarithms, later ones are, too: on
-# 24 drawn scenes the slope is .29 (CMEDFL) to .53 (MemTrack), on 16 real sequences .31 to .52. Where
-# a tracker takes a shadow for a part of a car, each frame would add to the box else.
+# Of what the first answer's sides are longer than the target's, logarithms, later ones are, too:
+# the slope is .29 (CMEDFL) to .53 (MemTrack) on 24 drawn scenes, .31 to .52 on 16 real sequences.
+# Where a tracker takes a shadow for a part of a car, each frame would add to the box else.
 LASTING = 0.4
 MOST_EXCESS = 0.3
 
