@@ -52,35 +52,48 @@ class Truth(NamedTuple):
 
 
 def calibrate(
-    tracker: AnyTracker, imagery: Imagery | None = None, real: Sequence[Recorded] = ()
+    tracker: AnyTracker,
+    imagery: Imagery | None = None,
+    real: Sequence[Recorded] = (),
+    *,
+    evidence: bool = False,
 ) -> Calibration:
     """Follow targets and fit how often what was found was right; `tracker` gets the curve.
 
-    They are those of usual drawn scenes, of situations in which one goes away or is mistaken, and
-    of some `real` sequences, where targets change more and things are less unlike than drawn. A
-    session believes and remembers by confidence, so that the curve decides what outcomes there are
-    to fit it to: in each of ROUNDS others are followed, and all outcomes so far are fitted, lest a
-    modest curve and a bold one call each other forth.
+    They are those of usual drawn scenes and of some `real` sequences, where targets change more. By
+    the score alone or, with `evidence`, by what the judge says, too; then situations are drawn as
+    well, in which a target goes away or is mistaken. A session believes and remembers by
+    confidence, so that the curve decides what outcomes there are to fit it to: in each of ROUNDS
+    others are followed, and all outcomes so far are fitted, lest a modest curve and a bold one call
+    each other forth.
 
     Raises ValueError when the tracker was always right or always wrong: no curve fits that.
     """
     outcomes: list[Outcomes] = []
-    tracker.calibration = PRIOR
+    tracker.calibration = PRIOR if evidence else Calibration(1.0, 0.0)
     for number in range(ROUNDS):
-        outcomes += [follow(tracker, video) for video in videos(FIRST_SEED, number, imagery)]
+        outcomes += [follow(tracker, video) for video in scenes(number)]
+        if evidence:
+            outcomes += [follow(tracker, video) for video in situations(number, imagery)]
         outcomes += [follow(tracker, shown(sequence)) for sequence in real[number::ROUNDS]]
-        tracker.calibration = fit(*map(np.concatenate, zip(*outcomes, strict=True)))
+        scores, hits, said = map(np.concatenate, zip(*outcomes, strict=True))
+        tracker.calibration = fit(scores, hits, said if evidence else None)
     return tracker.calibration
 
 
-def videos(seed: int, turn: int, imagery: Imagery | None) -> Iterator[Iterator[Truth]]:
+def scenes(turn: int) -> Iterator[Iterator[Truth]]:
     """Those of a round."""
     for number in range(SCENES):
-        scene = drawn_scene(seed + SCENES * turn + number, WIDTH, HEIGHT, FRAMES)
+        scene = drawn_scene(FIRST_SEED + SCENES * turn + number, WIDTH, HEIGHT, FRAMES)
         frames = (scene.render(index) for index in range(FRAMES))
         yield (Truth(frame.image, frame.box) for frame in frames)
+
+
+def situations(turn: int, imagery: Imagery | None) -> Iterator[Iterator[Truth]]:
+    """Those of a round, one of each kind."""
     for number, kind in enumerate(SITUATIONS):
-        situation = Situation(kind, seed + len(SITUATIONS) * turn + number, imagery)
+        seed = FIRST_SEED + len(SITUATIONS) * turn + number
+        situation = Situation(kind, seed, imagery)
         views = (situation.render(index) for index in range(situation.frames))
         yield (Truth(view.image, view.box) for view in views)
 
@@ -153,6 +166,12 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         '--weights', type=Path, help='folder of TRACKER-compact.safetensors, not the shipped ones'
     )
+    parser.add_argument(
+        '--evidence',
+        action='store_true',
+        help='by what the judge says, too: fewer look-alikes are TRACKED, but targets that turn and '
+        'bend fast are given up sooner',
+    )
     parser.add_argument('--imagery', type=Path, help='folder to draw with, as in training')
     parser.add_argument(
         '--data', type=Path, help='folder of sequences, as in training, of which some are followed'
@@ -164,6 +183,7 @@ def main(args: list[str]) -> None:
     for name in given.trackers:
         path = shipped_file(name, 'compact')
         path = given.weights / path.name if given.weights else path
-        calibration = calibrate(create(name, 'compact', path, given.device), imagery, real)
+        tracker = create(name, 'compact', path, given.device)
+        calibration = calibrate(tracker, imagery, real, evidence=given.evidence)
         recalibrate(path, name, 'compact', calibration)
         print(name, calibration)
