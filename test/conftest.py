@@ -16,10 +16,15 @@ from memtrack_ros.scenes import drawn_scene
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--steps', type=int, default=100, help='length of the random walk')
     parser.addoption('--seed', type=int, default=1, help='which random walk')
+    parser.addoption('--long', action='store_true', help='run what takes minutes, too')
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side run files, but of those with live nodes, which keep time, one at a time."""
+    if not config.getoption('--long'):
+        for item in items:
+            if item.get_closest_marker('long'):
+                item.add_marker(pytest.mark.skip(reason='takes minutes: pytest --long'))
     live = {item.path for item in items if 'domain' in getattr(item, 'fixturenames', ())}
     for item in items:
         group = 'live nodes' if item.path in live else item.path.stem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +35,14 @@ SMALL = {
     'samn': {'side': 64, 'length': lambda done: 2, 'rate': lambda step, steps: 1e-4},
     'cmedfl': {'side': 64, 'rate': lambda step, steps: 1e-2},
 }
+
+
+def first(*quick: str) -> list[Any]:
+    """All trackers; those that are not `quick` are for --long."""
+    return [
+        pytest.param(name, marks=[] if name in quick else [pytest.mark.long])
+        for name in PAPER_RECIPES
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -80,7 +89,7 @@ def test_a_published_network_learns(tracker: str, data: Path, tmp_path: Path) ->
     assert not moved & still
 
 
-@pytest.mark.parametrize('tracker', ['memtrack', 'cmedfl'])
+@pytest.mark.parametrize('tracker', first('memtrack', 'cmedfl'))
 def test_a_training_goes_on_bit_for_bit(tracker: str, data: Path, tmp_path: Path) -> None:
     recipe = PAPER_RECIPES[tracker]._replace(**SMALL[tracker])
     whole = trained(recipe, data, tmp_path / 'whole', 2, 2)
@@ -93,25 +102,27 @@ def test_a_training_goes_on_bit_for_bit(tracker: str, data: Path, tmp_path: Path
     assert (whole / 'log.jsonl').read_text() == (parts / 'log.jsonl').read_text()
 
 
-def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
-    recipe = PAPER_RECIPES['cmedfl']._replace(**SMALL['cmedfl'])
+@pytest.mark.parametrize('tracker', first('cmedfl'))
+def test_the_loss_falls(tracker: str, data: Path, tmp_path: Path) -> None:
+    recipe = PAPER_RECIPES[tracker]._replace(**SMALL[tracker])
     out = trained(recipe, data, tmp_path / 'out', 20, 20)
     losses = [float(line) for line in (out / 'log.jsonl').read_text().splitlines()]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize('tracker', first('cmedfl'))
 def test_the_command_trains_and_its_weights_load(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracker: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = PAPER_RECIPES['cmedfl']._replace(side=64)
-    monkeypatch.setitem(command.PAPER_RECIPES, 'cmedfl', small)
-    chosen = ['cmedfl', '--variant', 'paper', '--data', str(data), '--steps', '2', '--batch', '2']
+    small = PAPER_RECIPES[tracker]._replace(**SMALL[tracker])
+    monkeypatch.setitem(command.PAPER_RECIPES, tracker, small)
+    chosen = [tracker, '--variant', 'paper', '--data', str(data), '--steps', '2', '--batch', '2']
     monkeypatch.setattr(
         'sys.argv', ['training', *chosen, '--device', 'cpu', '--out', str(tmp_path)]
     )
     assert command.main() == 0
-    weights = tmp_path / 'cmedfl-paper.safetensors'
-    made = trackers.create('cmedfl', 'paper', weights, 'cpu')
+    weights = tmp_path / f'{tracker}-paper.safetensors'
+    made = trackers.create(tracker, 'paper', weights, 'cpu')
     assert (made.variant, made.gated) == ('paper', False)
 
 

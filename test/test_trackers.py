@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory.bank import BankStatus
 from memtrack_ros.session import Prompt, Session
 from memtrack_ros.trackers import NAMES, VARIANTS, Observation, Prior, Target, Tracker
+from memtrack_ros.weights.files import Calibration
 
 SEGMENTING = {'samn', 'cmedfl'}  # as published; all compact ones do
 CAPACITY = {
@@ -214,6 +216,32 @@ def test_a_mask_prompt_is_taken_as_given(tracker: Tracker, video: Video) -> None
     assert np.array_equal(given.mask, mask if tracker.segments else filled)
     assert np.array_equal(given.box, video.box)
     check(given, video.frames[0])
+
+
+@pytest.mark.parametrize(('name', 'frames'), [(name, 61 if name == 'dmv' else 3) for name in NAMES])
+def test_published_ones_write_as_often_as_their_papers_say(
+    name: str, frames: int, make: Maker, video: Video
+) -> None:
+    """DMV every 30th frame that it is sure of (section 3.5), the others every one they segment.
+
+    Of STMTrack's frames those that are read are chosen later (its section 3.4); so are SAMN's.
+    """
+    tracker, frame = make(name, 'paper'), video.frames[1]
+    tracker.calibration = Calibration(1.0, 20.0)  # sure of whatever it sees
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
+    found = tracker.locate(frame, Prior(video.box))
+    if name in SEGMENTING:
+        found = replace(found, looked=True)
+    for _ in range(frames):
+        tracker.remember(frame, found)
+    writes = frames // 30 if name == 'dmv' else frames
+    status = tracker.bank.status()
+    assert (status.writes, status.refused) == (1 + writes, frames - writes)
+    if name == 'dmv':
+        tracker.calibration = Calibration(1.0, -20.0)
+        for _ in range(frames):
+            tracker.remember(frame, found)
+        assert tracker.bank.status().writes == 1 + writes
 
 
 @pytest.mark.parametrize('name', NAMES)

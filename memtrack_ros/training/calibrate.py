@@ -169,8 +169,8 @@ def main(args: list[str]) -> None:
     parser.add_argument(
         '--evidence',
         action='store_true',
-        help='by what the judge says, too: fewer look-alikes are TRACKED, but targets that turn and '
-        'bend fast are given up sooner',
+        help='by what the judge says, too: fewer look-alikes are TRACKED, but targets that turn '
+        'and bend fast are given up sooner',
     )
     parser.add_argument('--imagery', type=Path, help='folder to draw with, as in training')
     parser.add_argument(
