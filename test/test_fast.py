@@ -13,8 +13,9 @@ from memtrack_ros import trackers
 from memtrack_ros.data.sequences import read_sequence
 from memtrack_ros.evaluation.metrics import score
 from memtrack_ros.evaluation.runner import SessionFollower, one_pass
-from memtrack_ros.session import Session
-from memtrack_ros.trackers import cmedfl, dmv, memtrack, samn, stmtrack
+from memtrack_ros.geometry import boxes
+from memtrack_ros.session import Prompt, Session
+from memtrack_ros.trackers import Prior, cmedfl, dmv, memtrack, samn, stmtrack
 
 PART = ('OTB/Crossing', 'DAVIS16/dog')
 FRAMES = 25
@@ -52,10 +53,28 @@ def success(sequences: Path, name: str, precision: str) -> float:
 
 
 @pytest.mark.parametrize('name', trackers.NAMES)
-def test_in_single_precision_every_tracker_does(
-    name: str, sequences: Path, expected: dict[str, float]
-) -> None:
-    assert success(sequences, name, 'float32') == pytest.approx(expected[name], abs=CLOSE)
+def test_in_single_precision_every_tracker_does(name: str, sequences: Path) -> None:
+    """From the same memory, in the same frame: later ones differ by what rounding led to."""
+    fast = trackers.create(name, precision='float32', device='cpu')
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cmedfl, dmv, memtrack, samn, stmtrack):
+            patch.setattr(module, 'ready', eager)
+        plain = trackers.create(name, precision='float32', device='cpu')
+    for part in PART:
+        sequence = read_sequence(sequences / part)
+        session = Session(fast)
+        estimate = session.prompt(sequence.frame(0), Prompt('box', sequence.truth[0]))
+        for number in range(1, FRAMES):
+            frame = sequence.frame(number)
+            if number % 6 == 0:
+                assert estimate.roi is not None
+                plain.restore(fast.state())
+                one, other = (each.find(frame, Prior(estimate.roi)) for each in (fast, plain))
+                assert one.score == pytest.approx(other.score, abs=0.01)
+                assert boxes.iou(one.box, other.box) > 0.97
+                assert (one.mask != other.mask).mean() < 0.002
+            estimate = session.step(frame)
+            session.remember()
 
 
 def test_in_half_precision_they_do_on_average(sequences: Path, expected: dict[str, float]) -> None:
