@@ -107,7 +107,7 @@ def test_the_loss_falls(tracker: str, data: Path, tmp_path: Path) -> None:
     recipe = PAPER_RECIPES[tracker]._replace(**SMALL[tracker])
     out = trained(recipe, data, tmp_path / 'out', 20, 20)
     losses = [float(line) for line in (out / 'log.jsonl').read_text().splitlines()]
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize('tracker', first('cmedfl'))

@@ -38,7 +38,7 @@ PROTOCOL = (
     'j, f: mean region IoU and boundary F of DAVIS over the frames after the prompt but the last, '
     'jf: the mean of the two. '
     'Rotated truth and answers as their axis-aligned bounds; without an answer the last box '
-    'stands. Means are over sequences; fps is without reading images; frames are all of the video.'
+    'stands. Means are over sequences; frames are all of the video.'
 )
 
 # One row of a table: a value for each metric, None where it is absent.

@@ -202,9 +202,13 @@ def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
 
 
 def _summary(outcome: Outcome) -> Cells:
-    """A line a tracker; metrics that none has are left out."""
+    """A line a tracker, without metrics that none has, and without speed: see `benchmark`."""
     rows = outcome.summaries
-    shown = [key for key in METRICS if any(row[key] is not None for row in rows.values())]
+    shown = [
+        key
+        for key in METRICS
+        if key != 'fps' and any(row[key] is not None for row in rows.values())
+    ]
     head = ['tracker', shown[0], '± of it', *shown[1:]]
     head += ['calibration_error'] * bool(outcome.beliefs)
     lines = []
@@ -253,4 +257,4 @@ def _by_sequence(outcome: Outcome, key: str = 'success_auc') -> Cells:
 def _cell(key: str, value: float | None) -> str:
     if value is None or np.isnan(value):
         return '-'
-    return f'{value:.0f}' if key == 'frames' else f'{value:.1f}' if key == 'fps' else f'{value:.3f}'
+    return f'{value:.0f}' if key == 'frames' else f'{value:.3f}'
