@@ -154,3 +154,18 @@ def test_a_bank_over_its_limit_is_refused_with_the_figures() -> None:
     with pytest.raises(ConfigurationError, match=rf'{needed} bytes.*max_bytes allows {needed - 1}'):
         bank(max_bytes=needed - 1)
     assert bank(max_bytes=needed).status().bytes == needed
+
+
+def test_a_second_target_has_a_state_of_its_own() -> None:
+    """What was written late of the first would else have been written after the newest."""
+    memory = bank()
+    for degrees in (0, 45, 90, 135):
+        memory.write(at(degrees), torch.tensor([1.0]))
+    memory.clear()
+    memory.write(at(10), torch.tensor([1.0]))
+    assert memory.mismatch(memory.state()) == ''
+    fresh = bank()
+    fresh.restore(memory.state())
+    for one in (memory, fresh):
+        one.write(at(100), torch.tensor([1.0]))
+    assert directions(fresh) == directions(memory)

@@ -181,6 +181,7 @@ def test_a_new_target_owes_nothing_to_the_last(tracker: Tracker, run: Run, video
     found = [first, *follow(tracker, video.frames[1:count], video.box)]
     assert all_same(found, run.found[:count])
     assert tracker.bank.status() == run.statuses[count]
+    assert tracker.mismatch(tracker.state()) == ''  # a snapshot of it can be loaded
 
 
 def test_a_frozen_bank_keeps_its_whole_state(tracker: Tracker, run: Run, video: Video) -> None:

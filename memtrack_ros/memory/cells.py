@@ -92,8 +92,9 @@ class Cells(Bank):
         return int(self._filled.sum())
 
     def clear(self) -> None:
-        """Forget all cells."""
-        self._filled.zero_()
+        """Forget all cells, and how they were used."""
+        for of_cells in (self._filled, self._uses, self._since):
+            of_cells.zero_()
         self._first = self.writes = self.refused = 0
 
     @torch.inference_mode()
