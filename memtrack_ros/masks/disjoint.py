@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 
@@ -28,8 +29,8 @@ class Disjoint(NamedTuple):
     shares: NDArray[np.uint8]
 
 
-def disjoint(shares: NDArray[np.uint8], boxes: Floats) -> Disjoint:
-    """Share out pixels among targets with `shares` (N, H, W), P(target) * 255, and boxes (N, 4).
+def disjoint(shares: NDArray[np.uint8], rois: Floats) -> Disjoint:
+    """Share out pixels among targets with `shares` (N, H, W), P(target) * 255, and `rois` (N, 4).
 
     The odds of each target, p / (1 - p), and those of the background, for which p is the product of
     all 1 - p, compete; the largest has the pixel. Of targets with equal odds it is the one whose
@@ -44,8 +45,8 @@ def disjoint(shares: NDArray[np.uint8], boxes: Floats) -> Disjoint:
     if not len(rows):
         return Disjoint(labels, shares)
     p = shares[:, rows, columns] / 255
-    for share, box in zip(p, boxes, strict=True):
-        middle, size = box[:2] + (box[2:] - 1) / 2, np.maximum(box[2:], 1)
+    for share, middle, sides in zip(p, boxes.centre(rois), rois[:, 2:], strict=True):
+        size = np.maximum(sides, 1)
         away = np.hypot((columns - middle[0]) / size[0], (rows - middle[1]) / size[1])
         share -= NUDGE * away / (1 + away)
     p = np.clip(p, 1 - SUREST, SUREST)

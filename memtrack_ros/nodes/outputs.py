@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, TransformStamped, Vector3
-from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.msg import TrackedTarget, TrackedTargets
 from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.managed import ManagedNode
@@ -26,8 +25,6 @@ try:
     from tf2_ros import TransformBroadcaster
 except ImportError:  # it comes with ROS only
     TransformBroadcaster = None
-
-Pixels = NDArray[np.uint8]
 
 
 class Outputs:

@@ -200,9 +200,7 @@ class TrackerNode(ManagedNode):
             positions = Positions(calibration, depth, settings.share, pipeline.warn)
             pipeline.start(frames, positions)
             made.callback(pipeline.stop)
-            info = self._remapped('camera_info') or f'{image.rpartition("/")[0]}/camera_info'
-            self._subscribe(CameraInfo, info, calibration.update, made)
-            made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
+            self._calibrate(calibration, 'camera_info', image, made)
             # Humble's rclpy tells nothing of a message but the message.
             numbered = hasattr(Subscription, 'CallbackType')
             receive = frames.receive if numbered else frames.put
@@ -215,13 +213,23 @@ class TrackerNode(ManagedNode):
     def _depths(self, settings: parameters.Settings, made: ExitStack) -> Depths:
         """Subscribes to depth until `made` is closed."""
         topic = self.resolve_topic_name('depth/image')
-        info = self._remapped('depth/camera_info') or f'{topic.rpartition("/")[0]}/camera_info'
         calibration = CameraCalibration(is_rectified(topic), self.get_logger().warning)
-        self._subscribe(CameraInfo, info, calibration.update, made)
-        made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
+        self._calibrate(calibration, 'depth/camera_info', topic, made)
         found = Depths(calibration)
         made.enter_context(found.subscribed(self, topic, settings.slop))
         return found
+
+    def _calibrate(
+        self, calibration: CameraCalibration, name: str, images: str, made: ExitStack
+    ) -> None:
+        """Keeps it up to date until `made` is closed.
+
+        By what comes on `name` if that is remapped, else beside the topic of the images; whether it
+        is sent again and again or was latched once.
+        """
+        info = self._remapped(name) or f'{images.rpartition("/")[0]}/camera_info'
+        self._subscribe(CameraInfo, info, calibration.update, made)
+        made.enter_context(latched_subscription(self, CameraInfo, info, calibration.update))
 
     def _subscribe(
         self,

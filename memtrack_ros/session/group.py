@@ -97,7 +97,7 @@ class Group(Mapping[int, Session]):
             for field in ('entries', 'writes', 'refused')
         )
         entries, writes, refused = counts
-        one = self.tracker.bank.status()
+        one = self.tracker.bank
         return BankStatus(
             entries, self.most * one.capacity, self.most * one.bytes, writes, refused, one.frozen
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.colour import Singles
 from memtrack_ros.masks.guided import shares_along_edges
 from memtrack_ros.trackers.observation import Prior
 
@@ -22,8 +23,6 @@ NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
 FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, and does
 ROOM = 1.75  # times the box in which its mask lies
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
-
-Singles = NDArray[np.float32]
 
 
 def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Window:

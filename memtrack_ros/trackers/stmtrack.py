@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
+from memtrack_ros.masks.colour import Singles
 from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import SampledFrames
 from memtrack_ros.memory.sampled_frames import SEGMENTS
@@ -33,8 +34,6 @@ from memtrack_ros.trackers.search import (
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, load_into
-
-Singles = NDArray[np.float32]
 
 
 class STMTrackSettings(NamedTuple):

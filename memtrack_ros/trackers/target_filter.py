@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.masks.colour import Singles
 from memtrack_ros.memory import FilterSamples, Stateful
 from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.nets.correlation_filter import (
@@ -39,8 +40,6 @@ UNSURE = 3.0  # uncertainty from which a peak is not
 SIGMA = 0.25  # of a label, over the target's sqrt(w h)
 LARGEST = 10.0  # magnitude in projection, filter and peaks: all are kept small
 REGULARISATION = Regularisation()
-
-Singles = NDArray[np.float32]
 
 
 class Augmentation(NamedTuple):

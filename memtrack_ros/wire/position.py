@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.wire.depth import Depth, Region
 
 Point = tuple[float, float]
-Pixels = NDArray[np.uint8]
 Bearing = Callable[[Point], 'Point | None']
 """Of a pixel x, y: radians right of the optical axis and below; None where there is none."""
 
