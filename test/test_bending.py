@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.training.bending import BENT, TURN, bending
+from memtrack_ros.training.bending import BENT, TURN, BentClips, bending
+from memtrack_ros.training.clips import Clips, boxes_of
 
 COUNT, LENGTH, SIDE = 32, 6, 48
 
@@ -39,6 +40,33 @@ def test_first_frames_are_straight_and_crops_go_with_their_masks() -> None:
     assert left.min() >= 0
     assert left.max() <= 1
     assert (left[:, 0] > 0.999).all()
+
+
+class Bars:
+    """A source of clips of that bar, in the second half of which only boxes are known."""
+
+    def draw(
+        self, generator: torch.Generator, count: int, side: int, length: int, strength: float
+    ) -> Clips:
+        masks = torch.zeros(count, length, side, side)
+        masks[..., 20:28, 8:40] = 1
+        present = torch.ones(count, length, dtype=torch.bool)
+        exact = (torch.arange(count) < count // 2)[:, None].expand(-1, length)
+        crops = 255 * masks[:, :, None].expand(-1, -1, 3, -1, -1)
+        return Clips(crops, masks, boxes_of(masks > 0.5)[0], present, exact)
+
+
+def test_clips_of_a_source_are_bent_where_their_masks_are_known() -> None:
+    before = Bars().draw(torch.Generator(), COUNT, SIDE, LENGTH, 1.0)
+    clips = BentClips(Bars()).draw(torch.Generator().manual_seed(2), COUNT, SIDE, LENGTH, 1.0)
+    known = COUNT // 2
+    for now, then in zip(clips, before, strict=True):
+        assert torch.equal(now[known:], then[known:])
+    boxes, filled = boxes_of(clips.masks > 0.5)
+    assert torch.equal(boxes[clips.present], clips.boxes[clips.present])
+    assert filled[clips.present].all()
+    assert not clips.masks[~clips.present].any()
+    assert (clips.boxes[:known] != before.boxes[:known]).any((1, 2)).float().mean() > BENT / 2
 
 
 def test_some_turn_to_any_side_most_a_little() -> None:

@@ -33,6 +33,7 @@ from memtrack_ros.training import (
     stmtrack,
 )
 from memtrack_ros.training.beginning import begin_with, origin
+from memtrack_ros.training.bending import BentClips
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.loop import LABEL, PEAK_RATE, Sources, train
@@ -177,11 +178,11 @@ def start(arguments: argparse.Namespace) -> None:
         if not name.startswith(LABEL)
     }
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
-    real = [RealClips(folder) for folder in arguments.data]
+    real = [BentClips(RealClips(folder)) for folder in arguments.data]
     drawn = [] if arguments.scenes == 'off' else [scenes]
     validation: dict[str, ClipSource] = {'drawn': scenes}
     if arguments.validation:
-        validation['real'] = RealClips(arguments.validation)
+        validation['real'] = BentClips(RealClips(arguments.validation))
     workers = Workers.join(device)
     train(
         {name: RECIPES[name] for name in arguments.trackers},

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.scenes.textures import chance, uniform
+from memtrack_ros.training.clips import SEEN, Clips, ClipSource, boxes_of
 
 BENT = 0.5  # share of the clips
 # At most, of all frames but the first; small values are drawn far more often than large ones.
@@ -17,6 +18,35 @@ TURN = math.pi
 STRETCH = 0.5  # log of width over height, halved
 SHIFT = 0.15  # of the crop's side, by which a control point is moved
 POINTS = 4  # control points per side
+
+
+class BentClips:
+    """Clips of a source, half of those whose masks are known bent."""
+
+    def __init__(self, source: ClipSource) -> None:
+        self.source = source
+
+    def draw(
+        self,
+        generator: torch.Generator,
+        count: int,
+        side: int,
+        length: int,
+        strength: float,
+    ) -> Clips:
+        """As ClipSource."""
+        clips = self.source.draw(generator, count, side, length, strength)
+        bent = bending(generator, clips.exact.all(1), length, strength)
+        shown = clips.crops / 255
+        crops, masks, left = bent.of(shown, clips.masks, shown.mean((3, 4)))
+        boxes, filled = boxes_of(masks > 0.5)
+        present = clips.present & (filled & (left > SEEN) | ~bent.bent[:, None])
+        return clips._replace(
+            crops=crops * 255,
+            masks=masks * present[..., None, None],
+            boxes=torch.where(bent.bent[:, None, None], boxes, clips.boxes),
+            present=present,
+        )
 
 
 class Bending(NamedTuple):

@@ -21,7 +21,6 @@ from memtrack_ros.geometry.windows import Window, cut
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.textures import chance, uniform
 from memtrack_ros.trackers.search import NARROWEST, WIDEST
-from memtrack_ros.training.bending import bending
 from memtrack_ros.training.clips import SEEN, Clips, boxes_of, filled_boxes
 from memtrack_ros.training.framing import Framing, framing, moments, strange
 
@@ -96,21 +95,18 @@ class RealClips:
 
         shown, share = _within(corners, inside)
         masks = torch.where(masked[..., None, None], masks, filled_boxes(shown, side))
+        around, filled = boxes_of(masks > 0.5)
         camera = Camera(generator, count, FAULTS * strength)
         crops = camera.photograph(generator, crops, times)
         beyond = ~inside[:, :, None]
         # What is beyond the image has one colour, as a tracker sees it.
         colour = (crops * beyond).sum((3, 4)) / beyond.sum((3, 4)).clamp_min(1)
-        colour = torch.where(beyond.any(-1).any(-1), colour, crops.mean((3, 4)))
         crops = torch.where(beyond, colour[..., None, None], crops)
-        bent = bending(generator, masked[:, 0], length, strength)
-        crops, masks, left = bent.of(crops, masks, colour)
-        around, filled = boxes_of(masks > 0.5)
 
         other = strange(generator, count, length)
         other &= (videos != videos.roll(1))[:, None]
         crops = torch.where(other[..., None, None, None], crops.roll(1, 0), crops)
-        present = filled & (share * left > SEEN) & ~other
+        present = filled & (share > SEEN) & ~other
         clips = Clips(
             crops * 255,
             masks * present[..., None, None],
