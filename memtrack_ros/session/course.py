@@ -21,6 +21,7 @@ from memtrack_ros.trackers.search import SEARCH
 RESIZED = 4.0  # factor of an image's width or height beyond which it is none of the same camera
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
+BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
 SURVEYED = 6.0  # of a lost target's size: what is seen of the image at once
@@ -33,10 +34,21 @@ class Course(Stateful):
     """Where a target is in images of `width` x `height`. Methods give new ones.
 
     `box` (4,) is where it is believed to be, `hunch` (4,) where something was that was hardly seen;
-    `seen` its motion since it was last seen, `candidate` that of what may be it again.
+    `seen` its motion since it was last seen, `candidate` that of what may be it again. `rival` (2,)
+    is where the next best thing was when the target was surely seen last, or has been followed
+    since, `mistaken` for it.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ('width', 'height', 'box', 'hunch', 'seen', 'candidate')
+    kept: ClassVar[tuple[str, ...]] = (
+        'width',
+        'height',
+        'box',
+        'hunch',
+        'seen',
+        'candidate',
+        'rival',
+        'mistaken',
+    )
 
     width: int
     height: int
@@ -44,6 +56,8 @@ class Course(Stateful):
     hunch: Floats
     seen: Motion
     candidate: Motion
+    rival: Floats
+    mistaken: bool = False
 
     def faults(self, given: Given) -> Iterator[str]:
         """The box has an area and lies in its image, or not far beside."""
@@ -58,7 +72,8 @@ class Course(Stateful):
     def of(cls, box: Floats, frame: Pixels) -> Course:
         """Of a target just pointed at."""
         height, width = frame.shape[:2]
-        return cls(width, height, box, box, Motion.of(box), Motion.of(box))
+        centre = boxes.centre(box)
+        return cls(width, height, box, box, Motion.of(box), Motion.of(box), centre)
 
     def fitted(self, frame: Pixels) -> Course:
         """In the size of `frame`, should the resolution have changed.
@@ -80,7 +95,8 @@ class Course(Stateful):
             for old in (self.box, self.hunch)
         )
         seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
-        return Course(width, height, box, hunch, seen, candidate)
+        rival = (self.rival + 0.5) * scale - 0.5
+        return Course(width, height, box, hunch, seen, candidate, rival, self.mistaken)
 
     def after(self, seconds: float, *, seen: bool = True) -> Course:
         """Predicted; a target that is not `seen` slows down. The centre stays in the image.
@@ -113,6 +129,20 @@ class Course(Stateful):
     def found(self, box: Floats) -> Course:
         """The candidate is the target, and in `box` (4,): its course begins with the candidate."""
         return replace(self, box=box, seen=self.candidate)
+
+    def beside(self, rival: Floats, *, mistaken: bool = False) -> Course:
+        """The next best thing is at `rival` (2,), and that is what is followed if `mistaken`."""
+        return replace(self, rival=rival, mistaken=mistaken)
+
+    def mistakes(self, box: Floats) -> bool:
+        """Whether what is in `box` (4,) is rather the rival.
+
+        It is there, and nearer to that than to where the target may be; or it was so before.
+        """
+        centre = boxes.centre(box)
+        off = np.linalg.norm(self.rival - centre)
+        own = min(np.linalg.norm(boxes.centre(at) - centre) for at in (self.box, self.expected))
+        return bool(off < BESIDE * boxes.scale(box) and (self.mistaken or off < own))
 
     def stopped(self) -> Course:
         """Of the target's motion nothing is known any more."""

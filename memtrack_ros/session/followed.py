@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
@@ -15,6 +16,7 @@ from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import WIDER, Course
 from memtrack_ros.session.estimate import State
+from memtrack_ros.session.judged import Judged
 from memtrack_ros.session.presence import Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
 
@@ -57,6 +59,11 @@ class Followed(Stateful):
     def tracking(self) -> bool:
         """Whether it is believed to be the target that is seen."""
         return self.belief.verdict is State.TRACKING
+
+    @property
+    def sure(self) -> bool:
+        """Whether it was surely seen just before."""
+        return self.belief.now is State.TRACKING
 
     @property
     def believed(self) -> bool:
@@ -116,13 +123,12 @@ class Followed(Stateful):
             return [Prior(course.box, max(WIDER, search))]
         return [Prior(course.place(self.searched), WIDER)]
 
-    def after(
-        self, box: Floats, confidence: float, presence: Presence, *, contested: bool = False
-    ) -> Followed:
-        """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news.
+    def after(self, judged: Judged, confidence: float, presence: Presence) -> Followed:
+        """Something was found, and is the target with this confidence.
 
-        `contested` where something else may as well be the target.
+        What was not surely seen is no news of it.
         """
+        box, contested = judged.observation.box, judged.contested
         belief = self.belief.after(confidence, self.clock.seconds, presence, contested=contested)
         course, seen = self.course, belief.now in (State.TRACKING, State.UNSURE)
         if seen and self.believed:
@@ -132,6 +138,13 @@ class Followed(Stateful):
         elif seen or belief.candidate:
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course
+        mistaken = judged.mistaken and (seen or belief.candidate)
+        if mistaken:
+            course = course.beside(boxes.centre(box), mistaken=True)
+        elif belief.now is State.TRACKING and judged.rival is not None:
+            course = course.beside(judged.rival)
+        else:
+            course = course.beside(course.rival)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 

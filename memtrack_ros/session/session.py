@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from memtrack_ros.errors import PromptError, SnapshotError, TrackingError
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
@@ -19,7 +20,8 @@ from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
-from memtrack_ros.session.judgement import Judged, judged
+from memtrack_ros.session.judged import Judged
+from memtrack_ros.session.judgement import judged
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
@@ -83,7 +85,7 @@ class Session:
             raise
         clock = Clock().at(time, inf)
         self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
-        return self._estimate(self._followed, judged(self.tracker, self._followed, observation))
+        return self._estimate(self._followed, judged(self._followed, observation))
 
     def refine(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
         """Correct the target in `frame`, taken at `time`: it is what `prompt` says.
@@ -118,7 +120,7 @@ class Session:
             searched=0,
             frames_tracked=followed.frames_tracked + 1,
         )
-        return self._estimate(self._followed, judged(self.tracker, self._followed, corrected))
+        return self._estimate(self._followed, judged(self._followed, corrected))
 
     def step(self, frame: Pixels, time: float | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
@@ -135,9 +137,7 @@ class Session:
         self._still = self._still.after(frame)
         shown = shows_anything(frame) and not self._still.frozen
         confidence = found.confidence if shown else -inf
-        self._followed = before.after(
-            found.observation.box, confidence, self._gate, contested=found.contested
-        )
+        self._followed = before.after(found, confidence, self._gate)
         found = replace(found, confidence=max(confidence, 0.0))
         estimate = self._estimate(self._followed, found)
         self._last = Step(frame, estimate, found)
@@ -251,12 +251,16 @@ class Session:
             # In a wide window it is small: a closer look sees more.
             closer = self._locate(frame, before, Prior(found.observation.box))
             found = max(found, closer, key=_confidence)
+        if found.better and found.rival is not None:
+            size = found.observation.box[2:]
+            rival = self._locate(frame, before, Prior(boxes.from_centre(found.rival, size)))
+            found = max(found, rival, key=lambda one: (one.told, one.confidence))
         return found
 
     def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
         found: Observation = self.tracker.find(frame, prior)
         _require_numbers(found)
-        return judged(self.tracker, before, found)
+        return judged(before, found)
 
     def _estimate(self, followed: Followed, found: Judged) -> Estimate:
         state, roi = followed.belief.now, followed.course.box

@@ -33,10 +33,18 @@ INSIDE = 0.6  # share of the mask around a cell from which it is the target's
 BESIDE = 1.0  # cells around mask and box that may be the target's, and are not said to be others
 TARGET_CELLS = 96, 160  # that are known: of the first frame, of the newest that were admitted
 OTHER_CELLS = 320, 256
+RIVAL_CELLS = 48, 144  # of what was the next best thing beside the target
+CELLS_OF_RIVAL = 48  # of such a thing in one frame, at most
+RIVAL_CORE = 0.7  # of the target's size: around a rival's middle, what is surely its
 NEAR_CELLS = 192  # of those of the first frame: from the target's surroundings, the rest from afar
 APART = 0.8  # of the target's size: what is seen nearer to the answer is the answer
 FAR_ABOVE = 1.0  # what the margin is where there is no room for anything else
 MAX_BYTES = 2**30
+# What an answer is to be to be told from what was seen beside the target: of 24 drawn situations,
+# look-alikes had a ratio of -.3 to .6 of the usual, targets that came back of .4 to .9.
+LIKE = 0.5  # as like it
+TOLD, SHARE = 0.25, 0.42  # a ratio of so much, and of this share of what it usually has
+USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
 GROWN = 0.5, 3.0  # times as large as it was last may a target be that was lost
@@ -57,6 +65,11 @@ class Evidence(NamedTuple):
     margin: float = 0.0
     """How much the ratio in the middle of the box is above that of the next best thing."""
 
+    @property
+    def strange(self) -> bool:
+        """Whether it is less like the target than its surroundings are, or more like others."""
+        return self.likeness < 0 or self.ratio < 0
+
 
 class Rival(NamedTuple):
     """The next best thing in the window: where it is (2,) in the frame, and how like the target."""
@@ -68,7 +81,7 @@ class Rival(NamedTuple):
 class Identity(Stateful):
     """What is known of one target and of what it could be mistaken for."""
 
-    kept = ('target', 'others', '_mean', '_contrast', '_fill')
+    kept = ('target', 'others', 'rivals', '_mean', '_contrast', '_fill', '_usual')
 
     def __init__(self, device: torch.device) -> None:
         """Know nothing yet."""
@@ -77,23 +90,30 @@ class Identity(Stateful):
             return SeenCells(WIDTHS[-1], first, later, max_bytes=MAX_BYTES, device=device)
 
         self.target, self.others = cells(*TARGET_CELLS), cells(*OTHER_CELLS)
+        self.rivals = cells(*RIVAL_CELLS)
         self._mean = torch.zeros(WIDTHS[-1], 1, device=device)
         """Of the first window's cells: what all cells have in common says nothing."""
         self._contrast = 1.0
         self._fill = 1.0
         """Share of its first box that the target fills."""
+        self._usual = 0.0
+        """The ratio of what was learned lately."""
+        self._last: tuple[Sight, Tensor, Tensor] | None = None
+        """What was compared last, until something else is known."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The mean is one of features."""
         yield from outside(given, '_mean', -LARGEST, LARGEST)
         yield from outside(given, '_contrast', LEAST_CONTRAST, 2)
         yield from outside(given, '_fill', LEAST_FILL, 1)
+        yield from outside(given, '_usual', -2 / LEAST_CONTRAST, 2 / LEAST_CONTRAST)
 
     def begin(self, sight: Sight, whole: Sight, box: Floats, mask: Pixels) -> None:
         """Forget what was; know the target in its first frame, and all else in that.
 
         `whole` is the whole frame: what is anywhere in it, but not where the target is, is not it.
         """
+        self.clear()
         self._mean = sight.features.float().flatten(1).mean(1, keepdim=True)
         self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
         cells = self._cells(sight)
@@ -103,12 +123,23 @@ class Identity(Stateful):
         self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
+        self.rivals.begin(self._of_rival(sight, box, mask))
+        self._last = None
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
-        """Admit what was surely seen: the target's cells, and all that is not it."""
+        """Admit what was surely seen: the target's cells, and all that is not it.
+
+        What of that is most like it is known for longer.
+        """
+        inside = self._inside(sight, box, mask)
+        if not self.frozen:
+            now = float(self._compared(sight)[1][inside].mean()) / self._contrast
+            self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
         cells = self._cells(sight)
-        self.target.write(cells[self._inside(sight, box, mask)])
+        self.rivals.write(self._of_rival(sight, box, mask))
+        self.target.write(cells[inside])
         self.others.write(cells[self._outside(sight, box, mask)])
+        self._last = None
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
@@ -124,6 +155,10 @@ class Identity(Stateful):
         )
         like = 1 - (1 - rival.likeness) / self._contrast
         return evidence, rival._replace(likeness=like)
+
+    def tells(self, said: Evidence) -> bool:
+        """Whether the evidence tells an answer from what was seen beside the target."""
+        return said.likeness >= LIKE and said.ratio >= max(TOLD, SHARE * self._usual)
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""
@@ -147,18 +182,23 @@ class Identity(Stateful):
 
     @frozen.setter
     def frozen(self, value: bool) -> None:
-        self.target.frozen = self.others.frozen = value
+        self.target.frozen = self.others.frozen = self.rivals.frozen = value
 
     def clear(self) -> None:
         """Forget everything."""
-        self.target.clear()
-        self.others.clear()
+        for known in (self.target, self.others, self.rivals):
+            known.clear()
+        self._usual, self._last = 0.0, None
 
     def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
         """Of its cells (h w,) the best cosine to the target, and that less the best to others."""
+        if self._last is not None and self._last[0] is sight:
+            return self._last[1:]
         cells = self._cells(sight)
         likeness = (cells @ self.target.read().T).amax(1)
-        return likeness, likeness - (cells @ self.others.read().T).amax(1)
+        others = torch.cat([self.others.read(), self.rivals.read()])
+        self._last = sight, likeness, likeness - (cells @ others.T).amax(1)
+        return self._last[1:]
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
@@ -185,6 +225,13 @@ class Identity(Stateful):
         reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
         near = F.max_pool2d(shown, reach, STRIDE, reach // 2).flatten() > 0
         return ~(near | _in_box(sight, box, 1.0, BESIDE)).to(sight.features.device)
+
+    def _of_rival(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
+        """Cells (N, C) of the next best thing that is seen beside the target in `box` (4,)."""
+        rival, _ = self._rival(sight, box, *self._compared(sight))
+        core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
+        outside = self._outside(sight, box, mask)
+        return evenly(self._cells(sight)[outside & core.to(outside.device)], CELLS_OF_RIVAL)
 
     def _rival(
         self, sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor

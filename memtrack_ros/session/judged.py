@@ -1,0 +1,30 @@
+"""What was found of a target in a frame, and how far it is that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.trackers import Observation
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found, and how far it is the target.
+
+    `evidence` is what the confidence is made of beside the score: the identity's, and how far off
+    place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
+    the target; `told` apart where it is not, and more like the target than all others; and
+    `contested` where something near is as good, or a target that is not surely seen is not told
+    apart. `rival` is the place (2,) of what is the next best thing now, which is `better` where
+    that may rather be the target.
+    """
+
+    observation: Observation
+    confidence: float
+    evidence: tuple[float, ...] = ()
+    contested: bool = False
+    told: bool = True
+    mistaken: bool = False
+    rival: Floats | None = None
+    better: bool = False
