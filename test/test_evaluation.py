@@ -347,6 +347,27 @@ def test_means_have_standard_errors_and_memory_is_compared_sequence_by_sequence(
     assert f'| one | {gain} | {gain} |' in (out / 'results.md').read_text().splitlines()
 
 
+def test_success_is_reported_by_attribute(tmp_path: Path) -> None:
+    folder, out = tmp_path / 'OTB', tmp_path / 'out'
+    for name, attributes in (('a', 'IV, OCC'), ('b', 'OCC'), ('c', '')):
+        square = write_square(folder / name)
+        truth = np.loadtxt(square / 'groundtruth.txt', delimiter=',') + np.array([1, 1, 0, 0])
+        (square / 'groundtruth.txt').unlink()
+        np.savetxt(square / 'groundtruth_rect.txt', truth, '%d', ',')
+        (square / 'attrs.txt').write_text(attributes)
+    cv2.imwrite(str(folder / 'b' / 'img' / '000004.png'), np.zeros((48, 64, 3), np.uint8))
+    compare([Entrant('bright', '1', BrightFollower)], folder, out, command='a test')
+    # Where it sees nothing, the last box stands, 3 of 10 px aside: IoU 7 / 13, above 11 thresholds.
+    whole, once_aside = 20 / 21, (6 * 20 + 11) / (7 * 21)
+    expected = {'IV': whole, 'OCC': (whole + once_aside) / 2}
+    found = json.loads((out / 'results.json').read_text())['trackers']['bright']['attributes']
+    assert found == pytest.approx(expected)
+    lines = (out / 'results.md').read_text().splitlines()
+    assert {'| attribute | sequences | bright |', '| IV | 1 | 0.952 |'} <= set(lines)
+    assert '| OCC | 2 | 0.922 |' in lines
+    assert cv2.imread(str(out / 'attributes.png')) is not None
+
+
 def test_masks_are_reported_as_davis_has_them(masked: Sequence, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     entrants = [Entrant('bright', 'bright 1', BrightFollower), Entrant('box', '1', AbsentFollower)]

@@ -79,6 +79,33 @@ def test_one_target_in_a_group_is_one_in_a_session(
 
 
 @pytest.mark.parametrize('name', trackers.NAMES)
+def test_targets_are_seen_in_one_pass_and_followed_as_if_alone(
+    name: str, frames: list[NDArray[np.uint8]], box: NDArray[np.float64]
+) -> None:
+    elsewhere = np.array([20.0, 20, 40, 40])
+    elsewhere[:2] += np.where(box[:2] < 120, [220, 140], 0)
+    group, passes = group_of(name, 2), []
+    alone = {number: Session(trackers.create(name, device='cpu')) for number in (1, 2)}
+    for number, given in ((1, box), (2, elsewhere)):
+        group.prompt(number, frames[0], Prompt('box', given))
+        alone[number].prompt(frames[0], Prompt('box', given))
+    trunk = group.tracker.trunk
+    assert trunk is not None
+    trunk.body.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    for frame in frames[1:4]:
+        passes.clear()
+        found = group.step(frame)
+        assert passes[0] == 2
+        assert passes.count(2) == 1
+        group.remember()
+        for number, session in alone.items():
+            expected = session.step(frame)
+            session.remember()
+            np.testing.assert_allclose(found[number].roi, expected.roi, atol=0.01)
+            assert found[number].state is expected.state
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
 def test_masks_of_targets_that_overlap_are_disjoint(
     name: str, frames: list[NDArray[np.uint8]], box: NDArray[np.float64]
 ) -> None:

@@ -119,6 +119,38 @@ def test_the_ranges_of_otb_are_as_long_as_its_truth() -> None:
     assert {name: last - first + 1 for name, (first, last) in otb.RANGES.items()} == lengths
 
 
+def test_attributes_of_otb_lie_in_the_folder_or_in_a_list(tmp_path: Path) -> None:
+    for name in ('Basketball', 'Car4', 'Dancer2', 'Skating2-1', 'Unknown'):
+        write_otb(tmp_path, name, 1, '1,1,3,4')
+    # As the toolkit has them: with another case, a space that went astray, a comma too many.
+    listed = 'BasketBall\tIV, OCC, DEF', 'Car4\tIV ,SV', 'Dancer2\tDEF,', 'Skating2\tFM'
+    write_text(tmp_path / 'OTB/attr_list.txt', *listed)
+    write_text(tmp_path / 'OTB/Dancer2/attrs.txt', 'LR, BC')
+    assert {s.name: s.attributes for s in read_sequences(tmp_path)} == {
+        'OTB/Basketball': {'IV', 'OCC', 'DEF'},
+        'OTB/Car4': {'IV', 'SV'},
+        'OTB/Dancer2': {'LR', 'BC'},
+        'OTB/Skating2.1': {'FM'},
+        'OTB/Unknown': frozenset(),
+    }
+
+
+def test_an_unknown_attribute_of_otb_is_said(tmp_path: Path) -> None:
+    write_text(write_otb(tmp_path, 'Car', 1, '1,1,3,4') / 'attrs.txt', 'IV, 1, OCC')
+    assert only_fault(tmp_path) == (
+        'OTB/Car: attrs.txt: "1" is no attribute; these are '
+        'IV, SV, OCC, DEF, MB, FM, IPR, OPR, OV, BC, LR'
+    )
+
+
+def test_targets_of_otb_that_have_a_folder_each_are_named_alike(tmp_path: Path) -> None:
+    for name in ('Jogging-1', 'Jogging-2', 'Skating2-1', 'Skating2-2', 'Human4-2', 'Human-2'):
+        write_otb(tmp_path, name, 1, '1,1,3,4')
+    assert [s.name.removeprefix('OTB/') for s in read_sequences(tmp_path)] == [
+        'Human-2', 'Human4.2', 'Jogging.1', 'Jogging.2', 'Skating2.1', 'Skating2.2',
+    ]  # fmt: skip
+
+
 # VOT ------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from test_mask_metrics import edge_pixels, near
 
 from memtrack_ros.data.labelled_videos import labelled_videos
 from memtrack_ros.data.masks import read_labels
@@ -66,17 +67,26 @@ def test_davis_in_and_out(tmp_path: Path) -> None:
     assert np.array_equal(labels[0], drawn(0)[1])
     assert np.array_equal(labels[LATE] == 2, drawn(LATE)[1] == 2)
     scores = json.loads((tmp_path / 'out' / 'vos.json').read_text())['samn']
+    # Boundaries match within .8 % of the diagonal of 160 x 120, which is 200: 1.6, so 2 pixels.
+    radius = 2
     for label, begun in ((1, 0), (2, LATE)):
         # Without the frame that an object begins in, and the last.
-        j = []
+        j, f = [], []
         for number in range(begun + 1, FRAMES - 1):
             ours, truth = labels[number] == label, drawn(number)[1] == label
             j.append((ours & truth).sum() / (ours | truth).sum())
+            edge, true_edge = edge_pixels(ours), edge_pixels(truth)
+            precision, recall = near(edge, true_edge, radius), near(true_edge, edge, radius)
+            f.append(2 * precision * recall / (precision + recall))
         row = scores[f'both.{label}']
-        assert row['j_mean'] == pytest.approx(np.mean(j))
-        assert row['j_recall'] == pytest.approx(np.mean(np.array(j) > 0.5))
-        assert row['j_mean'] > 0.5
-        assert row['f_mean'] > 0.5
+        for name, values in (('j', j), ('f', f)):
+            assert row[f'{name}_mean'] == pytest.approx(np.mean(values))
+            assert row[f'{name}_recall'] == pytest.approx(np.mean(np.array(values) > 0.5))
+            # Of two or four frames: the first half less the last, of two the first less the last.
+            half = max(len(values) // 2, 1)
+            decay = np.mean(values[:half]) - np.mean(values[half:])
+            assert row[f'{name}_decay'] == pytest.approx(decay)
+            assert row[f'{name}_mean'] > 0.5
 
 
 def test_youtube_vos_valid_in_and_out(tmp_path: Path) -> None:
@@ -112,3 +122,26 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     write_labels(folder / 'Annotations' / '480p' / 'both' / '00000.png', empty)
     assert run(folder, tmp_path / 'out') == 2
     assert 'both: no object is labelled' in capsys.readouterr().err
+
+
+def test_an_object_too_small_to_point_at_keeps_others_from_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lay(tmp_path / 'valid', '', {0})
+    labels = drawn(0)[1]
+    labels[2, 2:5] = 2
+    write_labels(folder / 'Annotations' / 'both' / '00000.png', labels)
+    # And a video beside it whose labels are of another size.
+    (folder / 'JPEGImages' / 'half').mkdir()
+    cv2.imwrite(str(folder / 'JPEGImages' / 'half' / '00000.jpg'), drawn(0)[0])
+    write_labels(folder / 'Annotations' / 'half' / '00000.png', labels[::2, ::2])
+    assert run(folder, tmp_path / 'out') == 0
+    told = ' '.join(capsys.readouterr().out.split())
+    assert 'skipped: both: object 2 of frame 1 is no prompt: The mask marks 3 pixels' in told
+    assert 'skipped: half: frame 1 is 160 x 120, but its labels are 80 x 60' in told
+    answers = [
+        read_labels(tmp_path / 'out' / 'samn' / 'Annotations' / 'both' / f'{number:05}.png')
+        for number in range(FRAMES)
+    ]
+    assert np.array_equal(answers[0], labels)
+    assert all(set(np.unique(answer)) == {0, 1} for answer in answers[1:])

@@ -23,7 +23,6 @@ from memtrack_ros.evaluation.metrics import (
     success_curve,
 )
 from memtrack_ros.evaluation.passes import Pass
-from memtrack_ros.geometry.boxes import Floats
 
 COLOURS = matplotlib.colormaps['tab10'].colors  # type: ignore[attr-defined]
 DPI = 110
@@ -78,26 +77,21 @@ def draw_calibration(
 
 def draw_attributes(
     attributes: Mapping[str, list[Sequence]],
-    scores: Mapping[str, Mapping[str, Scores]],
+    successes: Mapping[str, Mapping[str, float | None]],
     folder: Path,
 ) -> Path:
     """Write a plot of every tracker's mean success AUC over the sequences of each attribute."""
-    figure, axes = _page(max(5.2, 0.3 * len(attributes) * len(scores)), 3.4)
-    width = 0.8 / len(scores)
+    figure, axes = _page(max(5.2, 0.3 * len(attributes) * len(successes)), 3.4)
+    width = 0.8 / len(successes)
     places = np.arange(len(attributes))
-    for number, (tracker, rows) in enumerate(scores.items()):
-        heights = [_mean_auc(rows, chosen) for chosen in attributes.values()]
+    for number, (tracker, success) in enumerate(successes.items()):
+        heights = np.array([success[name] for name in attributes], float)
         axes.bar(places + number * width, heights, width, color=_colour(number), label=tracker)
     names = [f'{name}\n{len(chosen)}' for name, chosen in attributes.items()]
     axes.set_xticks(places + 0.4 - width / 2, names, fontsize=8)
     axes.set(ylabel='success AUC', ylim=(0, 1))
     axes.legend(fontsize=8)
     return _saved(figure, folder / 'attributes.png')
-
-
-def _mean_auc(rows: Mapping[str, Scores], sequences: list[Sequence]) -> float:
-    values: Floats = np.array([rows[s.name]['success_auc'] for s in sequences], float)
-    return float(np.nan if np.isnan(values).all() else np.nanmean(values))
 
 
 def _page(width: float, height: float) -> tuple[Figure, Axes]:

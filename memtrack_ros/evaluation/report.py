@@ -117,6 +117,17 @@ class Outcome:
         names = sorted(frozenset[str]().union(*(s.attributes for s in self.sequences)))
         return {name: [s for s in self.sequences if name in s.attributes] for name in names}
 
+    @cached_property
+    def by_attribute(self) -> dict[str, dict[str, float | None]]:
+        """Mean success AUC over the sequences of each attribute, by tracker, the best first."""
+        return {
+            tracker: {
+                name: mean([self.scores[tracker][s.name] for s in chosen])['success_auc']
+                for name, chosen in self.attributes.items()
+            }
+            for tracker in self.summaries
+        }
+
 
 def standard_error(values: Iterable[float | None]) -> float | None:
     """Of the mean of the values that are known; None of fewer than two."""
@@ -143,6 +154,7 @@ def write(folder: Path, outcome: Outcome, console: Console) -> None:
             'standard_error': outcome.errors[name],
             'calibration_error': outcome.beliefs[name].error if name in outcome.beliefs else None,
             'sequences': outcome.scores[name],
+            **({'attributes': outcome.by_attribute[name]} if outcome.attributes else {}),
             **({'davis': outcome.davis[name]} if name in outcome.davis else {}),
         }
         for name, summary in outcome.summaries.items()
@@ -153,7 +165,7 @@ def write(folder: Path, outcome: Outcome, console: Console) -> None:
     if outcome.beliefs:
         pictures.append(plots.draw_calibration(outcome.beliefs, folder))
     if outcome.attributes:
-        pictures.append(plots.draw_attributes(outcome.attributes, outcome.scores, folder))
+        pictures.append(plots.draw_attributes(outcome.attributes, outcome.by_attribute, folder))
     (folder / 'results.md').write_text(_markdown(outcome, pictures))
     sheets = failures.draw(outcome.sequences, outcome.passes, outcome.scores, folder, console)
     names = ', '.join(path.name for path in [*pictures, *sheets])
@@ -190,6 +202,8 @@ def _markdown(outcome: Outcome, pictures: list[Path]) -> str:
         '## Success AUC by sequence',
         markdown.table(_by_sequence(outcome)),
     ]
+    if outcome.attributes:
+        blocks += ['## Success AUC by attribute', markdown.table(_by_attribute(outcome))]
     if outcome.gains:
         blocks += ['## What memory adds to success AUC', markdown.table(_gains(outcome))]
     if any(summary['jf'] is not None for summary in outcome.summaries.values()):
@@ -220,6 +234,16 @@ def _summary(outcome: Outcome) -> Cells:
             line.append(_cell('calibration_error', error))
         lines.append(line)
     return [head, *lines]
+
+
+def _by_attribute(outcome: Outcome) -> Cells:
+    """A line an attribute: how many sequences have it, a column a tracker."""
+    rows = outcome.by_attribute.values()
+    lines = [
+        [name, str(len(chosen)), *(_cell('success_auc', row[name]) for row in rows)]
+        for name, chosen in outcome.attributes.items()
+    ]
+    return [['attribute', 'sequences', *outcome.by_attribute], *lines]
 
 
 def _gains(outcome: Outcome) -> Cells:

@@ -17,6 +17,7 @@ from memtrack_ros.session.prompts import Prompt
 from memtrack_ros.session.session import Session
 from memtrack_ros.session.snapshot import Snapshot
 from memtrack_ros.trackers import AnyTracker
+from memtrack_ros.trackers.looking import Look, LookingTracker, look_together
 
 
 class Group(Mapping[int, Session]):
@@ -28,8 +29,9 @@ class Group(Mapping[int, Session]):
     from those of the others, by soft aggregation of what their trackers segmented; `labels` is the
     image of all. Each remembers what aggregation left to it.
 
-    The network is there once. Memories are allocated when the group is made, one for each of
-    `most` targets, so that their bytes are known and never grow.
+    The network is there once, and sees in one pass of it where all targets are expected. Memories
+    are allocated when the group is made, one for each of `most` targets, so that their bytes are
+    known and never grow.
 
     A frame's way: `step`, then use what it gives, then `remember`. Frames are uint8 (H, W, 3) BGR,
     times are in seconds.
@@ -140,9 +142,10 @@ class Group(Mapping[int, Session]):
         require_picture(frame)
         estimates: dict[int, Estimate] = {}
         errors: list[MemtrackError] = []
+        looks = self._looks(frame, time)
         for number, session in self._sessions.items():
             try:
-                estimates[number] = session.step(frame, time)
+                estimates[number] = session.step(frame, time, looks.get(number))
             except MemtrackError as error:
                 estimates[number] = UNPROCESSED
                 errors.append(error)
@@ -185,6 +188,20 @@ class Group(Mapping[int, Session]):
         if number not in self._sessions:
             self._free.remove(session)
             self._sessions[number] = session
+
+    def _looks(self, frame: Pixels, time: float | None) -> dict[int, Look]:
+        """What is seen where targets are expected, all in one pass of the network."""
+        if len(self) < 2:
+            return {}
+        seeing = {
+            number: (session.tracker, prior)
+            for number, session in self.items()
+            if isinstance(session.tracker, LookingTracker)
+            and (prior := session.expected(frame, time)) is not None
+        }
+        if not seeing:
+            return {}
+        return dict(zip(seeing, look_together(frame, list(seeing.values())), strict=True))
 
     def _shared_out(self, estimates: Mapping[int, Estimate]) -> dict[int, Estimate]:
         """Estimates with disjoint masks, of those targets that are seen beside others."""

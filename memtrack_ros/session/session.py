@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from memtrack_ros.errors import PromptError, SnapshotError, TrackingError
+from memtrack_ros.errors import ImageError, PromptError, SnapshotError, TrackingError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
@@ -26,6 +26,7 @@ from memtrack_ros.session.picture import Stillness, require_picture, shows_anyth
 from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
+from memtrack_ros.trackers.looking import Look, LookingTracker
 
 FILLED = 0.2  # of a box that is drawn: less of it segmented is not what was meant
 
@@ -122,9 +123,20 @@ class Session:
         )
         return self._estimate(self._followed, judged(self._followed, corrected))
 
-    def step(self, frame: Pixels, time: float | None = None) -> Estimate:
+    def expected(self, frame: Pixels, time: float | None = None) -> Prior | None:
+        """Where `step` will look first; None where it is to be searched for, or nothing is."""
+        if self._followed is None:
+            return None
+        try:
+            before = self._followed.at(frame, time, self._gate)
+        except ImageError:
+            return None
+        return None if before.searching else before.priors()[0]
+
+    def step(self, frame: Pixels, time: float | None = None, look: Look | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
 
+        `look` is what the tracker sees where the target is `expected`, if that is known already.
         With nothing changed, ImageError for a frame that is none, or of quite another size, and
         TrackingError where the tracker's answer is no number.
         """
@@ -133,7 +145,7 @@ class Session:
             return NOTHING
         require_picture(frame)
         before = followed.at(frame, time, self._gate)
-        found = self._look(frame, before)
+        found = self._look(frame, before, look)
         self._still = self._still.after(frame)
         shown = shows_anything(frame) and not self._still.frozen
         confidence = found.confidence if shown else -inf
@@ -240,13 +252,17 @@ class Session:
     def _gate(self) -> Presence:
         return self.presence if self.tracker.gated else EVERYTHING
 
-    def _look(self, frame: Pixels, before: Followed) -> Judged:
+    def _look(self, frame: Pixels, before: Followed, look: Look | None) -> Judged:
         """The best of what is found where the target is to be looked for."""
         priors = before.priors()
         if before.searching and self.tracker.identity is not None and not before.searched % 2:
             window = before.course.survey(before.searched, CROP)
             priors = [self.tracker.survey(frame, window, before.course.box)]
-        found = max([self._locate(frame, before, prior) for prior in priors], key=_confidence)
+        looks = [look, *[None] * (len(priors) - 1)]
+        found = max(
+            [self._locate(frame, before, *each) for each in zip(priors, looks, strict=True)],
+            key=_confidence,
+        )
         if before.believed and not priors[0].usual:
             # In a wide window it is small: a closer look sees more.
             closer = self._locate(frame, before, Prior(found.observation.box))
@@ -257,8 +273,15 @@ class Session:
             found = max(found, rival, key=lambda one: (one.told, one.confidence))
         return found
 
-    def _locate(self, frame: Pixels, before: Followed, prior: Prior) -> Judged:
-        found: Observation = self.tracker.find(frame, prior)
+    def _locate(
+        self, frame: Pixels, before: Followed, prior: Prior, look: Look | None = None
+    ) -> Judged:
+        found: Observation
+        if look is None:
+            found = self.tracker.find(frame, prior)
+        else:
+            assert isinstance(self.tracker, LookingTracker)
+            found = self.tracker.find(frame, prior, look)
         _require_numbers(found)
         return judged(before, found)
 

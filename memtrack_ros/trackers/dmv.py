@@ -17,9 +17,10 @@ from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
 from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
-from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, PaperDMV, depth_of
+from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.voting import CANDIDATES
+from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
@@ -78,7 +79,7 @@ class First(NamedTuple):
     key: Tensor
 
 
-class DMVTracker(Tracker[DMVObservation, First]):
+class DMVTracker(LookingTracker[DMVObservation, First]):
     """What both variants share.
 
     The whole search crop is what is remembered of a frame, background included: its query is the
@@ -137,12 +138,19 @@ class DMVTracker(Tracker[DMVObservation, First]):
         value = self.net.first_value(key, corners[None].to(self.device), told.to(self.device))
         self.bank.write(key[0], value[0])
 
-    @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> DMVObservation:
-        """One query (section 3.1): read, score all anchors, answer with the preferred one."""
+    def show(self, frame: Pixels, prior: Prior) -> tuple[Window, Pixels]:
+        """The search window where the prior says, and its crop."""
         window = self.window(frame, prior.box, prior.search)
-        crop = cut(frame, window, self.border)
-        query = self.net.query(to_device(crop, self.device))
+        return window, cut(frame, window, self.border)
+
+    def see(self, crops: Tensor) -> DMVQuery:
+        """The query's key, and what the mask decoder needs."""
+        return self.net.query(crops)
+
+    @torch.inference_mode()
+    def answer(self, frame: Pixels, prior: Prior, look: Look) -> DMVObservation:
+        """One query (section 3.1): read, score all anchors, answer with the preferred one."""
+        window, crop, query = look.window, look.crop, look.query
         answer = self.net.answer(*self.bank.read(), query)
         maps, logits = answer
         score = maps.score[0].permute(1, 2, 0).double().cpu().numpy()

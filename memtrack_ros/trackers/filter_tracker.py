@@ -22,6 +22,7 @@ from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.guided import above_half, shares_along_edges
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
 from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
     LEAST_FILL,
@@ -182,7 +183,10 @@ class CompactView(Generic[Seen]):
     seen: Seen
 
 
-class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactView[Seen]]):
+class CompactFilterTracker(
+    FilterTracker[Seen, FilterObservation[Seen], CompactView[Seen]],
+    LookingTracker[FilterObservation[Seen], CompactView[Seen]],
+):
     """The compact variants: the filter and the segmentation look at one crop, seen once."""
 
     variant = 'compact'
@@ -196,7 +200,7 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
     def view(self, frame: Pixels, box: Floats) -> CompactView[Seen]:
         """The search crop around the box; the filter is taught where the target is in it."""
         self.bank.clear()
-        window, crop = self._crop(frame, box, 1.0)
+        window, crop = self.show(frame, Prior(box))
         wide = Window.around(boxes.centre(box), window.pitch, 2 * window.side)
         self._begin_filter(cut(frame, wide, self.border), np.zeros(2))
         return CompactView(window, self._see([crop]))
@@ -209,11 +213,19 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
             label = self.appearance.rough_label * label
         self.appearance.begin(view.seen, self._label(label))
 
+    def show(self, frame: Pixels, prior: Prior) -> tuple[Window, Pixels]:
+        """As all compact trackers search."""
+        window = search_window(frame, prior.box, prior.search, self.filter.settings.side)
+        return window, cut(frame, window, self.border)
+
+    def see(self, crops: Tensor) -> Seen:
+        """What filter and appearance need of crops."""
+        return self.appearance.see(crops)
+
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> FilterObservation[Seen]:
+    def answer(self, frame: Pixels, prior: Prior, look: Look) -> FilterObservation[Seen]:
         """The filter's peak and the mask around it; the box is that of the mask's largest part."""
-        window, crop = self._crop(frame, prior.box, prior.search)
-        seen = self._see([crop])
+        window, crop, seen = look.window, look.crop, look.query
         size = prior.box[2:]
         peak = self.filter.locate(
             self.appearance.deep(seen), size / window.pitch, central=prior.usual
@@ -237,11 +249,6 @@ class CompactFilterTracker(FilterTracker[Seen, FilterObservation[Seen], CompactV
         return FilterObservation(
             score, box, mask, peak, window, seen, probability, shares=shares, sight=sight
         )
-
-    def _crop(self, frame: Pixels, box: Floats, search: float) -> tuple[Window, Pixels]:
-        """The search window around `box` and what it shows."""
-        window = search_window(frame, box, search, self.filter.settings.side)
-        return window, cut(frame, window, self.border)
 
 
 def near_part(probability: Maps, place: Floats, reach: float) -> Maps:

@@ -24,9 +24,11 @@ from memtrack_ros.nets.memtrack import (
     TEMPLATE_CROP,
     CompactMemTrack,
     Memory,
+    MemTrackQuery,
     PaperMemTrack,
     Signals,
 )
+from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
@@ -122,7 +124,7 @@ class MemTracker(Tracker[MemTrackObservation, Pixels]):
         """The template (1, C, 6, 6) of a target in `frame`."""
 
 
-class CompactMemTracker(MemTracker):
+class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels]):
     """The compact variant: one scale, a box head and a mask decoder."""
 
     variant = 'compact'
@@ -143,12 +145,19 @@ class CompactMemTracker(MemTracker):
         self.net = ready(net, device, precision)
         self.trunk = self.net.trunk
 
-    @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> MemTrackObservation:
-        """One step: read a template, correlate, answer with the preferred cell's box and mask."""
+    def show(self, frame: Pixels, prior: Prior) -> tuple[Window, Pixels]:
+        """As all compact trackers search."""
         window = search_window(frame, prior.box, prior.search, CROP)
-        crop = cut(frame, window, self.border)
-        query = self.net.query(to_device(crop, self.device))
+        return window, cut(frame, window, self.border)
+
+    def see(self, crops: Tensor) -> MemTrackQuery:
+        """The cells that are compared, and the trunk's features below them."""
+        return self.net.query(crops)
+
+    @torch.inference_mode()
+    def answer(self, frame: Pixels, prior: Prior, look: Look) -> MemTrackObservation:
+        """One step: read a template, correlate, answer with the preferred cell's box and mask."""
+        window, crop, query = look.window, look.crop, look.query
         answer, signals = self.net.answer(self.bank.read(), query)
         assert answer.mask is not None
         score = answer.maps.score[0, 0].double().cpu().numpy()

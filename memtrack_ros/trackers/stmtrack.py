@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
@@ -20,6 +21,7 @@ from memtrack_ros.memory.sampled_frames import SEGMENTS
 from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
@@ -104,7 +106,7 @@ class Crop(NamedTuple):
     pixels: Pixels
 
 
-class STMTracker(Tracker[STMTrackObservation, Crop]):
+class STMTracker(LookingTracker[STMTrackObservation, Crop]):
     """What both variants share: the network answers, this chooses and remembers."""
 
     name = 'stmtrack'
@@ -146,12 +148,19 @@ class STMTracker(Tracker[STMTrackObservation, Crop]):
         self.bank.clear()
         self._memorise(view, target, 1.0)
 
+    def show(self, frame: Pixels, prior: Prior) -> Crop:
+        """The search crop where the prior says."""
+        return self.crop(frame, prior.box, prior.search)
+
+    def see(self, crops: Tensor) -> Features | Tensor:
+        """The query's features (section 3.2)."""
+        return self.net.query(crops)
+
     @torch.inference_mode()
-    def locate(self, frame: Pixels, prior: Prior) -> STMTrackObservation:
+    def answer(self, frame: Pixels, prior: Prior, look: Look) -> STMTrackObservation:
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
-        window, crop = self.crop(frame, prior.box, prior.search)
+        window, crop, query = look.window, look.crop, look.query
         memory, used = self.bank.read()
-        query: Any = self.net.query(to_device(crop, self.device))
         answer = self.net.answer(memory, used, query)
         score = answer.maps.score[0, 0].double().cpu().numpy()
         corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)

@@ -136,7 +136,10 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
 
     def find(self, frame: Pixels, prior: Prior) -> Found:
         """The same, with a box as large as the prompt would have it."""
-        found = self.locate(frame, prior)
+        return self.sized(self.locate(frame, prior))
+
+    def sized(self, found: Found) -> Found:
+        """What was found, with a box as large as the prompt would have it."""
         if not self.excess.any():
             return found
         size = found.box[2:] * np.exp(-self.excess)

@@ -24,7 +24,8 @@ SUBJECTS: dict[str, Callable[[Reference], Iterator[Check]]] = {
 
 def parity(reference: Reference, subjects: list[str], console: Console) -> bool:
     """Run all checks of `subjects`, show them as they come, and say whether every one held."""
-    table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
+    # Narrow enough for 80 columns, names and numbers whole.
+    table = Table(box=SIMPLE, show_edge=False, padding=0)
     for title in ('subject', 'array', 'shape', 'error', 'limit', 'verdict'):
         table.add_column(title, no_wrap=True)
     failed = 0
@@ -38,7 +39,7 @@ def parity(reference: Reference, subjects: list[str], console: Console) -> bool:
                 table.add_row(
                     subject,
                     one.array,
-                    ' x '.join(map(str, one.shape)) or 'number',
+                    'x'.join(map(str, one.shape)) or 'number',
                     f'{one.error:.1e}' if one.error else '0',
                     f'{one.tolerance:.0e}' if one.tolerance else 'exact',
                     'holds' if one.holds else '[red]MISSED[/]',
