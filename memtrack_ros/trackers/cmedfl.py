@@ -91,7 +91,7 @@ class CompactMemory(Appearance[CMEDFLQuery]):
 
     def deep(self, seen: CMEDFLQuery) -> Tensor:
         """The backbone's last features."""
-        return self.net.filter_features(seen)
+        return seen.deep
 
     def begin(self, seen: CMEDFLQuery, label: Tensor) -> None:
         """Store all cells of the first frame."""
