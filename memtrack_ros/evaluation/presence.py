@@ -155,19 +155,12 @@ def tell(session: Session, video: Video) -> Told:
 
 def measure(told: list[Told]) -> dict[str, float | None]:
     """What one tracker's states are worth; None where there was no occasion."""
-
-    present, absent = (
-        together(told, lambda one: one.present),
-        together(told, lambda one: one.absent),
-    )
-    tracked, unsure = (
-        together(told, lambda one: one.tracked),
-        together(told, lambda one: one.unsure),
-    )
-    overlap, alone = (
-        together(told, lambda one: one.overlap),
-        together(told, lambda one: one.alike_alone),
-    )
+    present = together(told, lambda one: one.present)
+    absent = together(told, lambda one: one.absent)
+    tracked = together(told, lambda one: one.tracked)
+    unsure = together(told, lambda one: one.unsure)
+    overlap = together(told, lambda one: one.overlap)
+    alone = together(told, lambda one: one.alike_alone)
     silent, known = ~tracked & ~unsure, present | absent
     noticed = [seconds for one in told for seconds in one.noticed]
     found = [seconds for one in told for seconds in one.found]

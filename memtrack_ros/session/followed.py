@@ -15,7 +15,7 @@ from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import WIDER, Course
 from memtrack_ros.session.estimate import State
-from memtrack_ros.session.presence import Belief, Presence
+from memtrack_ros.session.presence import PRESENT, Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
 
 ANYWHERE = 1.5, 0.5  # standard deviations, of place and size, that what a search finds is off
@@ -61,7 +61,7 @@ class Followed(Stateful):
     @property
     def believed(self) -> bool:
         """Whether it is believed to be where it is predicted."""
-        return self.belief.verdict in (State.TRACKING, State.UNSURE)
+        return self.belief.verdict in PRESENT
 
     def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
         """Predicted to when `frame` was taken. Where time jumped, it is lost.
@@ -124,7 +124,7 @@ class Followed(Stateful):
         `contested` where something else may as well be the target.
         """
         belief = self.belief.after(confidence, self.clock.seconds, presence, contested=contested)
-        course, seen = self.course, belief.now in (State.TRACKING, State.UNSURE)
+        course, seen = self.course, belief.now in PRESENT
         if seen and self.believed:
             course = course.tracked(box)
         elif self.believed and self.tracker.gated:

@@ -21,7 +21,7 @@ from memtrack_ros.session.estimate import NOTHING, Estimate, State
 from memtrack_ros.session.followed import Followed
 from memtrack_ros.session.judgement import Judged, judged
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
-from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
+from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
 
@@ -261,7 +261,7 @@ class Session:
     def _estimate(self, followed: Followed, found: Judged) -> Estimate:
         state, roi = followed.belief.now, followed.course.box
         observation = found.observation
-        mask = observation.mask if state in (State.TRACKING, State.UNSURE) else None
+        mask = observation.mask if state in PRESENT else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         return Estimate(
             state,
