@@ -1,16 +1,21 @@
 """States against the truth: what the presence page counts, on worked examples and drawn scenes."""
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from memtrack_ros import trackers
+from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation.__main__ import main
-from memtrack_ros.evaluation.presence import Told, Video, ends_wrong, measure
+from memtrack_ros.evaluation.presence import Told, Video, drawn, ends_wrong, measure, presence
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.scenes.situations import SITUATIONS, Situation
-from memtrack_ros.session import State
+from memtrack_ros.session import Session, State
 
 HERE, THERE, NOWHERE = [10.0, 10, 20, 20], [60.0, 10, 20, 20], [np.nan] * 4
 OFF = [20.0, 10, 20, 20]  # IoU 1/3 with HERE
@@ -116,3 +121,19 @@ def test_the_command_writes_table_numbers_and_plot(tmp_path: Path) -> None:
     assert rows['dmv']['all']['calibration_error'] <= 1
     assert 'present tracked right' in (tmp_path / 'presence.md').read_text()
     assert (tmp_path / 'presence.png').stat().st_size > 1000
+
+
+def test_what_cannot_be_followed_is_named_and_skipped(tmp_path: Path) -> None:
+    good = next(drawn(1, None))
+    short = {name: getattr(good, name)[:12] for name in ('images', 'truth', 'visibility', 'alike')}
+    good = replace(good, **short)
+    beside = replace(good, name='beside', truth=np.add(good.truth, [1e4, 0, 0, 0]))
+    shrunk = replace(good, name='shrunk', images=[*good.images[:5], np.zeros((5, 5, 3), np.uint8)])
+    sessions = {'dmv': Session(trackers.create('dmv', device='cpu'))}
+    said = io.StringIO()
+    presence(sessions, [beside, good, shrunk], tmp_path, Console(file=said, width=200))
+    assert 'skipped: beside: The box x' in said.getvalue()
+    assert 'skipped: shrunk: the image is 5x5' in said.getvalue()
+    assert (tmp_path / 'presence.json').is_file()
+    with pytest.raises(SequenceError, match='in none of the videos'):
+        presence(sessions, [beside], tmp_path, Console(file=said))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation import markdown, plots
 from memtrack_ros.evaluation.calibration import HIT, Beliefs
 from memtrack_ros.geometry import boxes
@@ -256,13 +257,21 @@ def presence(
 ) -> None:
     """Follow the targets of all videos with all trackers; show what came out and write it.
 
-    presence.json, presence.md and presence.png lie in `out` then.
+    presence.json, presence.md and presence.png lie in `out` then. A video in which a target cannot
+    be followed is named and skipped; SequenceError where none is left.
     """
     told: dict[str, list[Told]] = {name: [] for name in sessions}
     for video in videos:
-        for name, session in sessions.items():
-            told[name].append(tell(session, video))
+        try:
+            ones = {name: tell(session, video) for name, session in sessions.items()}
+        except MemtrackError as error:
+            console.print(f'skipped: {video.name}: {error}', highlight=False)
+            continue
+        for name, one in ones.items():
+            told[name].append(one)
         console.print(video.name, end='\r')
+    if not all(told.values()):
+        raise SequenceError('in none of the videos a target can be followed: give others')
     kinds = list(dict.fromkeys(one.video.kind for one in next(iter(told.values()))))
     rows = {
         name: {'all': measure(ones)}
