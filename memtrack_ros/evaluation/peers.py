@@ -60,18 +60,18 @@ class PeerFollower:
         """Take the target by its box, as far as it lies in the frame, rounded."""
         self._tracker = self._make()
         inside = boxes.intersect(box, frame.shape[1], frame.shape[0])
-        with _said():
+        with _as_tracking_error():
             self._tracker.init(frame, tuple(int(value) for value in np.rint(inside)))
 
     def follow(self, frame: Pixels) -> Prediction:
         """Its box, if it says that it has one."""
-        with _said():
+        with _as_tracking_error():
             found, box = self._tracker.update(frame)
         return Prediction(np.asarray(box, float) if found else None)
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _as_tracking_error() -> Iterator[None]:
     """TrackingError where OpenCV fails, by what it says first."""
     try:
         yield

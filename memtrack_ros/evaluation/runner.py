@@ -109,11 +109,11 @@ def one_pass(
         if index == first:
             mask = sequence.mask(index) if by_mask and masked else None
             _check_prompt(sequence.name, index, frame, prompt_of(box, mask))
-            with _named(sequence.name, index):
+            with _as_sequence_error(sequence.name, index):
                 follower.start(frame, box, mask)
         elif index > first:
             before = perf_counter()
-            with _named(sequence.name, index):
+            with _as_sequence_error(sequence.name, index):
                 found = follower.follow(frame)
             answers.seconds[index] = perf_counter() - before
             if found.box is not None and np.isfinite(found.box).all():
@@ -131,7 +131,7 @@ def one_pass(
 
 
 @contextmanager
-def _named(name: str, index: int) -> Iterator[None]:
+def _as_sequence_error(name: str, index: int) -> Iterator[None]:
     """SequenceError where a tracker cannot go on in this frame."""
     try:
         yield

@@ -33,13 +33,13 @@ OMITTED = {'Tiger1': 5}
 def find_otb(folder: Path) -> list[Video]:
     """The sequences of a folder NAME, one for each file of truth."""
     if (folder / 'groundtruth_rect.txt').is_file():
-        return [_found(folder, 'groundtruth_rect.txt', named(folder))]
+        return [_video(folder, 'groundtruth_rect.txt', named(folder))]
     # Truth of several targets: groundtruth_rect.1.txt is NAME.1.
     files = sorted(folder.glob('groundtruth_rect.*.txt'))
-    return [_found(folder, path.name, named(folder) + Path(path.stem).suffix) for path in files]
+    return [_video(folder, path.name, named(folder) + Path(path.stem).suffix) for path in files]
 
 
-def _found(folder: Path, file: str, name: str) -> Video:
+def _video(folder: Path, file: str, name: str) -> Video:
     return Video(name, partial(_read, folder, file, name))
 
 

@@ -204,7 +204,7 @@ class Stage:
         self.tracker.remember(frame, found)
         return found
 
-    def told(self) -> dict[str, Array]:
+    def first_memory(self) -> dict[str, Array]:
         """What is recorded of the memory after the first frame."""
         return {}
 
@@ -239,7 +239,7 @@ class CMEDFLStage(Stage):
         self.appearance = CompactMemory(net, few, CPU, MOST)  # type: ignore[arg-type]
         super().__init__('cmedfl', net, self.appearance, cmedfl.HABITS)
 
-    def told(self) -> dict[str, Array]:
+    def first_memory(self) -> dict[str, Array]:
         """How much of each cell is the target's."""
         cells = D3S_CROP // self.net.stride
         shares = self.appearance.bank.read()[1][0, 0, : cells**2]
@@ -311,7 +311,7 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             pseudo=255 * stage.labels[-1],
             area=loop.areas[0],
             label_centre=_sorted(_in_cells(stage.filter.offsets) + 0.5),
-            **stage.told(),
+            **stage.first_memory(),
         )
         if f'begin{number}_patches' in arrays:
             shown = stage.net.shown[0].numpy().transpose(0, 2, 3, 1)

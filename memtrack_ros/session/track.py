@@ -1,4 +1,4 @@
-"""A target that is followed, from one frame to the next."""
+"""A target as it is followed, from one frame to the next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRAYED = 0.5  # seconds for which a target is not seen before it is looked for 
 
 
 @dataclass
-class Followed(Stateful):
+class Track(Stateful):
     """Where the target is, whether it is there, and what the tracker remembers of it.
 
     Methods give new ones: nothing is changed by a frame that turns out to be unusable.
@@ -63,7 +63,7 @@ class Followed(Stateful):
         """Whether it is believed to be where it is predicted."""
         return self.belief.verdict in PRESENT
 
-    def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
+    def at(self, frame: Pixels, time: float | None, presence: Presence) -> Track:
         """Predicted to when `frame` was taken. Where time jumped, it is lost.
 
         ImageError for a frame of quite another size.
@@ -118,7 +118,7 @@ class Followed(Stateful):
 
     def after(
         self, box: Floats, confidence: float, presence: Presence, *, contested: bool = False
-    ) -> Followed:
+    ) -> Track:
         """Judged: it was, with this confidence, in `box` (4,). What was not surely is no news.
 
         `contested` where something else may as well be the target.
@@ -135,7 +135,7 @@ class Followed(Stateful):
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
-    def lost(self, presence: Presence) -> Followed:
+    def lost(self, presence: Presence) -> Track:
         """What was known of its place is too old: it is searched for widely."""
         belief = Belief(State.LOST, presence.lost_seconds)
         return replace(self, course=self.course.stopped(), belief=belief)
