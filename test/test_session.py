@@ -291,6 +291,23 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     assert session.memory.writes == 3
 
 
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_from_where_on_is_remembered_is_what_the_user_says(
+    name: str, scene: DrawnScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scene.render(0), scene.render(1)
+    session = Session(trackers.create(name, device='cpu'))
+    session.prompt(first.image, Prompt('box', first.box))
+    written: list[float] = []
+    monkeypatch.setattr(Calibration, 'confidence', lambda *_: 0.55)
+    monkeypatch.setattr(session.tracker, 'remember', lambda *_: written.append(wanted))
+    for wanted in (-1.0, 0.5, 0.6, 0.0):  # its own is more than .55
+        session.presence = Presence(remembered=wanted)
+        assert session.step(second.image).state is State.TRACKING
+        session.remember()
+    assert written == [0.5, 0.0]
+
+
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
     session: Session, scene: DrawnScene
 ) -> None:
