@@ -14,7 +14,7 @@ from memtrack_ros.scenes import drawn_scene
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption('--steps', type=int, default=100, help='length of the random walk')
+    parser.addoption('--steps', type=int, default=500, help='length of the random walk')
     parser.addoption('--seed', type=int, default=1, help='which random walk')
     parser.addoption('--long', action='store_true', help='run what takes minutes, too')
 

@@ -25,6 +25,8 @@ stamps = st.builds(
     sec=st.integers(-(2**31), 2**31 - 1) | st.integers(-2, 3),
     nanosec=st.integers(0, 2**32 - 1),
 )
+points = st.builds(Point, x=numbers, y=numbers)
+seldom = st.sampled_from([False, False, False, True])
 lengths = st.integers(0, 40) | st.sampled_from([1, 2, 16, 64, 2**16, 2**31, 2**32 - 1])
 
 
@@ -70,10 +72,15 @@ def prompts(draw: st.DrawFn) -> InitTarget.Request:
     box = dict(zip(('center_x', 'center_y', 'size_x', 'size_y', 'theta'), range(5), strict=True))
     return InitTarget.Request(
         stamp=draw(st.just(Time()) | stamps),
-        kind=draw(st.integers(0, 2) | st.integers(0, 255)),
+        kind=draw(st.integers(0, 3) | st.integers(0, 255)),
         box=msg.OrientedBox(**{name: draw(numbers) for name in box}),
         mask=draw(images()),
-        point=Point(x=draw(numbers), y=draw(numbers)),
+        point=draw(points),
+        positive=draw(st.lists(points, max_size=3)),
+        negative=draw(st.lists(points, max_size=3)),
         normalized=draw(st.booleans()),
         tracker=draw(st.sampled_from(['', '', '', 'kcf', 'STMTRACK', '../stmtrack'])),
+        add=draw(seldom),
+        refine=draw(seldom),
+        target_width=draw(st.just(0.0) | st.floats(width=32)),
     )

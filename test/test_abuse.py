@@ -1,6 +1,6 @@
 """A live node against anything that DDS can bring: it answers, says why, and ends healthy.
 
-pytest test/test_abuse.py --steps 500 --seed 7    # a longer walk, another one
+pytest test/test_abuse.py --steps 2000 --seed 7    # a longer walk, another one
 """
 
 from __future__ import annotations

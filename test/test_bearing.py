@@ -196,10 +196,16 @@ def with_roi(**fields: int) -> CameraInfo:
 @pytest.mark.parametrize(
     ('info', 'reason'),
     [
-        (CameraInfo(width=640, height=480), 'fx, K[0] of camera_info, is 0, not a positive'),
-        (changed('k', 0, 0.0), 'fx, K[0] of camera_info, is 0, not a positive'),
-        (changed('k', 0, -400.0), 'fx, K[0] of camera_info, is -400, not a positive'),
-        (changed('k', 4, -1.0), 'fy, K[4] of camera_info, is -1, not a positive'),
+        (CameraInfo(width=640, height=480), 'fx, K[0] of camera_info, is 0, not 1 to 1e+07 pixels'),
+        (changed('k', 0, 0.0), 'fx, K[0] of camera_info, is 0, not 1 to 1e+07 pixels'),
+        (changed('k', 0, -400.0), 'fx, K[0] of camera_info, is -400, not 1 to'),
+        (changed('k', 4, -1.0), 'fy, K[4] of camera_info, is -1, not 1 to'),
+        # As shares of the image, and as numbers of which half a pixel is no part any more.
+        (changed('k', 0, 0.8), 'fx, K[0] of camera_info, is 0.8, not 1 to'),
+        (changed('k', 4, 1e-300), 'fy, K[4] of camera_info, is 1e-300, not 1 to'),
+        (changed('k', 0, 1e300), 'fx, K[0] of camera_info, is 1e+300, not 1 to'),
+        (changed('k', 2, 1e9), 'cx, K[2] of camera_info, is 1e+09, not -1e+07 to 1e+07'),
+        (changed('k', 5, -1e9), 'cy, K[5] of camera_info, is -1e+09, not -1e+07 to'),
         (changed('k', 0, inf), 'K[0] of camera_info is inf'),
         (changed('k', 5, nan), 'K[5] of camera_info is nan'),
         (changed('k', 8, nan), 'K[8] of camera_info is nan'),
@@ -237,7 +243,7 @@ def test_a_calibration_that_is_none_gives_no_bearing_and_the_reason_once(
 def test_rectified_images_need_a_projection() -> None:
     made, said = calibration(info_of(p=[0.0] * 12), rectified=True)
     assert made.bearing((10, 10), SIZE) is None
-    assert 'fx, P[0] of camera_info, is 0, not a positive' in said[0]
+    assert 'fx, P[0] of camera_info, is 0, not 1 to 1e+07 pixels' in said[0]
     _, said = calibration(changed('p', 10, 0.0), rectified=True)
     assert 'P[10] of camera_info is 0, not 1 as in' in said[0]
     assert bearing(info_of(p=[0.0] * 12), (10, 10)) is not None

@@ -249,6 +249,42 @@ def test_a_first_truth_that_is_no_prompt_is_named_and_the_rest_is_run(
         assert said in (out / 'results.md').read_text()
 
 
+def test_a_frame_in_which_nothing_can_be_followed_is_named_and_the_rest_is_run(
+    tmp_path: Path,
+) -> None:
+    folder, out = tmp_path / 'sequences', tmp_path / 'out'
+    for name in ('good', 'shrunk', 'beyond'):
+        write_square(folder / 'SET' / name)
+    cv2.imwrite(
+        str(folder / 'SET' / 'shrunk' / 'img' / '000003.png'), np.zeros((5, 5, 3), np.uint8)
+    )
+    truth = folder / 'SET' / 'beyond' / 'groundtruth.txt'  # which a session cuts to the frame
+    truth.write_text(
+        '\n'.join(['-9e9,-9e9,9000000011,9000000028', *truth.read_text().splitlines()[1:]])
+    )
+    given = ['run', '--sequences', str(folder), '--trackers', 'dmv', '--peers', 'mil']
+    assert command_line.main([*given, '--jobs', '1', '--out', str(out)]) == 0
+    content = json.loads((out / 'results.json').read_text())['trackers']
+    assert {name: set(entry['sequences']) for name, entry in content.items()} == {
+        'dmv': {'SET/good', 'SET/beyond'},
+        'mil': {'SET/good', 'SET/beyond'},
+    }
+    said = 'SET/shrunk: frame 3 cannot be followed: the image is 5x5, those before were 64x48'
+    assert said in (out / 'results.md').read_text()
+
+
+def test_a_peer_that_fails_is_named_with_its_sequence(tmp_path: Path) -> None:
+    class Failing:
+        def init(self, *_: object) -> None: ...
+
+        def update(self, frame: NDArray[np.uint8]) -> None:
+            cv2.resize(frame, (0, 0))
+
+    sequence = read_sequence(write_square(tmp_path / 'SET' / 'square'))
+    with pytest.raises(SequenceError, match="SET/square: frame 2 .* OpenCV's tracker fails"):
+        passed(peers.PeerFollower(Failing), sequence)
+
+
 def test_a_first_mask_that_is_no_prompt_is_an_error_of_its_sequence(masked: Sequence) -> None:
     cv2.imwrite(str(masked.masks.files[0]), np.zeros((48, 64), np.uint8))
     with pytest.raises(SequenceError, match='SET/square: the truth of frame 1 .* marks 0 pixels'):

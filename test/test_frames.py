@@ -8,15 +8,20 @@ from random import Random
 from typing import Any
 
 import cv2
+import malformed
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes.frames import Frames, Gaps, Mailbox, Ring, Turn, nanoseconds
+from memtrack_ros.session.clock import COUNTED, Clock
 from memtrack_ros.wire.bearing import CameraCalibration
+from memtrack_ros.wire.stamps import seconds
 
 DEADLINE = 60
 PERIOD = 33_333_333
@@ -138,6 +143,32 @@ def test_time_that_jumps_back_starts_anew() -> None:
     with pytest.raises(PromptError, match='only 5 from 1.000000000 to'):
         frames.recent.find(stamp(10**12))
     assert nanoseconds(frames.recent.find(Time()).header.stamp) == 10**9 + 4 * PERIOD
+
+
+def test_images_in_a_wrong_order_are_no_jump_back() -> None:
+    frames = frames_of_a_camera()
+    order = [*range(20), 22, 20, 21, 23, 25, 24, *range(26, 40)]
+    for number in order:
+        frames.put(image(number * PERIOD))
+    assert frames.missing == 3  # when the next one came these had not
+    assert frames.recent.held()[0] == 30
+    for number in order[-30:]:
+        found = frames.recent.find(stamp(number * PERIOD))
+        assert nanoseconds(found.header.stamp) == number * PERIOD
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(some.lists(malformed.stamps, min_size=1, max_size=20))
+def test_whatever_stamps_say_the_newest_image_is_kept_and_time_passes(stamps: list[Time]) -> None:
+    frames, clock = frames_of_a_camera(), Clock()
+    for number, one in enumerate(stamps, 1):
+        frames.put(Image(header=Header(stamp=one)))
+        assert frames.received == number
+        assert 1 <= frames.recent.held()[0] <= number
+        assert nanoseconds(frames.recent.find(one).header.stamp) == nanoseconds(one)
+        assert frames.missing >= 0
+        clock = clock.at(seconds(one), 1.5)
+        assert 0 < clock.seconds <= COUNTED
 
 
 def test_what_the_middleware_lost_and_what_left_a_gap_is_counted_once() -> None:

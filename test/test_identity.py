@@ -139,7 +139,7 @@ def test_all_compact_trackers_have_one_and_it_goes_with_their_memory(name: str) 
     known = identity.target.entries
     assert known > 0
     session.step(scene.render(1).image)
-    evidence = session.judged
+    evidence = session.judgement
     assert evidence is not None
     assert len(evidence.evidence) == 5
     session.remember()

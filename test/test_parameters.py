@@ -14,6 +14,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import parameters
 from memtrack_ros.nodes.paths import expanded
@@ -59,6 +60,19 @@ def test_the_defaults_of_presence_are_those_of_the_session(node: TrackerNode) ->
     names = {row.name for row in parameters.TABLE if row.name.startswith('presence.')}
     assert names == {f'presence.{field.name}' for field in fields(Presence)}
     assert parameters.presence(node) == Presence()
+
+
+def test_what_each_tracker_remembers_from_is_as_described(node: TrackerNode) -> None:
+    by_confidence: dict[float, list[str]] = {}
+    for name in trackers.NAMES:
+        remembered = trackers.create(name, device='cpu').remembered
+        by_confidence.setdefault(remembered, []).append(name)
+    described = node.describe_parameter('presence.remembered').description
+    commented = ' '.join(CONFIG.read_text().replace('#', ' ').split())
+    for confidence, names in by_confidence.items():
+        words = f'{confidence:g} for {" and ".join(names)}'.removeprefix('0')
+        assert words in described
+        assert words in commented
 
 
 def test_the_shipped_configuration_names_every_parameter_with_its_default() -> None:

@@ -1,36 +1,41 @@
 """States against the truth: what the presence page counts, on worked examples and drawn scenes."""
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from memtrack_ros import trackers
+from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation.__main__ import main
-from memtrack_ros.evaluation.presence import Told, Video, ends_wrong, measure
+from memtrack_ros.evaluation.presence import Verdicts, Video, drawn, ends_wrong, measure, presence
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.scenes.situations import SITUATIONS, Situation
-from memtrack_ros.session import State
+from memtrack_ros.session import Session, State
 
 HERE, THERE, NOWHERE = [10.0, 10, 20, 20], [60.0, 10, 20, 20], [np.nan] * 4
 OFF = [20.0, 10, 20, 20]  # IoU 1/3 with HERE
 T, U, GONE = State.TRACKING, State.UNSURE, State.OCCLUDED
 
 
-def told(
+def verdicts(
     truth: list[list[float]],
     states: list[State],
     boxes: list[list[float]],
     alike: list[list[float]] | None = None,
     kind: str = 'some',
-) -> Told:
+) -> Verdicts:
     """Of a video whose first frame is that of the prompt, in which the target is HERE."""
     whole: Floats = np.array([HERE, *truth])
     other = np.array([NOWHERE, *(alike or [NOWHERE] * len(truth))])
     visibility = (~np.isnan(whole).any(1)).astype(float)
     video = Video('some', kind, [], whole, visibility, other)
     confidence = np.array([float(state is T) for state in states])
-    return Told(video, np.array([int(s) for s in states]), confidence, np.array(boxes))
+    return Verdicts(video, np.array([int(s) for s in states]), confidence, np.array(boxes))
 
 
 def test_a_worked_example() -> None:
@@ -39,7 +44,7 @@ def test_a_worked_example() -> None:
     truth = [HERE] * 4 + [NOWHERE] * 5 + [THERE] * 4
     states = [T, T, T, GONE, T, T, U, GONE, GONE, GONE, GONE, T, T]
     boxes = [HERE, OFF, THERE, HERE] + [HERE] * 5 + [HERE, HERE, THERE, THERE]
-    row = measure([told(truth, states, boxes)])
+    row = measure([verdicts(truth, states, boxes)])
     assert row['present_tracked_right'] == pytest.approx(3 / 8)
     assert row['present_tracked_off'] == pytest.approx(1 / 8)
     assert row['present_tracked_wrong'] == pytest.approx(1 / 8)
@@ -58,14 +63,14 @@ def test_a_worked_example() -> None:
 
 
 def test_what_never_is_found_is_not_found_in_a_second() -> None:
-    row = measure([told([HERE, NOWHERE, THERE, THERE], [T, GONE, GONE, T], [HERE] * 4)])
+    row = measure([verdicts([HERE, NOWHERE, THERE, THERE], [T, GONE, GONE, T], [HERE] * 4)])
     assert row['found_in_a_second'] == 0
     assert row['seconds_to_find'] == np.inf
 
 
 def test_a_look_alike_counts_where_it_is_the_only_one() -> None:
     truth, alike = [HERE, NOWHERE, NOWHERE], [THERE, THERE, NOWHERE]
-    row = measure([told(truth, [T, T, T], [HERE, THERE, THERE], alike)])
+    row = measure([verdicts(truth, [T, T, T], [HERE, THERE, THERE], alike)])
     assert row['alike_tracked'] == 1
     assert row['twins_wrong'] is None
     assert row['blind_tracked'] is None
@@ -73,7 +78,9 @@ def test_a_look_alike_counts_where_it_is_the_only_one() -> None:
 
 @pytest.mark.parametrize(('state', 'wrong'), [(T, True), (U, False), (GONE, False)])
 def test_a_crossing_ends_wrong_only_where_that_is_tracking(state: State, wrong: bool) -> None:
-    crossing = told([HERE] * 20, [T] * 8 + [state] * 12, [HERE] * 8 + [THERE] * 12, kind='twins')
+    crossing = verdicts(
+        [HERE] * 20, [T] * 8 + [state] * 12, [HERE] * 8 + [THERE] * 12, kind='twins'
+    )
     assert ends_wrong(crossing) is wrong
 
 
@@ -116,3 +123,19 @@ def test_the_command_writes_table_numbers_and_plot(tmp_path: Path) -> None:
     assert rows['dmv']['all']['calibration_error'] <= 1
     assert 'present tracked right' in (tmp_path / 'presence.md').read_text()
     assert (tmp_path / 'presence.png').stat().st_size > 1000
+
+
+def test_what_cannot_be_followed_is_named_and_skipped(tmp_path: Path) -> None:
+    good = next(drawn(1, None))
+    short = {name: getattr(good, name)[:12] for name in ('images', 'truth', 'visibility', 'alike')}
+    good = replace(good, **short)
+    beside = replace(good, name='beside', truth=np.add(good.truth, [1e4, 0, 0, 0]))
+    shrunk = replace(good, name='shrunk', images=[*good.images[:5], np.zeros((5, 5, 3), np.uint8)])
+    sessions = {'dmv': Session(trackers.create('dmv', device='cpu'))}
+    said = io.StringIO()
+    presence(sessions, [beside, good, shrunk], tmp_path, Console(file=said, width=200))
+    assert 'skipped: beside: The box x' in said.getvalue()
+    assert 'skipped: shrunk: the image is 5x5' in said.getvalue()
+    assert (tmp_path / 'presence.json').is_file()
+    with pytest.raises(SequenceError, match='in none of the videos'):
+        presence(sessions, [beside], tmp_path, Console(file=said))

@@ -19,6 +19,7 @@ from memtrack_ros.errors import PromptError
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import messages, prompts
 from memtrack_ros.session import Prompt
+from memtrack_ros.session.prompts import resolve
 
 BOX, MASK, POINT = InitTarget.Request.BOX, InitTarget.Request.MASK, InitTarget.Request.POINT
 WIDTH, HEIGHT = 64, 48
@@ -89,7 +90,7 @@ def test_an_unknown_kind_is_refused() -> None:
         prompt(7)
 
 
-@settings(max_examples=1500, deadline=None, database=None)
+@settings(max_examples=1000, deadline=None, database=None)
 @given(request=malformed.prompts(), width=st.integers(1, 5000), height=st.integers(1, 5000))
 def test_any_request_is_a_prompt_or_is_refused_in_a_sentence(
     request: InitTarget.Request, width: int, height: int
@@ -100,3 +101,27 @@ def test_any_request_is_a_prompt_or_is_refused_in_a_sentence(
         assert ': ' in str(refusal)  # what is wrong, and what to do
     else:
         assert made.kind in ('box', 'mask', 'point')
+    try:
+        assert prompts.width_of(request) is None or request.target_width > 0
+    except PromptError as refusal:
+        assert 'give a finite width' in str(refusal)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(request=malformed.prompts(), known=st.booleans())
+def test_any_prompt_is_a_target_in_its_image_or_is_refused_in_a_sentence(
+    request: InitTarget.Request, known: bool
+) -> None:
+    frame = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[10:30, 10:40] = 255
+    try:
+        target = resolve(frame, prompts.from_request(request, WIDTH, HEIGHT), mask * known)
+    except PromptError as refusal:
+        assert len(str(refusal)) < 600
+    else:
+        x, y, w, h = target.box
+        assert 0 <= x <= x + w <= WIDTH
+        assert 0 <= y <= y + h <= HEIGHT
+        assert target.mask.shape == (HEIGHT, WIDTH)
+        assert target.mask.any()

@@ -19,7 +19,7 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
-from memtrack_ros.session import Presence, Prompt, Session, State
+from memtrack_ros.session import Points, Presence, Prompt, Session, State
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.motion import MEASURED, Motion
 from memtrack_ros.session.presence import Belief
@@ -90,6 +90,15 @@ def test_a_prompt_of_any_kind_is_followed(session: Session, scene: DrawnScene, k
         (Prompt('mask', np.ones((100, 200), np.uint8)), '200 x 100, but its image is 320 x 240'),
         (Prompt('mask', np.zeros((240, 320), np.uint8)), 'marks 0 pixels'),
         (Prompt('point', np.array([320.0, 10.0])), 'outside the 320 x 240 image'),
+        (Prompt('box', ['10', 'a', '50', '50']), 'does not hold numbers'),
+        (Prompt('box', [[1, 2], [3]]), 'does not hold numbers'),
+        (Prompt('point', 'middle'), "'middle' does not hold numbers"),
+        (Prompt('mask', np.full((240, 320), np.nan)), 'holds float64 that are no numbers'),
+        (Prompt('mask', np.full((240, 320), 'x')), 'that are no numbers'),
+        (Prompt('point', Points([[160, 120, 1]], [])), 'are not rows of x and y'),
+        (Prompt('point', Points([160, 120], [[5, 5]])), 'are not rows of x and y'),
+        (Prompt('point', Points([['a', 'b']], [])), 'does not hold numbers'),
+        (Prompt('circle', np.array([160.0, 120])), "kind 'circle' is unknown"),
     ],
 )
 def test_a_bad_prompt_is_refused_and_the_earlier_target_kept(
@@ -280,6 +289,23 @@ def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnSc
     session.step(second.image)
     session.remember()
     assert session.memory.writes == 3
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_from_where_on_is_remembered_is_what_the_user_says(
+    name: str, scene: DrawnScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scene.render(0), scene.render(1)
+    session = Session(trackers.create(name, device='cpu'))
+    session.prompt(first.image, Prompt('box', first.box))
+    written: list[float] = []
+    monkeypatch.setattr(Calibration, 'confidence', lambda *_: 0.55)
+    monkeypatch.setattr(session.tracker, 'remember', lambda *_: written.append(wanted))
+    for wanted in (-1.0, 0.5, 0.6, 0.0):  # its own is more than .55
+        session.presence = Presence(remembered=wanted)
+        assert session.step(second.image).state is State.TRACKING
+        session.remember()
+    assert written == [0.5, 0.0]
 
 
 def test_what_is_not_seen_is_predicted_then_searched_for_and_not_remembered(
@@ -546,6 +572,8 @@ def test_what_is_no_frame_is_refused(frame: NDArray[np.generic], session: Sessio
     for ask in (session.step, lambda it: session.prompt(it, Prompt('box', BOX))):
         with pytest.raises(ImageError, match='a frame has shape'):
             ask(frame)
+        with pytest.raises(ImageError, match='not NoneType; see whether its file was'):
+            ask(None)  # what OpenCV makes of a file that is not there
     assert session.state is State.TRACKING
 
 

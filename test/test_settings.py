@@ -91,7 +91,7 @@ def test_a_tracker_follows_with_what_is_set(tracker: str, changes: dict[str, str
     session.prompt(scene.render(0).image, Prompt('box', scene.render(0).box))
     for number in range(1, 4):
         estimate = session.step(scene.render(number).image)
-        session.tracker.remember(scene.render(number).image, session._last.judged.observation)  # type: ignore[union-attr]
+        session.tracker.remember(scene.render(number).image, session._last.judgement.observation)  # type: ignore[union-attr]
         assert estimate.roi is not None
     if changes.get('capacity') == '1' or changes.get('writes') == 'false':
         assert session.memory.writes == 1

@@ -197,7 +197,7 @@ def check_followed(session: Session, frame: SceneFrame) -> None:
     assert np.isfinite([estimate.confidence, estimate.score, *estimate.roi]).all()
     assert 0 < estimate.frames_tracked < 2**32
     assert session._last is not None
-    session.tracker.remember(frame.image, session._last.judged.observation)
+    session.tracker.remember(frame.image, session._last.judgement.observation)
     assert all(value.isfinite().all() for value in session.snapshot().values())
 
 
@@ -208,7 +208,7 @@ def test_whatever_stands_in_it_is_refused_in_a_sentence_or_harmless(
     session = prompted(fresh(tracker), scene[0])
     for frame in scene[1:7]:
         session.step(frame.image)
-        session.tracker.remember(frame.image, session._last.judged.observation)
+        session.tracker.remember(frame.image, session._last.judgement.observation)
     good = Snapshot.of(session)
     refused = 0
     for name, value in good.state.items():

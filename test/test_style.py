@@ -27,3 +27,13 @@ def test_rules(command: str) -> None:
         [executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_types_say_what_things_are() -> None:
+    """Trackers are generic in what they observe: nobody has to ask, and be wrong."""
+    asked = [
+        path.relative_to(ROOT)
+        for path in (ROOT / 'memtrack_ros').rglob('*.py')
+        if 'assert isinstance(' in path.read_text()
+    ]
+    assert asked == []

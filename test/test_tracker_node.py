@@ -6,8 +6,10 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from itertools import count
 from math import atan, isnan, pi
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import cv2
@@ -49,7 +51,7 @@ from tracking import live_tensors
 from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.nodes import bond, diagnostics, messages, pipeline
 from memtrack_ros.nodes.frames import nanoseconds
-from memtrack_ros.session import State
+from memtrack_ros.session import Estimate, Session, State
 from memtrack_ros.tools.client import TrackerClient
 from memtrack_ros.tools.processes import NodeProcess
 from memtrack_ros.weights.files import shipped_file
@@ -411,6 +413,26 @@ def test_a_prompt_for_an_old_image_is_caught_up_with(
         centre = X + W / 2 + offset(number)
         assert target.box.center_x == pytest.approx(centre, abs=W / 4)
         assert target.roi[0] + target.roi[2] / 2 == pytest.approx(centre, abs=W / 4)
+
+
+def test_catching_up_is_faster_than_the_images_came(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = [Time(sec=3000, nanosec=40_000_000 * number) for number in range(25)]
+    for stamp in stamps:
+        active.target(active.publish(FRAME, stamp))
+    step, clock, taken = Session.step, count(), []
+
+    def slow(session: Session, frame: Any, time: float) -> Estimate:
+        taken.append(round((time - 3000) / 0.04))
+        return step(session, frame, time)
+
+    monkeypatch.setattr(Session, 'step', slow)
+    # A step takes 50 ms: at twice the pace of a camera of 25 Hz that is one image in three.
+    ticking = SimpleNamespace(perf_counter=lambda: 0.05 * next(clock))
+    monkeypatch.setattr(pipeline, 'time', ticking)
+    assert active.init_target(box=BOX, stamp=stamps[0]).success
+    assert taken == list(range(1, 24, 3))
 
 
 def test_images_without_stamps_are_followed_and_warned_of_once() -> None:

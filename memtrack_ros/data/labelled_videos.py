@@ -69,7 +69,7 @@ def labelled_videos(folder: Path, split: str | None = None) -> list[LabelledVide
 
     SequenceError when there are none, one is malformed, or some of the split are not there.
     """
-    videos = list(_found(folder.resolve()))
+    videos = list(_videos(folder.resolve()))
     if not videos:
         raise SequenceError(
             f'{folder}: no labelled videos in it; known are DAVIS ({_IMAGES}/{_SIZE}/NAME and '
@@ -86,7 +86,7 @@ def labelled_videos(folder: Path, split: str | None = None) -> list[LabelledVide
     return [video for video in videos if listed(video.name, names)]
 
 
-def _found(folder: Path) -> Iterator[LabelledVideo]:
+def _videos(folder: Path) -> Iterator[LabelledVideo]:
     davis = (folder / _LABELS / _SIZE).is_dir()
     images, labels = (folder / part / (_SIZE if davis else '') for part in (_IMAGES, _LABELS))
     if not (images.is_dir() and labels.is_dir()):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import argparse
 import json
 import os
@@ -487,4 +492,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(interrupt.exit_code(main))

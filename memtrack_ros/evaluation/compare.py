@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from memtrack_ros import interrupt
 from memtrack_ros.data import sequences as data
 from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import SequenceError
@@ -189,6 +190,7 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
     """Take a turn: the number of a job, and with it a GPU."""
     global _done
     _done = done
+    interrupt.end_at_once()  # by Ctrl-C, which all processes hear; what is kept is whole
     turn = turns.get()
     torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     if gpus := torch.cuda.device_count():

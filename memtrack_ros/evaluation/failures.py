@@ -90,7 +90,7 @@ def _picture(sequence: Sequence, answers: Pass, index: int, overlap: float) -> P
         if np.isfinite(box).all():
             # A box covers pixels x - 0.5 to x + w - 0.5.
             corners = np.rint((np.array([box[:2], box[:2] + box[2:]]) + 0.5) * scale - 0.5)
-            low, high = corners.astype(int)
+            low, high = corners.clip(-WIDTH, 2 * WIDTH).astype(int)  # OpenCV's whole numbers end
             cv2.rectangle(small, (low[0], low[1]), (high[0], high[1]), colour, 1)
     picture = np.zeros((small.shape[0] + LINE, WIDTH, 3), np.uint8)
     picture[:-LINE, : small.shape[1]] = small

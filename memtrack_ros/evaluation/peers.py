@@ -6,15 +6,17 @@ files (https://github.com/opencv/opencv_zoo, https://github.com/HonglinChu/SiamT
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.errors import ConfigurationError, TrackingError
 from memtrack_ros.evaluation.runner import Prediction
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 
@@ -55,14 +57,27 @@ class PeerFollower:
         self._make = make
 
     def start(self, frame: Pixels, box: Floats, mask: Pixels | None) -> None:
-        """Take the target by its box, rounded."""
+        """Take the target by its box, as far as it lies in the frame, rounded."""
         self._tracker = self._make()
-        self._tracker.init(frame, tuple(int(value) for value in np.rint(box)))
+        inside = boxes.intersect(box, frame.shape[1], frame.shape[0])
+        with _as_tracking_error():
+            self._tracker.init(frame, tuple(int(value) for value in np.rint(inside)))
 
     def follow(self, frame: Pixels) -> Prediction:
         """Its box, if it says that it has one."""
-        found, box = self._tracker.update(frame)
+        with _as_tracking_error():
+            found, box = self._tracker.update(frame)
         return Prediction(np.asarray(box, float) if found else None)
+
+
+@contextmanager
+def _as_tracking_error() -> Iterator[None]:
+    """TrackingError where OpenCV fails, by what it says first."""
+    try:
+        yield
+    except cv2.error as error:
+        reason = ' '.join(str(error).split())
+        raise TrackingError(f"OpenCV's tracker fails ({reason}); leave this peer out") from error
 
 
 def create(name: str, models: Path | None) -> PeerFollower:

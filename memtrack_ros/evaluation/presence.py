@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memtrack_ros.data.sequences import Sequence
+from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation import markdown, plots
 from memtrack_ros.evaluation.calibration import HIT, Beliefs
 from memtrack_ros.geometry import boxes
@@ -53,7 +54,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Told:
+class Verdicts:
     """What a session said of a video, and its truth; the frame of the prompt and those before left
     out. States and confidences (n,), boxes (n, 4)."""
 
@@ -108,7 +109,7 @@ class Told:
             number += 1
 
     @property
-    def noticed(self) -> list[float]:
+    def times_to_notice(self) -> list[float]:
         """Seconds from each absence's beginning until TRACKING was not said; all of it if never."""
         return [
             float(np.argmin(np.append(self.tracked[start:back], False))) / RATE
@@ -116,7 +117,7 @@ class Told:
         ]
 
     @property
-    def found(self) -> list[float]:
+    def times_to_find(self) -> list[float]:
         """Seconds from each return until the target was TRACKING in its place; inf if never."""
         right = self.tracked & (self.overlap >= HIT)
         absences = [*self.stretches(), (len(self.states),) * 2]
@@ -137,7 +138,7 @@ class Told:
         return int((np.diff(wrong[judged].astype(int)) > 0).sum())
 
 
-def tell(session: Session, video: Video) -> Told:
+def follow(session: Session, video: Video) -> Verdicts:
     """Follow the target of a video from the box of its first truth."""
     first = boxes.first_present(video.truth)
     states, confidences, found = [], [], []
@@ -150,29 +151,22 @@ def tell(session: Session, video: Video) -> Told:
             states.append(int(estimate.state))
             confidences.append(estimate.confidence)
             found.append(estimate.roi)
-    return Told(video, np.array(states), np.array(confidences), np.array(found, float))
+    return Verdicts(video, np.array(states), np.array(confidences), np.array(found, float))
 
 
-def measure(told: list[Told]) -> dict[str, float | None]:
+def measure(verdicts: list[Verdicts]) -> dict[str, float | None]:
     """What one tracker's states are worth; None where there was no occasion."""
-
-    present, absent = (
-        together(told, lambda one: one.present),
-        together(told, lambda one: one.absent),
-    )
-    tracked, unsure = (
-        together(told, lambda one: one.tracked),
-        together(told, lambda one: one.unsure),
-    )
-    overlap, alone = (
-        together(told, lambda one: one.overlap),
-        together(told, lambda one: one.alike_alone),
-    )
+    present = together(verdicts, lambda one: one.present)
+    absent = together(verdicts, lambda one: one.absent)
+    tracked = together(verdicts, lambda one: one.tracked)
+    unsure = together(verdicts, lambda one: one.unsure)
+    overlap = together(verdicts, lambda one: one.overlap)
+    alone = together(verdicts, lambda one: one.alike_alone)
     silent, known = ~tracked & ~unsure, present | absent
-    noticed = [seconds for one in told for seconds in one.noticed]
-    found = [seconds for one in told for seconds in one.found]
-    twins = [one for one in told if one.video.kind == 'twins']
-    blind = [one for one in told if one.video.kind in ('dark', 'frozen')]
+    notice = [seconds for one in verdicts for seconds in one.times_to_notice]
+    find = [seconds for one in verdicts for seconds in one.times_to_find]
+    twins = [one for one in verdicts if one.video.kind == 'twins']
+    blind = [one for one in verdicts if one.video.kind in ('dark', 'frozen')]
     return {
         'present_tracked_right': share(tracked & (overlap >= HIT), present),
         'present_tracked_off': share(tracked & (overlap < HIT) & (overlap >= WRONG), present),
@@ -183,16 +177,16 @@ def measure(told: list[Told]) -> dict[str, float | None]:
         'absent_unsure': share(unsure, absent),
         'absent_said_absent': share(silent, absent),
         'wrong_of_tracked': share(overlap < WRONG, tracked & known),
-        'seconds_to_notice': float(np.mean(noticed)) if noticed else None,
-        'seconds_to_find': float(np.median(found)) if found else None,
-        'found_in_a_second': float(np.mean(np.array(found) <= 1)) if found else None,
-        'switches': float(sum(one.switches for one in told)),
+        'seconds_to_notice': float(np.mean(notice)) if notice else None,
+        'seconds_to_find': float(np.median(find)) if find else None,
+        'found_in_a_second': float(np.mean(np.array(find) <= 1)) if find else None,
+        'switches': float(sum(one.switches for one in verdicts)),
         'alike_tracked': share(tracked, alone),
         'twins_wrong': share_of(ends_wrong(one) for one in twins),
         'blind_tracked': share_of(
             flag for one in blind for flag in one.tracked[one.absent].tolist()
         ),
-        'calibration_error': beliefs_of(told).error,
+        'calibration_error': beliefs_of(verdicts).error,
     }
 
 
@@ -207,21 +201,21 @@ def share_of(flags: Iterable[bool]) -> float | None:
     return float(np.mean(given)) if given else None
 
 
-def ends_wrong(told: Told) -> bool:
+def ends_wrong(verdicts: Verdicts) -> bool:
     """Whether in the last frames something else is TRACKING more often than not."""
-    return bool((told.tracked & (told.overlap < WRONG))[-END:].mean() > 0.5)
+    return bool((verdicts.tracked & (verdicts.overlap < WRONG))[-END:].mean() > 0.5)
 
 
-def beliefs_of(told: list[Told]) -> Beliefs:
+def beliefs_of(verdicts: list[Verdicts]) -> Beliefs:
     """Confidences against hits, in the frames in which the truth is known."""
-    known = together(told, lambda one: one.present | one.absent)
-    hit = together(told, lambda one: one.present & (one.overlap >= HIT))
-    return Beliefs(together(told, lambda one: one.confidence)[known], hit[known])
+    known = together(verdicts, lambda one: one.present | one.absent)
+    hit = together(verdicts, lambda one: one.present & (one.overlap >= HIT))
+    return Beliefs(together(verdicts, lambda one: one.confidence)[known], hit[known])
 
 
-def together(told: list[Told], of: Callable[[Told], NDArray[Kind]]) -> NDArray[Kind]:
+def together(verdicts: list[Verdicts], of: Callable[[Verdicts], NDArray[Kind]]) -> NDArray[Kind]:
     """What is known of every frame of every video, in one row."""
-    return np.concatenate([of(one) for one in told])
+    return np.concatenate([of(one) for one in verdicts])
 
 
 def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) -> Iterator[Video]:
@@ -263,22 +257,30 @@ def presence(
 ) -> None:
     """Follow the targets of all videos with all trackers; show what came out and write it.
 
-    presence.json, presence.md and presence.png lie in `out` then.
+    presence.json, presence.md and presence.png lie in `out` then. A video in which a target cannot
+    be followed is named and skipped; SequenceError where none is left.
     """
-    told: dict[str, list[Told]] = {name: [] for name in sessions}
+    verdicts: dict[str, list[Verdicts]] = {name: [] for name in sessions}
     for video in videos:
-        for name, session in sessions.items():
-            told[name].append(tell(session, video))
+        try:
+            ones = {name: follow(session, video) for name, session in sessions.items()}
+        except MemtrackError as error:
+            console.print(f'skipped: {video.name}: {error}', highlight=False)
+            continue
+        for name, one in ones.items():
+            verdicts[name].append(one)
         console.print(video.name, end='\r')
-    kinds = list(dict.fromkeys(one.video.kind for one in next(iter(told.values()))))
+    if not all(verdicts.values()):
+        raise SequenceError('in none of the videos a target can be followed: give others')
+    kinds = list(dict.fromkeys(one.video.kind for one in next(iter(verdicts.values()))))
     rows = {
         name: {'all': measure(ones)}
         | {kind: measure([one for one in ones if one.video.kind == kind]) for kind in kinds}
-        for name, ones in told.items()
+        for name, ones in verdicts.items()
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / 'presence.json').write_text(json.dumps(rows, indent=2) + '\n')
-    beliefs = {name: beliefs_of(ones) for name, ones in told.items()}
+    beliefs = {name: beliefs_of(ones) for name, ones in verdicts.items()}
     plots.draw_calibration(beliefs, out, 'presence.png')
     lines = [['', *rows]]
     for key in next(iter(rows.values()))['all']:

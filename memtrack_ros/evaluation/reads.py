@@ -8,9 +8,10 @@ are kept here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -23,21 +24,21 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.nets.cells import CHANNELS
-from memtrack_ros.nets.cmedfl import BEST
+from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery
 from memtrack_ros.nets.compact import CROP, STRIDE
 from memtrack_ros.nets.memtrack import SIDE, TEMPLATE_CROP, addresses, patch_means
 from memtrack_ros.nets.memtrack import written as after_write
 from memtrack_ros.nets.readers import best_read, soft_weights
-from memtrack_ros.nets.stmtrack import CompactSTMTrack
+from memtrack_ros.nets.samn import SAMNQuery
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Prompt, Session
 from memtrack_ros.trackers import AnyTracker, Observation, Prior, Target, Tracker
-from memtrack_ros.trackers.cmedfl import CompactMemory
+from memtrack_ros.trackers.cmedfl import CompactCMEDFLTracker
 from memtrack_ros.trackers.dmv import CompactDMVTracker
 from memtrack_ros.trackers.filter_tracker import CompactFilterTracker, FilterObservation
-from memtrack_ros.trackers.memtrack import CompactMemTracker, MemTrackObservation
-from memtrack_ros.trackers.samn import AppearanceNetwork
+from memtrack_ros.trackers.memtrack import CompactMemTracker
+from memtrack_ros.trackers.samn import CompactSAMNTracker
 from memtrack_ros.trackers.search import search_window, to_device
 from memtrack_ros.trackers.stmtrack import CompactSTMTracker
 
@@ -48,14 +49,18 @@ TILES = GRID**2  # cells stored that are drawn: as many as a frame has
 ASKING = 5  # cells of the query whose reads are shown one by one
 
 
-class Moment(NamedTuple):
+Found = TypeVar('Found', bound=Observation, covariant=True)
+
+
+@dataclass(frozen=True)
+class Moment(Generic[Found]):
     """What a tracker saw: the frame of this number, where it looked, what it found."""
 
     number: int
     frame: Pixels
     border: Floats  # colour (3,) of the world beyond the frame
     prior: Prior
-    found: Observation
+    found: Found
 
     @property
     def searched(self) -> Window:
@@ -94,11 +99,17 @@ class Moment(NamedTuple):
         return Panel(self.crop(window), caption, cut(self.found.mask, window, 0), heat, SHOWN)
 
 
-class Watched(Tracker[Observation, Any]):
-    """A tracker, what it sees now, and what it saw in the frames that it wrote into its memory."""
+Moments = list[Moment[Any]]
 
-    now: Moment
-    written: list[Moment]
+
+class Watched(Tracker[Any, Any]):
+    """A tracker, what it sees now, and what it saw in the frames that it wrote into its memory.
+
+    In the first of these it found what it was told, a plain observation.
+    """
+
+    now: Moment[Any]
+    written: Moments
 
     def __init__(self, tracker: AnyTracker) -> None:
         super().__init__(tracker.calibration, tracker.device)
@@ -148,9 +159,8 @@ def watch(tracker: AnyTracker, frames: int) -> Watched:
     return watched
 
 
-def stmtrack(tracker: CompactSTMTracker, written: list[Moment], now: Moment) -> Reading:
+def stmtrack(tracker: CompactSTMTracker, written: Moments, now: Moment[Observation]) -> Reading:
     """The weights with which the target's cells read those of the frames that are read."""
-    assert isinstance(tracker.net, CompactSTMTrack)
     memory, used = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
     weights = soft_weights(memory, tracker.net.neck_q(query.eighth), used)
@@ -172,7 +182,7 @@ def stmtrack(tracker: CompactSTMTracker, written: list[Moment], now: Moment) -> 
     )
 
 
-def memtrack(tracker: CompactMemTracker, written: list[Moment], now: Moment) -> Reading:
+def memtrack(tracker: CompactMemTracker, written: Moments, now: Moment[Observation]) -> Reading:
     """Where the controller looks, and how it reads and writes the slots."""
     memory = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
@@ -213,21 +223,20 @@ def memtrack(tracker: CompactMemTracker, written: list[Moment], now: Moment) -> 
     )
 
 
-def slot_pictures(tracker: CompactMemTracker, written: list[Moment]) -> Tensor:
+def slot_pictures(tracker: CompactMemTracker, written: Moments) -> Tensor:
     """What the slots would hold (N, 3, S, S) if crops were written instead of their templates."""
     count = tracker.bank.capacity
     memory, signals = tracker.net.controller.start(tracker.bank.read().initial, count)
     blank = memory.templates.new_zeros(1, count, 3, TEMPLATE_CROP, TEMPLATE_CROP)
     memory = memory._replace(templates=blank)
-    for moment in written:
-        if isinstance(moment.found, MemTrackObservation):
-            signals = moment.found.signals
+    for number, moment in enumerate(written):
+        signals = moment.found.signals if number else signals
         crop = torch.from_numpy(moment.crop(moment.template)).permute(2, 0, 1)[None]
         memory = after_write(memory, signals, crop.to(blank))
     return memory.templates[0]
 
 
-def dmv(tracker: CompactDMVTracker, written: list[Moment], now: Moment) -> Reading:
+def dmv(tracker: CompactDMVTracker, written: Moments, now: Moment[Observation]) -> Reading:
     """Which cells of the frames stored are the candidates of the target's cells."""
     keys, values, valid = tracker.bank.read()
     query = tracker.net.query(to_device(now.crop(now.searched), tracker.device))
@@ -249,11 +258,11 @@ def dmv(tracker: CompactDMVTracker, written: list[Moment], now: Moment) -> Readi
     )
 
 
-def samn(tracker: CompactFilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+def samn(
+    tracker: CompactSAMNTracker, written: Moments, now: Moment[FilterObservation[SAMNQuery]]
+) -> Reading:
     """The filter's response, and the weights with which the target's cells read those stored."""
     appearance, found = tracker.appearance, now.found
-    assert isinstance(appearance, AppearanceNetwork)
-    assert isinstance(found, FilterObservation)
     keys, _, used = appearance.bank.read()
     weights = soft_weights(keys, appearance.net.cells_q(found.seen.deep).key, used)
     # While it is not full, the frames stand in the order in which they were written.
@@ -273,11 +282,11 @@ def samn(tracker: CompactFilterTracker[Any], written: list[Moment], now: Moment)
     )
 
 
-def cmedfl(tracker: CompactFilterTracker[Any], written: list[Moment], now: Moment) -> Reading:
+def cmedfl(
+    tracker: CompactCMEDFLTracker, written: Moments, now: Moment[FilterObservation[CMEDFLQuery]]
+) -> Reading:
     """How like target and background all cells are, and what the target's gather of the first."""
     appearance, found = tracker.appearance, now.found
-    assert isinstance(appearance, CompactMemory)
-    assert isinstance(found, FilterObservation)
     crops = [moment.crop(moment.searched) for moment in written]
     seen = [appearance.see(to_device(crop, tracker.device)).cells for crop in crops]
     cells, (keys, values, used) = found.seen.cells, appearance.bank.read()
@@ -355,7 +364,12 @@ def mosaic(tiles: Pixels, target: Map, caption: str) -> Panel:
 
 
 def weighed(
-    weights: Tensor, panels: Sequence[Panel], now: Moment, *, lines: int, side: int = GRID
+    weights: Tensor,
+    panels: Sequence[Panel],
+    now: Moment[Observation],
+    *,
+    lines: int,
+    side: int = GRID,
 ) -> tuple[list[Panel], list[Link]]:
     """The panels with what the target's cells read from them, and links from some of these cells.
 
@@ -397,21 +411,22 @@ def at(row: int, column: int) -> tuple[float, float]:
     return float(STRIDE * column), float(STRIDE * row)
 
 
-def answer(now: Moment, score: Tensor) -> Panel:
+def answer(now: Moment[Observation], score: Tensor) -> Panel:
     """What came of the read: the score (h, w) of the target's centre being in a cell."""
     values = array(score)
     heat = Heat(values, (0.0, values.max()), STRIDE)
     return now.panel(now.searched, f'answer: centre, up to {values.max():.2f}', heat)
 
 
-def likeness(now: Moment, caption: str, similarity: Map, between: tuple[float, float]) -> Panel:
+def likeness(
+    now: Moment[Observation], caption: str, similarity: Map, between: tuple[float, float]
+) -> Panel:
     """How like something the query's cells (h, w) are."""
     return now.panel(now.searched, caption, Heat(similarity, between, STRIDE))
 
 
-def response(tracker: CompactFilterTracker[Any], now: Moment) -> Panel:
+def response(tracker: CompactFilterTracker[Any], now: Moment[FilterObservation[Any]]) -> Panel:
     """What the correlation filter says of every pixel."""
-    assert isinstance(now.found, FilterObservation)
     values = tracker.filter.scores(now.found.peak.sample)
     heat = Heat(values, (0.0, values.max()), 1.0)
     return now.panel(now.searched, f'filter: response, up to {values.max():.2f}', heat)
@@ -422,7 +437,7 @@ def array(tensor: Tensor) -> Map:
     return np.asarray(tensor.float().cpu().numpy(), np.float32)
 
 
-READINGS: dict[str, Callable[[Any, list[Moment], Moment], Reading]] = {
+READINGS: dict[str, Callable[[Any, Moments, Moment[Any]], Reading]] = {
     'stmtrack': stmtrack,
     'memtrack': memtrack,
     'dmv': dmv,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +13,7 @@ import numpy as np
 
 from memtrack_ros import trackers
 from memtrack_ros.data.sequences import Sequence
-from memtrack_ros.errors import PromptError, SequenceError
+from memtrack_ros.errors import ImageError, PromptError, SequenceError, TrackingError
 from memtrack_ros.evaluation.mask_metrics import boundary_f, region_j
 from memtrack_ros.evaluation.metrics import Scores, score
 from memtrack_ros.evaluation.passes import Pass
@@ -95,8 +96,8 @@ def one_pass(
     """Follow the target from the first frame with truth to the last frame of the sequence.
 
     It is pointed at with its box or, `by_mask` and where there are masks, with that. `advance` is
-    called after every frame. SequenceError at an unreadable image, and where that box or mask is no
-    target.
+    called after every frame. SequenceError at an image that cannot be read, or in which a tracker
+    cannot go on, and where that box or mask is no target.
     """
     count = len(sequence)
     answers = Pass(np.full((count, 4), np.nan), *np.full((4, count), np.nan))
@@ -108,10 +109,12 @@ def one_pass(
         if index == first:
             mask = sequence.mask(index) if by_mask and masked else None
             _check_prompt(sequence.name, index, frame, prompt_of(box, mask))
-            follower.start(frame, box, mask)
+            with _as_sequence_error(sequence.name, index):
+                follower.start(frame, box, mask)
         elif index > first:
             before = perf_counter()
-            found = follower.follow(frame)
+            with _as_sequence_error(sequence.name, index):
+                found = follower.follow(frame)
             answers.seconds[index] = perf_counter() - before
             if found.box is not None and np.isfinite(found.box).all():
                 box = np.asarray(found.box, float)
@@ -125,6 +128,15 @@ def one_pass(
             answers.boxes[index] = box
         advance()
     return answers
+
+
+@contextmanager
+def _as_sequence_error(name: str, index: int) -> Iterator[None]:
+    """SequenceError where a tracker cannot go on in this frame."""
+    try:
+        yield
+    except (ImageError, TrackingError) as error:
+        raise SequenceError(f'{name}: frame {index + 1} cannot be followed: {error}') from error
 
 
 def _check_prompt(name: str, index: int, frame: Pixels, prompt: Prompt) -> None:

@@ -18,7 +18,7 @@ from memtrack_ros.nets import compact
 from memtrack_ros.nets.cells import CHANNELS, adjustment, normed, stage
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk, Features
 from memtrack_ros.nets.readers import attend, best_read
-from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
+from memtrack_ros.nets.resnet import ResNet, normalised
 
 DEFORMED = 32  # channels of the deformable feature
 BEST = 3  # K of the paper: cells that a read takes the mean of
@@ -28,12 +28,13 @@ TARGET = 4  # the crop's side over the target's size
 class CMEDFLQuery(NamedTuple):
     """A crop of side S as the networks see it.
 
-    `cells` (B, 64, h, w) ask the memory and are what it stores; `features` are the backbone's, at
-    strides 2, 4 and 8 first.
+    `cells` (B, 64, h, w) ask the memory and are what it stores; `features` are the backbone's at
+    strides 2, 4 and 8; the last of all, `deep`, are what is filtered.
     """
 
     cells: Tensor
-    features: Features | ResNetFeatures
+    features: Features
+    deep: Tensor
 
 
 class Memory(NamedTuple):
@@ -107,9 +108,9 @@ class Upscaling(nn.Module):
         self.post2, self.post1 = stage(w2, w1), stage(w1, w0)
         self.post0 = normed(w0, outputs)
 
-    def forward(self, evidence: Tensor, features: Features | ResNetFeatures, side: int) -> Tensor:
+    def forward(self, evidence: Tensor, features: Features, side: int) -> Tensor:
         """Evidence (B, 35, h, w) at stride 8 or more -> logits (B, outputs, side, side)."""
-        half, quarter, eighth = features[:3]
+        half, quarter, eighth = features
         x = self.s3(repeated(self.mixer(evidence), eighth.shape[-1]))
         x = self.post2(repeated(self.f2(eighth) + self.s2(x), quarter.shape[-1]))
         x = self.post1(repeated(self.f1(quarter) + self.s1(x), half.shape[-1]))
@@ -157,18 +158,8 @@ class PaperCMEDFL(nn.Module):
 
     def query(self, crops: Tensor) -> CMEDFLQuery:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
-        features: ResNetFeatures = self.backbone(normalised(crops))
-        return CMEDFLQuery(self.keys(features), features)
-
-    def keys(self, features: ResNetFeatures) -> Tensor:
-        """Cells (B, 64, S/16, S/16)."""
-        cells: Tensor = self.adjust(features.layer3)
-        return cells
-
-    def filter_features(self, query: CMEDFLQuery) -> Tensor:
-        """What the correlation filter sees, (B, 1024, S/16, S/16)."""
-        assert isinstance(query.features, ResNetFeatures)
-        return query.features.layer3
+        stem, layer1, layer2, layer3, _ = self.backbone(normalised(crops))
+        return CMEDFLQuery(self.adjust(layer3), Features(stem, layer1, layer2), layer3)
 
     def logits(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """Logits (B, 2, S, S) of target and background.
@@ -206,16 +197,7 @@ class CompactCMEDFL(nn.Module):
 
     def query_of(self, features: Features) -> CMEDFLQuery:
         """The same, of the trunk's features."""
-        return CMEDFLQuery(self.keys(features), features)
-
-    def keys(self, features: Features) -> Tensor:
-        """Cells (B, 64, S/8, S/8)."""
-        cells: Tensor = self.adjust(features.eighth)
-        return cells
-
-    def filter_features(self, query: CMEDFLQuery) -> Tensor:
-        """What the correlation filter sees, (B, 128, S/8, S/8)."""
-        return query.features[2]
+        return CMEDFLQuery(self.adjust(features.eighth), features, features.eighth)
 
     def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """Mask logits (B, 1, S/2, S/2).

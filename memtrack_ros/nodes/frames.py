@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from memtrack_ros.errors import PromptError
 from memtrack_ros.nodes import messages
+from memtrack_ros.session.clock import JITTER
 from memtrack_ros.wire import images
 from memtrack_ros.wire.bearing import CameraCalibration
 from memtrack_ros.wire.gain import Gain
@@ -24,6 +25,7 @@ MAX_BYTES = 2**28
 """What recent images may take by default: nine seconds of 640x480 at 30 Hz, ten images of 4K."""
 
 _PAUSE = 1_000_000_000
+_JITTER = round(JITTER * 1e9)
 _INTERVALS = 50
 _RUN = 5
 _UNEVEN = 0.15
@@ -182,15 +184,17 @@ class Gaps:
     def see(self, stamp: int) -> bool:
         """Counts the gap before the image of this stamp (nanoseconds); False when time went back.
 
-        A gap of a second or more is a camera that stopped and came back: nothing is missing.
+        An image that came after a later one tells nothing. A gap of a second or more is a camera
+        that stopped and came back: nothing is missing.
         """
         last, self._last = self._last, stamp
         if last is None:
             return True
         interval = stamp - last
-        if interval < 0:
+        if interval < -_JITTER:
             self._begin_anew()
             return False
+        self._last = max(stamp, last)
         if 0 < interval < _PAUSE:
             self._intervals.append(interval)
             if len(self._intervals) >= 10:

@@ -140,7 +140,7 @@ class Scene:
         if answer is not None:
             outlines = self._outlines(stamp, len(answer.targets))
             facts['targets'] = [
-                {**told(target), 'outlines': outline}
+                {**summary(target), 'outlines': outline}
                 for target, outline in zip(answer.targets, outlines, strict=True)
             ]
         return Shown(nanoseconds(stamp), frame, facts)
@@ -168,24 +168,24 @@ def outlines(mask: Frame) -> list[list[float]]:
     return [np.asarray(polygon, int).ravel().tolist() for polygon in found if len(polygon) > 2]
 
 
-def told(target: TrackedTarget) -> dict[str, Any]:
+def summary(target: TrackedTarget) -> dict[str, Any]:
     """What is said of a target, as JSON has it: null where a number is not known."""
     box, memory = target.box, target.memory
     return {
         'id': target.target_id,
         'tracker': target.tracker,
         'state': STATES.get(target.state, str(target.state)),
-        'confidence': known(target.confidence),
-        'age': known(target.image_age),
+        'confidence': finite(target.confidence),
+        'age': finite(target.image_age),
         'box': [
-            known(value)
+            finite(value)
             for value in (box.center_x, box.center_y, box.size_x, box.size_y, box.theta)
         ],
-        'position': [known(v) for v in (target.position.x, target.position.y, target.position.z)],
+        'position': [finite(v) for v in (target.position.x, target.position.y, target.position.z)],
         'memory': [memory.entries, memory.capacity, memory.writes],
     }
 
 
-def known(number: float) -> float | None:
+def finite(number: float) -> float | None:
     """A finite number, rounded; None for what is none."""
     return round(float(number), 4) if isfinite(number) else None

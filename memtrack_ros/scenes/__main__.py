@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from memtrack_ros import interrupt
 from memtrack_ros.data.writer import write_sequence
 from memtrack_ros.errors import ConfigurationError, MemtrackError
 from memtrack_ros.scenes.drawn import drawn_scene
@@ -59,4 +60,4 @@ def write(
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(interrupt.exit_code(main))

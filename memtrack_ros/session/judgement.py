@@ -1,38 +1,30 @@
-"""How far what a tracker found is the target: its confidence, and whether it may be another."""
+"""What was found of a target in a frame, and how far it is that."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from memtrack_ros.geometry import boxes
-from memtrack_ros.session.followed import Followed
-from memtrack_ros.session.judged import Judged
+from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.trackers import Observation
 
-# In units of the target's contrast, as the identity's evidence is.
-MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
-LIKE = 0.3  # by which that is less like the target, at most, if it may be it
-NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
-# How much less often than its score says a strange answer is the target. Of 1446 frames of drawn
-# and real clips in which it was, its answer was strange in less than 1 of 100.
-STRANGE = 20.0
 
+@dataclass(frozen=True)
+class Judgement:
+    """What was found, and how far it is the target.
 
-def judged(followed: Followed, found: Observation) -> Judged:
-    """What was found of the target that is `followed`; by the score alone without a sight."""
-    tracker = followed.tracker
-    if tracker.identity is None or found.sight is None:
-        return Judged(found, tracker.calibration.confidence(found.score))
-    said, rival = tracker.identity.judge(found)
-    evidence = (*said, *followed.strangeness(found.box).tolist())
-    confidence = tracker.calibration.confidence(found.score, evidence)
-    if said.strange:
-        confidence /= confidence + STRANGE * (1 - confidence)
-    alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
-    apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
-    near = not followed.believed or bool(apart < NEAR)
-    mistaken = not followed.sure and followed.course.mistakes(found.box)
-    told = tracker.identity.tells(said) and not mistaken
-    contested = (alike and near) or not (told or followed.sure)
-    better = mistaken or (said.margin < 0 and not followed.sure)
-    return Judged(found, confidence, evidence, contested, told, mistaken, rival.place, better)
+    `evidence` is what the confidence is made of beside the score: the identity's, and how far off
+    place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
+    the target; `distinct` where it is not, and more like the target than all others; and
+    `contested` where something near is as good, or a target that is not surely seen is not told
+    apart. `rival` is the place (2,) of what is the next best thing now, which is `better` where
+    that may rather be the target.
+    """
+
+    observation: Observation
+    confidence: float
+    evidence: tuple[float, ...] = ()
+    contested: bool = False
+    distinct: bool = True
+    mistaken: bool = False
+    rival: Floats | None = None
+    better: bool = False

@@ -18,7 +18,11 @@ FAINTEST = 8  # of 0..255: less between the darkest and the brightest block is a
 
 
 def require_picture(frame: Pixels) -> None:
-    """ImageError where `frame` is not uint8 (H, W, 3)."""
+    """ImageError where `frame` is not uint8 (H, W, 3): of a file that was not read it is None."""
+    if not isinstance(frame, np.ndarray):
+        raise ImageError(
+            f'a frame is an array, not {type(frame).__name__}; see whether its file was read'
+        )
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         raise ImageError(
             f'a frame has shape (height, width, 3) and type uint8, not {frame.shape} and '

@@ -12,7 +12,8 @@ from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import LONGEST
 from memtrack_ros.session.estimate import State
 
-BELIEVED = State.TRACKING, State.UNSURE, State.OCCLUDED, State.LOST
+PRESENT = State.TRACKING, State.UNSURE
+BELIEVED = *PRESENT, State.OCCLUDED, State.LOST
 TICK = 1e-3  # seconds: times that differ by less are the same
 
 
@@ -72,7 +73,7 @@ class Belief(Stateful):
     @property
     def now(self) -> State:
         """The state in the last frame: TRACKING only if it is surely seen there."""
-        if self.unseen and self.verdict in (State.TRACKING, State.UNSURE):
+        if self.unseen and self.verdict in PRESENT:
             return State.OCCLUDED
         return State.UNSURE if self.doubted else self.verdict
 
@@ -88,32 +89,35 @@ class Belief(Stateful):
 
         `contested` where something else may as well be the target.
         """
-        if self.verdict in (State.TRACKING, State.UNSURE) and confidence < presence.unseen:
-            return self._unseen(seconds, presence)
+        present = self.verdict in PRESENT
+        if confidence < (presence.unseen if present else presence.seen):
+            return self._missed(seconds, presence)
         if self.verdict is State.TRACKING:
-            if confidence >= presence.sure and not contested:
-                return Belief()
-            doubted = self.doubted + seconds
-            unsure = doubted > presence.unseen_seconds - TICK
-            return Belief(State.UNSURE) if unsure else Belief(State.TRACKING, 0.0, doubted)
-        if confidence < presence.seen:
-            return Belief(State.UNSURE) if self._unsure else self._unseen(seconds, presence)
-        if self._unsure and contested:
+            doubtful = contested or confidence < presence.sure
+            return self._doubted(seconds, presence) if doubtful else Belief()
+        if self.verdict is State.UNSURE and (contested or confidence < presence.seen):
             return Belief(State.UNSURE)
+        return self._seen_again(presence, contested=contested)
+
+    def _missed(self, seconds: float, presence: Presence) -> Belief:
+        """Not seen for another so many seconds: gone after a moment, LOST after long."""
+        unseen, verdict = self.unseen + seconds, self.verdict
+        if verdict in PRESENT and unseen > presence.unseen_seconds - TICK:
+            return Belief(State.OCCLUDED, unseen)
+        if verdict is State.OCCLUDED and unseen > presence.lost_seconds - TICK:
+            return Belief(State.LOST, unseen)
+        return Belief(verdict, unseen)
+
+    def _doubted(self, seconds: float, presence: Presence) -> Belief:
+        """What is seen may be something else for another so many seconds: UNSURE after a moment."""
+        doubted = self.doubted + seconds
+        if doubted > presence.unseen_seconds - TICK:
+            return Belief(State.UNSURE)
+        return Belief(State.TRACKING, doubted=doubted)
+
+    def _seen_again(self, presence: Presence, *, contested: bool) -> Belief:
+        """Seen in another frame: after enough of them it is it, or one that is like it."""
         seen = self.seen + 1
-        if seen >= presence.seen_frames:
-            return Belief(State.UNSURE if contested else State.TRACKING)
-        return Belief(self.verdict, self.unseen, 0.0, seen)
-
-    @property
-    def _unsure(self) -> bool:
-        return self.verdict is State.UNSURE
-
-    def _unseen(self, seconds: float, presence: Presence) -> Belief:
-        """It is not seen for another so many seconds."""
-        unseen = self.unseen + seconds
-        if self.verdict in (State.TRACKING, State.UNSURE):
-            gone = unseen > presence.unseen_seconds - TICK
-            return Belief(State.OCCLUDED if gone else self.verdict, unseen)
-        lost = self.verdict is State.LOST or unseen > presence.lost_seconds - TICK
-        return Belief(State.LOST if lost else State.OCCLUDED, unseen)
+        if seen < presence.seen_frames:
+            return Belief(self.verdict, self.unseen, seen=seen)
+        return Belief(State.UNSURE if contested else State.TRACKING)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -56,19 +57,29 @@ def resolve(frame: Pixels, prompt: Prompt, known: Pixels | None = None) -> Targe
         return _outlined(frame, turned.polygon(), turned.mask(*frame.shape[:2]))
     if isinstance(prompt.value, Points):
         mask = _segment_by(frame, prompt.value, known)
-        return Target(np.array(cv2.boundingRect(mask), float), mask)
-    if prompt.kind == 'box':
-        given = np.array(prompt.value, float)
+    elif prompt.kind == 'box':
+        given = _numbers(prompt.value)
         if given.shape == (8,) and np.isfinite(given).all():
             return _outlined(frame, given, _filled(given, *frame.shape[:2]))
         box = _checked_box(frame, given)
         return Target(box, boxes.box_mask(box, *frame.shape[:2]), exact=False, pointed=given)
-    mask = (
-        _checked_mask(frame, np.asarray(prompt.value))
-        if prompt.kind == 'mask'
-        else _segment_at(frame, np.asarray(prompt.value, float))
-    )
+    elif prompt.kind == 'mask':
+        mask = _checked_mask(frame, np.asarray(prompt.value))
+    elif prompt.kind == 'point':
+        mask = _segment_at(frame, _numbers(prompt.value))
+    else:
+        raise PromptError(f'The kind {prompt.kind!r} is unknown; give a box, a mask or a point.')
     return Target(np.array(cv2.boundingRect(mask), float), mask)
+
+
+def _numbers(value: Any) -> Floats:
+    """An array of what is given as numbers."""
+    try:
+        return np.array(value, float)
+    except (TypeError, ValueError) as error:
+        raise PromptError(
+            f'The prompt {reprlib.repr(value)} does not hold numbers ({error}); give pixels.'
+        ) from error
 
 
 def _outlined(frame: Pixels, corners: Floats, outline: Pixels) -> Target:
@@ -116,6 +127,11 @@ def _checked_mask(frame: Pixels, mask: Pixels) -> Pixels:
             f'{width} x {height}; '
             'give a mask of the size of the image.'
         )
+    if mask.dtype.kind not in 'biuf' or np.isnan(mask).any():
+        raise PromptError(
+            f'The mask holds {mask.dtype} that are no numbers; '
+            'mark the target with non-zero values.'
+        )
     filled = np.where(mask, 255, 0).astype(np.uint8)
     count = cv2.countNonZero(filled)
     if count < SMALLEST**2:
@@ -158,7 +174,7 @@ def _segment_by(frame: Pixels, points: Points, known: Pixels | None) -> Pixels:
     GrabCut, as at a single point, on the surroundings of all of them and of the `known` mask,
     which is the object but for what the points say.
     """
-    positive, negative = points.positive, points.negative
+    positive, negative = _rows(points.positive), _rows(points.negative)
     given = np.concatenate([positive, negative])
     if not 1 <= len(given) <= MOST_POINTS or not (len(positive) or known is not None):
         raise PromptError(
@@ -213,6 +229,14 @@ def _segment_by(frame: Pixels, points: Points, known: Pixels | None) -> Pixels:
             'off it; give other ones, or a box.'
         )
     return mask
+
+
+def _rows(points: Floats) -> Floats:
+    """Points (N, 2), of which there may be none."""
+    given = _numbers(points)
+    if given.size and (given.ndim != 2 or given.shape[1] != 2):
+        raise PromptError(f'The points {given.tolist()} are not rows of x and y; give pixels.')
+    return given.reshape(-1, 2)
 
 
 def _require_inside(frame: Pixels, point: Floats) -> None:

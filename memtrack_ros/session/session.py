@@ -19,12 +19,12 @@ from memtrack_ros.nets.compact import CROP
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
-from memtrack_ros.session.followed import Followed
-from memtrack_ros.session.judged import Judged
-from memtrack_ros.session.judgement import judged
+from memtrack_ros.session.judge import judge
+from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
-from memtrack_ros.session.presence import EVERYTHING, Belief, Presence
+from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
+from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
 from memtrack_ros.trackers.looking import Look, LookingTracker
 
@@ -37,7 +37,7 @@ class Step:
 
     frame: Pixels
     estimate: Estimate
-    judged: Judged
+    judgement: Judgement
 
 
 class Session:
@@ -53,7 +53,7 @@ class Session:
         self.tracker = tracker
         self.presence = presence or Presence()
         """When the target counts as seen; may be replaced at any time."""
-        self._followed: Followed | None = None
+        self._track: Track | None = None
         self._last: Step | None = None
         self._still = Stillness()
         self._paused = False
@@ -61,8 +61,8 @@ class Session:
     @property
     def state(self) -> State:
         """IDLE without a target, else what is believed: TRACKING, UNSURE, OCCLUDED or LOST."""
-        followed = self._followed
-        return State.IDLE if followed is None else followed.belief.verdict
+        track = self._track
+        return State.IDLE if track is None else track.belief.verdict
 
     @property
     def memory(self) -> BankStatus:
@@ -85,8 +85,8 @@ class Session:
             self.reset()
             raise
         clock = Clock().at(time, inf)
-        self._followed = Followed(self.tracker, Course.of(observation.box, frame), clock)
-        return self._estimate(self._followed, judged(self._followed, observation))
+        self._track = Track(self.tracker, Course.of(observation.box, frame), clock)
+        return self._estimate(self._track, judge(self._track, observation))
 
     def refine(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
         """Correct the target in `frame`, taken at `time`: it is what `prompt` says.
@@ -94,14 +94,14 @@ class Session:
         What is remembered of it stays, and what it is corrected to is remembered, too, as far as
         the tracker learns from masks. ImageError or PromptError leaves all as it was.
         """
-        followed = self._followed
-        if followed is None:
+        track = self._track
+        if track is None:
             raise PromptError('There is no target to correct; prompt without refine.')
         require_picture(frame)
-        course = followed.course.fitted(frame)
-        known = self._locate(frame, followed, Prior(course.box)).observation.mask
+        course = track.course.fitted(frame)
+        known = self._locate(frame, track, Prior(course.box)).observation.mask
         target = resolve(frame, prompt, known)
-        found = self._locate(frame, followed, Prior(target.box)).observation
+        found = self._locate(frame, track, Prior(target.box)).observation
         mask = target.mask
         if not target.exact:
             inside = np.where(target.mask > 0, found.mask, np.uint8(0))
@@ -113,22 +113,22 @@ class Session:
         self.tracker.remember(frame, corrected)
         self.tracker.learn(corrected)
         self._last = None
-        self._followed = replace(
-            followed,
+        self._track = replace(
+            track,
             course=Course.of(target.box, frame),
             clock=Clock().at(time, inf),
             belief=Belief(),
             searched=0,
-            frames_tracked=followed.frames_tracked + 1,
+            frames_tracked=track.frames_tracked + 1,
         )
-        return self._estimate(self._followed, judged(self._followed, corrected))
+        return self._estimate(self._track, judge(self._track, corrected))
 
     def expected(self, frame: Pixels, time: float | None = None) -> Prior | None:
         """Where `step` will look first; None where it is to be searched for, or nothing is."""
-        if self._followed is None:
+        if self._track is None:
             return None
         try:
-            before = self._followed.at(frame, time, self._gate)
+            before = self._track.at(frame, time, self._gate)
         except ImageError:
             return None
         return None if before.searching else before.priors()[0]
@@ -140,19 +140,19 @@ class Session:
         With nothing changed, ImageError for a frame that is none, or of quite another size, and
         TrackingError where the tracker's answer is no number.
         """
-        followed = self._followed
-        if followed is None:
+        track = self._track
+        if track is None:
             return NOTHING
         require_picture(frame)
-        before = followed.at(frame, time, self._gate)
-        found = self._look(frame, before, look)
+        before = track.at(frame, time, self._gate)
+        judgement = self._look(frame, before, look)
         self._still = self._still.after(frame)
         shown = shows_anything(frame) and not self._still.frozen
-        confidence = found.confidence if shown else -inf
-        self._followed = before.after(found, confidence, self._gate)
-        found = replace(found, confidence=max(confidence, 0.0))
-        estimate = self._estimate(self._followed, found)
-        self._last = Step(frame, estimate, found)
+        confidence = judgement.confidence if shown else -inf
+        self._track = before.after(judgement, confidence, self._gate)
+        judgement = replace(judgement, confidence=max(confidence, 0.0))
+        estimate = self._estimate(self._track, judgement)
+        self._last = Step(frame, estimate, judgement)
         return estimate
 
     @property
@@ -162,10 +162,10 @@ class Session:
         A tracker that does not segment is as sure of all its box as of the target.
         """
         assert self._last is not None
-        observation = self._last.judged.observation
+        observation = self._last.judgement.observation
         if observation.shares is not None:
             return observation.shares
-        sure = np.uint8(128 + round(127 * self._last.judged.confidence))
+        sure = np.uint8(128 + round(127 * self._last.judgement.confidence))
         return np.where(observation.mask > 0, sure, np.uint8(0))
 
     def keep(self, mask: Pixels, shares: Pixels) -> Estimate:
@@ -173,31 +173,31 @@ class Session:
 
         Both uint8 (H, W), the mask 0/255. To be called after `step`, before `remember`.
         """
-        assert self._last is not None and self._followed is not None
-        found = self._last.judged
-        kept = self.tracker.kept_to(found.observation, mask, shares)
-        found = replace(found, observation=kept)
-        estimate = self._estimate(self._followed, found)
-        self._last = Step(self._last.frame, estimate, found)
+        assert self._last is not None and self._track is not None
+        judgement = self._last.judgement
+        kept = self.tracker.kept_to(judgement.observation, mask, shares)
+        judgement = replace(judgement, observation=kept)
+        estimate = self._estimate(self._track, judgement)
+        self._last = Step(self._last.frame, estimate, judgement)
         return estimate
 
     def remember(self) -> None:
         """Write the last step into the memory, if the target was surely seen in it."""
         if self._last is None:
             return
-        frame, estimate, found = self._last.frame, self._last.estimate, self._last.judged
+        frame, estimate, judgement = self._last.frame, self._last.estimate, self._last.judgement
         self._last = None
-        sure, told = self._gate.remembered, True
+        sure, distinct = self._gate.remembered, True
         if sure < 0:  # nobody asks for more than the user does
-            sure, told = self.tracker.remembered, found.told
-        seen = estimate.state is State.TRACKING and told
+            sure, distinct = self.tracker.remembered, judgement.distinct
+        seen = estimate.state is State.TRACKING and distinct
         if seen and estimate.confidence >= sure:
-            self.tracker.remember(frame, found.observation)
+            self.tracker.remember(frame, judgement.observation)
         else:
             self.tracker.bank.refuse()
         # The judge has to know how a target changes that is hardly known any more.
         if seen and estimate.confidence >= min(sure, self._gate.seen):
-            self.tracker.learn(found.observation)
+            self.tracker.learn(judgement.observation)
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""
@@ -207,14 +207,14 @@ class Session:
     def resume(self) -> None:
         """Write again. A target kept from before the pause is searched for widely."""
         self.tracker.freeze(False)
-        if self._paused and self._followed is not None:
-            self._followed = self._followed.lost(self.presence)
+        if self._paused and self._track is not None:
+            self._track = self._track.lost(self.presence)
         self._paused = False
 
     def reset(self) -> None:
         """Forget the target and clear the memory."""
         self.tracker.forget()
-        self._followed = self._last = None
+        self._track = self._last = None
         self._still = Stillness()
 
     def snapshot(self) -> dict[str, Tensor]:
@@ -222,9 +222,9 @@ class Session:
 
         To be taken after `remember`. SnapshotError without a target.
         """
-        if self._followed is None:
+        if self._track is None:
             raise SnapshotError('There is no target to take a snapshot of; prompt first.')
-        return self._followed.state()
+        return self._track.state()
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Follow the target that `snapshot` is of: the next estimates are those it had next.
@@ -232,50 +232,50 @@ class Session:
         Raises SnapshotError, with nothing changed, where it is not of a tracker of this kind.
         """
         somewhere = Course.of(np.ones(4), np.zeros((1, 1, 3), np.uint8))
-        followed = Followed(self.tracker, somewhere, Clock())
+        track = Track(self.tracker, somewhere, Clock())
         try:
-            followed.restore(snapshot)
+            track.restore(snapshot)
         except ValueError as error:
             raise SnapshotError(
                 f'The snapshot does not fit this tracker ({error}); '
                 'restore it where tracker, variant and version are those it was taken with.'
             ) from error
-        self._followed, self._last = followed, None
+        self._track, self._last = track, None
         self._paused = False
 
     @property
-    def judged(self) -> Judged | None:
+    def judgement(self) -> Judgement | None:
         """What was found in the last step, before that is remembered."""
-        return None if self._last is None else self._last.judged
+        return None if self._last is None else self._last.judgement
 
     @property
     def _gate(self) -> Presence:
         return self.presence if self.tracker.gated else EVERYTHING
 
-    def _look(self, frame: Pixels, before: Followed, look: Look | None) -> Judged:
+    def _look(self, frame: Pixels, before: Track, look: Look | None) -> Judgement:
         """The best of what is found where the target is to be looked for."""
         priors = before.priors()
         if before.searching and self.tracker.identity is not None and not before.searched % 2:
             window = before.course.survey(before.searched, CROP)
             priors = [self.tracker.survey(frame, window, before.course.box)]
         looks = [look, *[None] * (len(priors) - 1)]
-        found = max(
+        best = max(
             [self._locate(frame, before, *each) for each in zip(priors, looks, strict=True)],
             key=_confidence,
         )
         if before.believed and not priors[0].usual:
             # In a wide window it is small: a closer look sees more.
-            closer = self._locate(frame, before, Prior(found.observation.box))
-            found = max(found, closer, key=_confidence)
-        if found.better and found.rival is not None:
-            size = found.observation.box[2:]
-            rival = self._locate(frame, before, Prior(boxes.from_centre(found.rival, size)))
-            found = max(found, rival, key=lambda one: (one.told, one.confidence))
-        return found
+            closer = self._locate(frame, before, Prior(best.observation.box))
+            best = max(best, closer, key=_confidence)
+        if best.better and best.rival is not None:
+            size = best.observation.box[2:]
+            rival = self._locate(frame, before, Prior(boxes.from_centre(best.rival, size)))
+            best = max(best, rival, key=lambda one: (one.distinct, one.confidence))
+        return best
 
     def _locate(
-        self, frame: Pixels, before: Followed, prior: Prior, look: Look | None = None
-    ) -> Judged:
+        self, frame: Pixels, before: Track, prior: Prior, look: Look | None = None
+    ) -> Judgement:
         found: Observation
         if look is None:
             found = self.tracker.find(frame, prior)
@@ -283,28 +283,28 @@ class Session:
             assert isinstance(self.tracker, LookingTracker)
             found = self.tracker.find(frame, prior, look)
         _require_numbers(found)
-        return judged(before, found)
+        return judge(before, found)
 
-    def _estimate(self, followed: Followed, found: Judged) -> Estimate:
-        state, roi = followed.belief.now, followed.course.box
-        observation = found.observation
-        mask = observation.mask if state in (State.TRACKING, State.UNSURE) else None
+    def _estimate(self, track: Track, judgement: Judgement) -> Estimate:
+        state, roi = track.belief.now, track.course.box
+        observation = judgement.observation
+        mask = observation.mask if state in PRESENT else None
         oriented = None if mask is None else observation.oriented or OrientedBox.from_mask(mask)
         return Estimate(
             state,
-            found.confidence,
+            judgement.confidence,
             observation.score,
             oriented or OrientedBox.from_box(roi),
             roi,
             mask if oriented else None,
             not self.tracker.segments,
-            followed.frames_tracked,
-            followed.course.seen.spread,
+            track.frames_tracked,
+            track.course.seen.spread,
         )
 
 
-def _confidence(found: Judged) -> float:
-    return found.confidence
+def _confidence(judgement: Judgement) -> float:
+    return judgement.confidence
 
 
 def _require_numbers(observation: Observation) -> None:

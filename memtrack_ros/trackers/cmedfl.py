@@ -91,7 +91,7 @@ class CompactMemory(Appearance[CMEDFLQuery]):
 
     def deep(self, seen: CMEDFLQuery) -> Tensor:
         """The backbone's last features."""
-        return self.net.filter_features(seen)
+        return seen.deep
 
     def begin(self, seen: CMEDFLQuery, label: Tensor) -> None:
         """Store all cells of the first frame."""
@@ -117,9 +117,13 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         self.bank.write(seen.cells[0].flatten(1).float(), foreground.flatten())
 
 
-def create(
-    variant: str, parts: Parts
-) -> CompactFilterTracker[CMEDFLQuery] | PaperFilterTracker[CMEDFLQuery]:
+class CompactCMEDFLTracker(CompactFilterTracker[CMEDFLQuery]):
+    """The compact variant."""
+
+    appearance: CompactMemory
+
+
+def create(variant: str, parts: Parts) -> CompactCMEDFLTracker | PaperFilterTracker[CMEDFLQuery]:
     """CMEDFL of these parts; ConfigurationError when they do not fit."""
     net = CompactCMEDFL() if variant == 'compact' else PaperCMEDFL()
     load_into(net, parts.weights, parts.path)
@@ -128,7 +132,7 @@ def create(
         settings = parts.chosen.of('cmedfl (compact)', {'': COMPACT}, FREE)
         filtered = COMPACT_FILTER._replace(on=settings.filters)
         own = CompactMemory(net, settings, parts.device, parts.max_bytes, parts.precision)
-        return CompactFilterTracker(
+        return CompactCMEDFLTracker(
             'cmedfl', own, filtered, calibration, parts.device, parts.max_bytes
         )
     settings = parts.chosen.of('cmedfl (paper)', {'': PAPER}, FREE)

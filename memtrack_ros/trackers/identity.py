@@ -43,7 +43,7 @@ MAX_BYTES = 2**30
 # What an answer is to be to be told from what was seen beside the target: of 24 drawn situations,
 # look-alikes had a ratio of -.3 to .6 of the usual, targets that came back of .4 to .9.
 LIKE = 0.5  # as like it
-TOLD, SHARE = 0.25, 0.42  # a ratio of so much, and of this share of what it usually has
+DISTINCT, SHARE = 0.25, 0.42  # a ratio of so much, and of this share of what it usually has
 USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
@@ -156,9 +156,9 @@ class Identity(Stateful):
         like = 1 - (1 - rival.likeness) / self._contrast
         return evidence, rival._replace(likeness=like)
 
-    def tells(self, said: Evidence) -> bool:
-        """Whether the evidence tells an answer from what was seen beside the target."""
-        return said.likeness >= LIKE and said.ratio >= max(TOLD, SHARE * self._usual)
+    def distinguishes(self, said: Evidence) -> bool:
+        """Whether the evidence tells an answer from all that was seen beside the target."""
+        return said.likeness >= LIKE and said.ratio >= max(DISTINCT, SHARE * self._usual)
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""

@@ -123,9 +123,13 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
         self.bank.write(cells.key[0], cells.value[0])
 
 
-def create(
-    variant: str, parts: Parts
-) -> CompactFilterTracker[SAMNQuery] | PaperFilterTracker[SAMNQuery]:
+class CompactSAMNTracker(CompactFilterTracker[SAMNQuery]):
+    """The compact variant."""
+
+    appearance: AppearanceNetwork
+
+
+def create(variant: str, parts: Parts) -> CompactSAMNTracker | PaperFilterTracker[SAMNQuery]:
     """SAMN of these parts; ConfigurationError when they do not fit."""
     net = CompactSAMN() if variant == 'compact' else PaperSAMN()
     load_into(net, parts.weights, parts.path)
@@ -133,7 +137,7 @@ def create(
     if variant == 'compact':
         settings = parts.chosen.of('samn (compact)', {'': COMPACT}, FREE)
         compact = AppearanceNetwork(net, settings, parts.device, parts.max_bytes, parts.precision)
-        return CompactFilterTracker(
+        return CompactSAMNTracker(
             'samn', compact, COMPACT_FILTER, calibration, parts.device, parts.max_bytes
         )
     settings = parts.chosen.of('samn (paper)', {'': PAPER}, FREE)

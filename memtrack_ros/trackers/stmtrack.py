@@ -199,6 +199,7 @@ class STMTracker(LookingTracker[STMTrackObservation, Crop]):
 class CompactSTMTracker(STMTracker):
     """The compact variant: it segments, and a frame's mask is its label."""
 
+    net: CompactSTMTrack
     variant = 'compact'
     segments = gated = True
     remembered = 0.7

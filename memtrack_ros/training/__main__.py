@@ -11,6 +11,11 @@ Fit their confidence anew: python -m memtrack_ros.training calibrate TRACKER...
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import argparse
 import shlex
 import sys
@@ -211,4 +216,4 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(interrupt.exit_code(main))

@@ -113,11 +113,11 @@ def follow(tracker: AnyTracker, video: Iterator[Truth]) -> Outcomes:
     outcomes = []
     for image, truth in video:
         session.step(image)
-        judged = session.judged
-        assert judged is not None
-        found = judged.observation
+        judgement = session.judgement
+        assert judgement is not None
+        found = judgement.observation
         # No box overlaps an absent one.
-        outcomes.append((found.score, boxes.iou(found.box, truth) >= HIT, judged.evidence))
+        outcomes.append((found.score, boxes.iou(found.box, truth) >= HIT, judgement.evidence))
         session.remember()
     scores, hits, evidence = zip(*outcomes, strict=True)
     return Outcomes(np.array(scores, float), np.array(hits, float), np.array(evidence, float))

@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memtrack_ros.nets.cells import adjustment
-from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk
+from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.textures import chance, uniform
 from memtrack_ros.training.teacher import PATCH
 
-CROP = 192
 CELLS = CROP // STRIDE
 VIEW = CELLS * PATCH  # pixels of what the teacher sees: a token for each cell
 TOKENS = 192  # cells of a view that are compared in a step

@@ -5,6 +5,11 @@ python -m memtrack_ros.weights convert stmtrack CHECKPOINT.pkl stmtrack-paper.sa
 
 from __future__ import annotations
 
+from memtrack_ros import interrupt
+
+if __name__ == '__main__':
+    interrupt.end_at_once()  # what follows takes seconds
+
 import argparse
 import sys
 from pathlib import Path
@@ -49,4 +54,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(interrupt.exit_code(main))

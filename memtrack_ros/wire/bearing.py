@@ -24,7 +24,8 @@ _LENGTHS = {
     **dict.fromkeys(_FISHEYE, (4,)),
 }
 _NEAR = 0.5  # pixels
-_FARTHEST = 2.0**24  # pixels: what lies beyond is in no image, and half a pixel is rounded away
+_FARTHEST = 1e7  # pixels: what lies beyond is in no image, and half a pixel is rounded away
+_SHORTEST = 1.0  # pixel: a focal length below is one in other units
 _SIDEWAYS = 1e3  # a tangent; OpenCV makes 90 degrees of what is more
 _ROUNDED = 1e-6
 _EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 2000, 1e-6  # next to a fold many
@@ -67,8 +68,9 @@ class Lens:
 
         Binning and region of interest are honoured.
 
-        Raises CalibrationError: numbers that are not finite, no focal length, K or P of another
-        form, an unknown model, D of a wrong length, a region that is not on the sensor.
+        Raises CalibrationError: numbers that are not finite, a focal length or a principal point
+        that no image has, K or P of another form, an unknown model, D of a wrong length, a region
+        that is not on the sensor.
         """
         numbers = {name: np.array(getattr(info, name.lower()), float) for name in 'KDRP'}
         for name, values in numbers.items():
@@ -195,13 +197,14 @@ def _is_fisheye(model: str, length: int) -> bool:
 
 def _pinhole(name: str, given: Array) -> Array:
     """The matrix (3, 3) [fx 0 cx; 0 fy cy; 0 0 1] of K (3, 3) or P (3, 4)."""
-    for axis, focal in enumerate(('fx', 'fy')):
-        if given[axis, axis] <= 0:
-            index = axis * given.shape[1] + axis
-            raise CalibrationError(
-                f'{focal}, {name}[{index}] of camera_info, is {given[axis, axis]:g}, not a '
-                'positive number of pixels: calibrate the camera'
-            )
+    for axis, (focal, middle) in enumerate((('fx', 'cx'), ('fy', 'cy'))):
+        for word, column, least in ((focal, axis, _SHORTEST), (middle, 2, -_FARTHEST)):
+            number = given[axis, column]
+            if not least <= number <= _FARTHEST:
+                raise CalibrationError(
+                    f'{word}, {name}[{axis * given.shape[1] + column}] of camera_info, is '
+                    f'{number:g}, not {least:g} to {_FARTHEST:g} pixels: calibrate the camera'
+                )
     matrix = np.eye(3)
     matrix[[0, 0, 1, 1], [0, 2, 1, 2]] = given[[0, 0, 1, 1], [0, 2, 1, 2]]
     for row, column in np.argwhere(abs(given[:, :3] - matrix) > _ROUNDED):

@@ -48,13 +48,13 @@ def find_otb(folder: Path) -> list[Video]:
         video, _, target = folder.name.rpartition('-')
         of_two = video in OF_TWO_TARGETS
         name = f'{folder.parent.name}/{video}.{target}' if of_two else named(folder)
-        return [_found(folder, 'groundtruth_rect.txt', name)]
+        return [_video(folder, 'groundtruth_rect.txt', name)]
     # Truth of several targets: groundtruth_rect.1.txt is NAME.1.
     files = sorted(folder.glob('groundtruth_rect.*.txt'))
-    return [_found(folder, path.name, named(folder) + Path(path.stem).suffix) for path in files]
+    return [_video(folder, path.name, named(folder) + Path(path.stem).suffix) for path in files]
 
 
-def _found(folder: Path, file: str, name: str) -> Video:
+def _video(folder: Path, file: str, name: str) -> Video:
     return Video(name, partial(_read, folder, file, name))
 
 

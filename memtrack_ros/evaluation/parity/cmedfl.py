@@ -13,7 +13,7 @@ from memtrack_ros.memory import Cells
 from memtrack_ros.memory.cells import least_similar
 from memtrack_ros.nets.cells import at_cells
 from memtrack_ros.nets.cmedfl import CMEDFLQuery, First, Memory, PaperCMEDFL
-from memtrack_ros.nets.resnet import ResNetFeatures
+from memtrack_ros.nets.compact import Features
 from memtrack_ros.trackers.cmedfl import PAPER
 
 
@@ -34,11 +34,9 @@ def checks(reference: Reference) -> Iterator[Check]:
     drawn = reference.state('keys_cmedfl.txt')
     net.load_state_dict(reference.weights('cmedfl', drawn, backbone).tensors)
 
-    features = ResNetFeatures(
-        given['conv1'], given['layer1'], given['layer2'], given['layer3'], None
-    )
-    query = CMEDFLQuery(net.keys(features), features)
-    cells = net.keys(features._replace(layer3=given['train_layer3']))
+    features = Features(given['conv1'], given['layer1'], given['layer2'])
+    query = CMEDFLQuery(net.adjust(given['layer3']), features, given['layer3'])
+    cells = net.adjust(given['train_layer3'])
     first = First(cells, at_cells(given['mask'], cells.shape[-1]))
     distance = at_cells(given['dist'], cells.shape[-1])
     bank = Cells(PAPER.capacity, cells.shape[1], max_bytes=2**30, device=torch.device('cpu'))

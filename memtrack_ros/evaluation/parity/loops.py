@@ -26,23 +26,25 @@ from memtrack_ros.evaluation.parity.reference import (
     check,
 )
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.memory import AppearanceMemory, FilterSamples
+from memtrack_ros.memory import FilterSamples
 from memtrack_ros.nets.cells import CHANNELS
 from memtrack_ros.nets.cmedfl import CMEDFLQuery
 from memtrack_ros.nets.compact import Features
-from memtrack_ros.nets.resnet import ResNetFeatures
 from memtrack_ros.nets.samn import Cells, SAMNQuery
 from memtrack_ros.session import Prompt
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers import Prior, cmedfl, samn
+from memtrack_ros.trackers.cmedfl import CompactMemory
 from memtrack_ros.trackers.d3s import D3S_CROP, Square, outline, patch
 from memtrack_ros.trackers.d3s_loop import BY_BOX, BY_MASK, Loop, Start
 from memtrack_ros.trackers.filter_tracker import Appearance
 from memtrack_ros.trackers.paper_filter_tracker import (
     AuthorsFilter,
+    Habits,
     OutlinedObservation,
     PaperFilterTracker,
 )
+from memtrack_ros.trackers.samn import AppearanceNetwork
 from memtrack_ros.trackers.target_filter import PAPER_FILTER
 from memtrack_ros.weights.files import Calibration
 
@@ -107,12 +109,7 @@ class RecordedCMEDFL(Recorded):
         deep = self.deep(crops)
         nothing = crops.new_zeros(0)
         cells = deep.expand(-1, CHANNELS, -1, -1).contiguous()
-        return CMEDFLQuery(cells, ResNetFeatures(nothing, nothing, nothing, deep, None))
-
-    def filter_features(self, query: CMEDFLQuery) -> Tensor:
-        """None."""
-        assert isinstance(query.features, ResNetFeatures)
-        return query.features.layer3
+        return CMEDFLQuery(cells, Features(nothing, nothing, nothing), deep)
 
     def answer(self, *_: object) -> Tensor:
         """The map's."""
@@ -159,14 +156,12 @@ class CountedSamples(FilterSamples):
 class Stage:
     """A paper tracker whose network and filter are recorded; `labels` are those it was taught."""
 
-    def __init__(self, name: str) -> None:
-        self.net: Recorded = RecordedSAMN() if name == 'samn' else RecordedCMEDFL()
-        appearance: Appearance[Any]
-        if name == 'samn':
-            appearance = samn.AppearanceNetwork(self.net, samn.PAPER, CPU, MOST)  # type: ignore[arg-type]
-        else:
-            few = cmedfl.PAPER._replace(capacity=2 * (D3S_CROP // Recorded.stride) ** 2)
-            appearance = cmedfl.CompactMemory(self.net, few, CPU, MOST)  # type: ignore[arg-type]
+    appearance: AppearanceNetwork | CompactMemory
+
+    def __init__(
+        self, name: str, net: Recorded, appearance: Appearance[Any], habits: Habits
+    ) -> None:
+        self.net = net
         self.labels: list[Array] = []
         begin = appearance.begin
 
@@ -179,7 +174,7 @@ class Stage:
             name,
             appearance,
             PAPER_FILTER,
-            (samn if name == 'samn' else cmedfl).HABITS,
+            habits,
             Calibration(1.0, 0.0),
             CPU,
             MOST,
@@ -209,12 +204,56 @@ class Stage:
         self.tracker.remember(frame, found)
         return found
 
+    def first_memory(self) -> dict[str, Array]:
+        """What is recorded of the memory after the first frame."""
+        return {}
+
+    def memory(self, frames: list[int], number: int) -> list[int]:
+        """What is recorded of it before frame `number`; `frames` are those segmented before."""
+        return [number]
+
+
+class SAMNStage(Stage):
+    """Of SAMN is recorded which frames it reads."""
+
+    appearance: AppearanceNetwork
+
+    def __init__(self) -> None:
+        net = RecordedSAMN()
+        self.appearance = AppearanceNetwork(net, samn.PAPER, CPU, MOST)  # type: ignore[arg-type]
+        super().__init__('samn', net, self.appearance, samn.HABITS)
+
+    def memory(self, frames: list[int], number: int) -> list[int]:
+        """The frames that are read."""
+        return [frames[write - 1] for write in self.appearance.bank.stored()]
+
+
+class CMEDFLStage(Stage):
+    """Of CMEDFL is recorded what its cells are told, and whether it learned of a frame."""
+
+    appearance: CompactMemory
+
+    def __init__(self) -> None:
+        net = RecordedCMEDFL()
+        few = cmedfl.PAPER._replace(capacity=2 * (D3S_CROP // Recorded.stride) ** 2)
+        self.appearance = CompactMemory(net, few, CPU, MOST)  # type: ignore[arg-type]
+        super().__init__('cmedfl', net, self.appearance, cmedfl.HABITS)
+
+    def first_memory(self) -> dict[str, Array]:
+        """How much of each cell is the target's."""
+        cells = D3S_CROP // self.net.stride
+        shares = self.appearance.bank.read()[1][0, 0, : cells**2]
+        return {'bank_mask': shares.reshape(cells, cells).numpy().copy()}
+
+
+STAGES: dict[str, Callable[[], Stage]] = {'samn': SAMNStage, 'cmedfl': CMEDFLStage}
+
 
 @torch.inference_mode()
 def checks(reference: Reference, name: str) -> Iterator[Check]:
     """All arrays of loops_NAME_ref."""
     arrays = reference.arrays(f'loops_{name}_ref')
-    stage = Stage(name)
+    stage = STAGES[name]()
     everything: tuple[Callable[[Stage, Arrays], Iterator[Check]], ...]
     everything = (_crops, _begins, _outlines, _steps, _schedules, _writes)
     for one in everything:
@@ -272,11 +311,8 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             pseudo=255 * stage.labels[-1],
             area=loop.areas[0],
             label_centre=_sorted(_in_cells(stage.filter.offsets) + 0.5),
+            **stage.first_memory(),
         )
-        if isinstance(tracker.appearance, cmedfl.CompactMemory):
-            cells = D3S_CROP // stage.net.stride
-            told = tracker.appearance.bank.read()[1][0, 0, : cells**2]
-            found.add(bank_mask=told.reshape(cells, cells).numpy().copy())
         if f'begin{number}_patches' in arrays:
             shown = stage.net.shown[0].numpy().transpose(0, 2, 3, 1)
             yield apart(
@@ -305,7 +341,7 @@ def _begins(stage: Stage, arrays: Arrays) -> Iterator[Check]:
             yield _relative(f'begin_{key}', values, theirs)
         else:
             yield apart(f'begin_{key}', values, theirs, EXACT if key in exact else limit)
-    distance = tracker.appearance.distance(np.zeros(2))[0, 0]  # type: ignore[attr-defined]
+    distance = stage.appearance.distance(np.zeros(2))[0, 0]
     yield check('begin_distance', distance, arrays['begin_distance'])
     yield check('begin_joint_cg', stage.filter.joint, arrays['begin_joint_cg'], EXACT)
     yield check('begin_post_cg', [stage.filter.iterations], arrays['begin_post_cg'], EXACT)
@@ -438,14 +474,10 @@ def _schedules(stage: Stage, arrays: Arrays) -> Iterator[Check]:
         stage.begin(frame, prompt)
         stage.tracker.loop = replace(stage.tracker.loop, areas=np.array([7200.0]))
         frames, found = [1], Table()
-        bank = stage.tracker.appearance.bank
         drawn = zip(told['amplitude'], told['second'], told['empty'], strict=True)
         for number, (amplitude, second, empty) in enumerate(drawn, 2):
             stage.net.map = np.where(empty, np.uint8(0), arrays['schedule_map'])
-            # SAMN reads frames; of CMEDFL is told whether it learned of this one.
-            memory = [number]
-            if isinstance(bank, AppearanceMemory):
-                memory = [frames[write - 1] for write in bank.stored()]
+            memory = stage.memory(frames, number)
             raw = amplitude * (bump(0) + second * bump(70))
             stage.filter.recorded = np.asarray(raw, np.float32)
             one = stage.tracker.locate(frame, Prior(stage.tracker.loop.answered))

@@ -1,4 +1,4 @@
-"""A target that is followed, from one frame to the next."""
+"""A target as it is followed, from one frame to the next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import WIDER, Course
 from memtrack_ros.session.estimate import State
-from memtrack_ros.session.judged import Judged
-from memtrack_ros.session.presence import Belief, Presence
+from memtrack_ros.session.judgement import Judgement
+from memtrack_ros.session.presence import PRESENT, Belief, Presence
 from memtrack_ros.trackers import AnyTracker, Prior
 
 ANYWHERE = 1.5, 0.5  # standard deviations, of place and size, that what a search finds is off
@@ -25,7 +25,7 @@ STRAYED = 0.5  # seconds for which a target is not seen before it is looked for 
 
 
 @dataclass
-class Followed(Stateful):
+class Track(Stateful):
     """Where the target is, whether it is there, and what the tracker remembers of it.
 
     Methods give new ones: nothing is changed by a frame that turns out to be unusable.
@@ -68,9 +68,9 @@ class Followed(Stateful):
     @property
     def believed(self) -> bool:
         """Whether it is believed to be where it is predicted."""
-        return self.belief.verdict in (State.TRACKING, State.UNSURE)
+        return self.belief.verdict in PRESENT
 
-    def at(self, frame: Pixels, time: float | None, presence: Presence) -> Followed:
+    def at(self, frame: Pixels, time: float | None, presence: Presence) -> Track:
         """Predicted to when `frame` was taken. Where time jumped, it is lost.
 
         ImageError for a frame of quite another size.
@@ -123,14 +123,14 @@ class Followed(Stateful):
             return [Prior(course.box, max(WIDER, search))]
         return [Prior(course.place(self.searched), WIDER)]
 
-    def after(self, judged: Judged, confidence: float, presence: Presence) -> Followed:
+    def after(self, judgement: Judgement, confidence: float, presence: Presence) -> Track:
         """Something was found, and is the target with this confidence.
 
         What was not surely seen is no news of it.
         """
-        box, contested = judged.observation.box, judged.contested
+        box, contested = judgement.observation.box, judgement.contested
         belief = self.belief.after(confidence, self.clock.seconds, presence, contested=contested)
-        course, seen = self.course, belief.now in (State.TRACKING, State.UNSURE)
+        course, seen = self.course, belief.now in PRESENT
         if seen and self.believed:
             course = course.tracked(box)
         elif self.believed and self.tracker.gated:
@@ -138,17 +138,15 @@ class Followed(Stateful):
         elif seen or belief.candidate:
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course
-        mistaken = judged.mistaken and (seen or belief.candidate)
-        if mistaken:
-            course = course.beside(boxes.centre(box), mistaken=True)
-        elif belief.now is State.TRACKING and judged.rival is not None:
-            course = course.beside(judged.rival)
-        else:
-            course = course.beside(course.rival)
+        mistaken = judgement.mistaken and (seen or belief.candidate)
+        rival = boxes.centre(box) if mistaken else course.rival
+        if belief.now is State.TRACKING and judgement.rival is not None:
+            rival = judgement.rival
+        course = course.beside(rival, mistaken=mistaken)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
-    def lost(self, presence: Presence) -> Followed:
+    def lost(self, presence: Presence) -> Track:
         """What was known of its place is too old: it is searched for widely."""
         belief = Belief(State.LOST, presence.lost_seconds)
         return replace(self, course=self.course.stopped(), belief=belief)
