@@ -18,7 +18,7 @@ from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Presence, Prompt, Session, State
 from memtrack_ros.session.picture import ALIVE, FROZEN, Stillness
 from memtrack_ros.session.presence import Belief
-from memtrack_ros.trackers.identity import Identity
+from memtrack_ros.trackers.identity import Evidence, Identity
 from memtrack_ros.trackers.observation import Observation, Sight
 from memtrack_ros.weights.files import Calibration, load_weights, recalibrate, save_weights
 
@@ -78,6 +78,35 @@ def test_a_twin_that_was_seen_beside_the_target_speaks_against_it(identity: Iden
     identity.learn(both, HERE, boxes.box_mask(HERE, *FRAME))
     after, _ = identity.judge(found(both, THERE))
     assert after.ratio < 0.05
+
+
+def test_a_twin_that_left_is_remembered_for_long(identity: Identity) -> None:
+    mask = boxes.box_mask(HERE, *FRAME)
+    identity.learn(sight((HERE, TARGET), (THERE, TARGET)), HERE, mask)
+    for _ in range(3):  # what is newest is of these
+        identity.learn(sight((HERE, TARGET)), HERE, mask)
+    again, _ = identity.judge(found(sight((THERE, TARGET)), THERE))
+    assert again.ratio < 0.1
+
+
+def test_what_is_distinct_has_the_ratio_that_is_usual(identity: Identity) -> None:
+    seen, mask = sight((HERE, TARGET)), boxes.box_mask(HERE, *FRAME)
+    usual = identity.judge(found(seen, HERE))[0].ratio
+    assert usual > 0.6
+    identity.learn(seen, HERE, mask)
+    for ratio, like, distinct in (
+        (0.45 * usual, 0.6, True),
+        (0.4 * usual, 0.6, False),  # some share of what is usual
+        (0.24, 0.6, False),  # some ratio at all
+        (0.45 * usual, 0.4, False),  # and like the target
+    ):
+        assert identity.distinguishes(Evidence(like, ratio, 1.0)) == distinct
+
+
+def test_what_is_less_like_the_target_than_its_surroundings_is_strange() -> None:
+    assert Evidence(-0.01, 0.5, 1.0).strange
+    assert Evidence(0.5, -0.01, 1.0).strange
+    assert not Evidence(0.0, 0.0, -1.0).strange
 
 
 def test_what_was_not_admitted_changes_nothing(identity: Identity) -> None:

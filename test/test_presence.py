@@ -12,7 +12,15 @@ from rich.console import Console
 from memtrack_ros import trackers
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation.__main__ import main
-from memtrack_ros.evaluation.presence import Verdicts, Video, drawn, ends_wrong, measure, presence
+from memtrack_ros.evaluation.presence import (
+    Verdicts,
+    Video,
+    drawn,
+    ends_wrong,
+    follow,
+    measure,
+    presence,
+)
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.scenes.situations import SITUATIONS, Situation
 from memtrack_ros.session import Session, State
@@ -114,6 +122,18 @@ def test_situations_are_what_they_are_called(kind: str) -> None:
         assert frames[10].image.max() < 10
     if kind == 'frozen':
         np.testing.assert_array_equal(frames[10].image, frames[9].image)
+
+
+@pytest.mark.parametrize('kind', ['staying', 'hidden 30'])
+def test_a_robot_is_told_of_the_target_and_of_nothing_else(kind: str) -> None:
+    situations = drawn(2 * len(SITUATIONS), None, first_seed=820_000)
+    videos = [video for video in situations if video.kind == kind]
+    session = Session(trackers.create('dmv', device='cpu'))
+    row = measure([follow(session, video) for video in videos])
+    assert row['found_in_a_second'] == 1
+    assert row['absent_tracked'] is not None
+    assert row['absent_tracked'] < 0.05
+    assert row['present_tracked_wrong'] == 0
 
 
 def test_the_command_writes_table_numbers_and_plot(tmp_path: Path) -> None:

@@ -617,6 +617,25 @@ def test_a_search_visits_the_whole_image_and_again_the_last_place() -> None:
         assert np.abs(places - pixel).max(1).min() <= 60
 
 
+def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
+    def at(x: float) -> Floats:
+        return np.array([x, 100.0, 20, 20])
+
+    course = Course.of(at(100), NOISE)
+    assert not course.mistakes(at(100))
+    course = course.beside(boxes.centre(at(130)))
+    assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
+    # It is followed as what it is, and even where the target was nothing else is seen.
+    course = course.beside(boxes.centre(at(108)), mistaken=True)
+    assert course.mistakes(at(100))
+    assert not course.mistakes(at(90))
+    assert course.mismatch(course.state()) == ''
+    # The same in an image twice as large.
+    larger = course.fitted(np.zeros((2 * NOISE.shape[0], 2 * NOISE.shape[1], 3), np.uint8))
+    assert larger.mistakes(np.array([200.5, 200.5, 40, 40]))
+    assert not larger.mistakes(np.array([180.5, 200.5, 40, 40]))
+
+
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:
     course = Course.of(np.array([10.0, 10, 20, 20]), NOISE)
     for width in (20.0, 30.0, 45.0):  # it grew, and was never seen again

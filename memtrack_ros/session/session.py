@@ -277,11 +277,10 @@ class Session:
         self, frame: Pixels, before: Track, prior: Prior, look: Look | None = None
     ) -> Judgement:
         found: Observation
-        if look is None:
-            found = self.tracker.find(frame, prior)
-        else:
-            assert isinstance(self.tracker, LookingTracker)
+        if look is not None and isinstance(self.tracker, LookingTracker):
             found = self.tracker.find(frame, prior, look)
+        else:
+            found = self.tracker.find(frame, prior)
         _require_numbers(found)
         return judge(before, found)
 
