@@ -33,10 +33,10 @@ WIDEST = 2.0  # and any target at most: in a wider window it is too small to be 
 class Course(Stateful):
     """Where a target is in images of `width` x `height`. Methods give new ones.
 
-    `box` (4,) is where it is believed to be, `hunch` (4,) where something was that was hardly seen;
-    `seen` its motion since it was last seen, `candidate` that of what may be it again. `rival` (2,)
-    is where the next best thing was when the target was surely seen last, or has been followed
-    since, `mistaken` for it.
+    `box` (4,) is where it is believed to be, `home` (4,) where it was surely seen last;
+    `hunch` (4,) where something was that was hardly seen; `seen` its motion since it was last seen,
+    `candidate` that of what may be it again. `rival` (2,) is where the next best thing was when the
+    target was surely seen last, or has been followed since, `mistaken` for it.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -44,6 +44,7 @@ class Course(Stateful):
         'height',
         'box',
         'hunch',
+        'home',
         'seen',
         'candidate',
         'rival',
@@ -54,6 +55,7 @@ class Course(Stateful):
     height: int
     box: Floats
     hunch: Floats
+    home: Floats
     seen: Motion
     candidate: Motion
     rival: Floats
@@ -73,7 +75,7 @@ class Course(Stateful):
         """Of a target just pointed at."""
         height, width = frame.shape[:2]
         centre = boxes.centre(box)
-        return cls(width, height, box, box, Motion.of(box), Motion.of(box), centre)
+        return cls(width, height, box, box, box, Motion.of(box), Motion.of(box), centre)
 
     def fitted(self, frame: Pixels) -> Course:
         """In the size of `frame`, should the resolution have changed.
@@ -90,13 +92,13 @@ class Course(Stateful):
                 f'with a side more than {RESIZED:g} times another, or less than {SMALLEST} pixels '
                 'of the target, it is skipped; prompt again if the camera has changed'
             )
-        box, hunch = (
+        box, hunch, home = (
             boxes.from_centre((boxes.centre(old) + 0.5) * scale - 0.5, old[2:] * scale)
-            for old in (self.box, self.hunch)
+            for old in (self.box, self.hunch, self.home)
         )
         seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
         rival = (self.rival + 0.5) * scale - 0.5
-        return Course(width, height, box, hunch, seen, candidate, rival, self.mistaken)
+        return Course(width, height, box, hunch, home, seen, candidate, rival, self.mistaken)
 
     def after(self, seconds: float, *, seen: bool = True) -> Course:
         """Predicted; a target that is not `seen` slows down. The centre stays in the image.
@@ -129,6 +131,10 @@ class Course(Stateful):
     def found(self, box: Floats) -> Course:
         """The candidate is the target, and in `box` (4,): its course begins with the candidate."""
         return replace(self, box=box, seen=self.candidate)
+
+    def surely(self, rival: Floats | None) -> Course:
+        """The target is surely where it is tracked, the next best thing at `rival` (2,)."""
+        return replace(self.beside(self.rival if rival is None else rival), home=self.box)
 
     def beside(self, rival: Floats, *, mistaken: bool = False) -> Course:
         """The next best thing is at `rival` (2,), and that is what is followed if `mistaken`."""

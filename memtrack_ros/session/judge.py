@@ -34,7 +34,4 @@ def judge(track: Track, found: Observation) -> Judgement:
     mistaken = not track.sure and track.course.mistakes(found.box)
     distinct = tracker.identity.distinguishes(said) and not mistaken
     contested = (alike and near) or not (distinct or track.sure)
-    better = mistaken or (said.margin < 0 and not track.sure)
-    return Judgement(
-        found, confidence, evidence, contested, distinct, mistaken, rival.place, better
-    )
+    return Judgement(found, confidence, evidence, contested, distinct, mistaken, rival.place)

@@ -16,8 +16,7 @@ class Judgement:
     place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
     the target; `distinct` where it is not, and more like the target than all others; and
     `contested` where something near is as good, or a target that is not surely seen is not told
-    apart. `rival` is the place (2,) of what is the next best thing now, which is `better` where
-    that may rather be the target.
+    apart. `rival` is the place (2,) of what is the next best thing now.
     """
 
     observation: Observation
@@ -27,4 +26,3 @@ class Judgement:
     distinct: bool = True
     mistaken: bool = False
     rival: Floats | None = None
-    better: bool = False

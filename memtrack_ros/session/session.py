@@ -267,11 +267,25 @@ class Session:
             # In a wide window it is small: a closer look sees more.
             closer = self._locate(frame, before, Prior(best.observation.box))
             best = max(best, closer, key=_confidence)
-        if best.better and best.rival is not None:
-            size = best.observation.box[2:]
-            rival = self._locate(frame, before, Prior(boxes.from_centre(best.rival, size)))
-            best = max(best, rival, key=lambda one: (one.distinct, one.confidence))
+        if not (best.distinct or before.sure):
+            another = self._locate(frame, before, self._elsewhere(frame, before, best))
+            best = max(best, another, key=lambda one: (one.distinct, one.confidence))
         return best
+
+    def _elsewhere(self, frame: Pixels, before: Track, best: Judgement) -> Prior:
+        """Where else the target may be if that is hardly the `best`, as large as it was for sure.
+
+        At the next best thing; in turn, while something is followed that may not be it, where it
+        was seen last, and where a survey says.
+        """
+        home, turn = before.course.home, before.searched % 3
+        if before.doubted and turn == 1:
+            return Prior(home)
+        if before.doubted and turn == 2:
+            window = before.course.survey(before.searched - before.searched % 2, CROP)
+            return self.tracker.survey(frame, window, home)
+        assert best.rival is not None
+        return Prior(boxes.from_centre(best.rival, home[2:]))
 
     def _locate(
         self, frame: Pixels, before: Track, prior: Prior, look: Look | None = None

@@ -66,6 +66,11 @@ class Track(Stateful):
         return self.belief.now is State.TRACKING
 
     @property
+    def doubted(self) -> bool:
+        """Whether what was seen just before may be something else."""
+        return self.belief.now is State.UNSURE
+
+    @property
     def believed(self) -> bool:
         """Whether it is believed to be where it is predicted."""
         return self.belief.verdict in PRESENT
@@ -82,7 +87,9 @@ class Track(Stateful):
         if clock.jumped:
             before = before.lost(presence)
         course = before.course.after(clock.seconds, seen=before.believed)
-        return replace(before, course=course, searched=before.searched + before.searching)
+        return replace(
+            before, course=course, searched=before.searched + (before.searching or before.doubted)
+        )
 
     @property
     def searching(self) -> bool:
@@ -139,10 +146,11 @@ class Track(Stateful):
             course = course.considered(box, again=self.belief.candidate)
             course = course.found(box) if seen else course
         mistaken = judgement.mistaken and (seen or belief.candidate)
-        rival = boxes.centre(box) if mistaken else course.rival
-        if belief.now is State.TRACKING and judgement.rival is not None:
-            rival = judgement.rival
-        course = course.beside(rival, mistaken=mistaken)
+        if belief.now is State.TRACKING:
+            course = course.surely(judgement.rival)
+        else:
+            place = boxes.centre(box) if mistaken else course.rival
+            course = course.beside(place, mistaken=mistaken)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
