@@ -223,16 +223,20 @@ def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) ->
     kinds = list(SITUATIONS)
     for number in range(scenes):
         kind = kinds[number % len(kinds)]
-        situation = Situation(kind, first_seed + number, imagery)
-        frames = [situation.render(index) for index in range(situation.frames)]
-        yield Video(
-            f'{kind} {number}',
-            kind,
-            [frame.image for frame in frames],
-            np.array([frame.box for frame in frames]),
-            np.array([frame.visibility for frame in frames]),
-            np.array([frame.alike for frame in frames]),
-        )
+        yield filmed(Situation(kind, first_seed + number, imagery), f'{kind} {number}')
+
+
+def filmed(situation: Situation, name: str) -> Video:
+    """A drawn situation from its first frame to its last."""
+    frames = [situation.render(index) for index in range(situation.frames)]
+    return Video(
+        name,
+        situation.kind,
+        [frame.image for frame in frames],
+        np.array([frame.box for frame in frames]),
+        np.array([frame.visibility for frame in frames]),
+        np.array([frame.alike for frame in frames]),
+    )
 
 
 def recorded(sequence: Sequence) -> Video:

@@ -27,7 +27,7 @@ class Presence:
     unseen: float = 0.15  # confidence below which it is not seen
     unseen_seconds: float = 0.1  # not seen, or doubted, before TRACKING is not believed any more
     lost_seconds: float = 1.5  # not seen before OCCLUDED becomes LOST
-    seen_frames: int = 3  # frames in a row seen before what is not TRACKING becomes so
+    seen_frames: int = 2  # frames in a row seen before what is not TRACKING becomes so
 
     @property
     def sure(self) -> float:

@@ -269,7 +269,8 @@ class Session:
             best = max(best, closer, key=_confidence)
         if not (best.distinct or before.sure):
             another = self._locate(frame, before, self._elsewhere(frame, before, best))
-            best = max(best, another, key=lambda one: (one.distinct, one.confidence))
+            if another.distinct and another.confidence >= self._gate.seen:
+                best = another
         return best
 
     def _elsewhere(self, frame: Pixels, before: Track, best: Judgement) -> Prior:

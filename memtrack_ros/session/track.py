@@ -67,8 +67,8 @@ class Track(Stateful):
 
     @property
     def doubted(self) -> bool:
-        """Whether what was seen just before may be something else."""
-        return self.belief.now is State.UNSURE
+        """Whether what is followed may be something else."""
+        return self.belief.verdict is State.UNSURE
 
     @property
     def believed(self) -> bool:
