@@ -13,9 +13,6 @@ from memtrack_ros.trackers import Observation
 MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
-# How much less often than its score says a strange answer is the target. Of 1446 frames of drawn
-# and real clips in which it was, its answer was strange in less than 1 of 100.
-STRANGE = 20.0
 
 
 def judge(track: Track, found: Observation) -> Judgement:
@@ -26,12 +23,10 @@ def judge(track: Track, found: Observation) -> Judgement:
     said, rival = tracker.identity.judge(found)
     evidence = (*said, *track.strangeness(found.box).tolist())
     confidence = tracker.calibration.confidence(found.score, evidence)
-    if said.strange:
-        confidence /= confidence + STRANGE * (1 - confidence)
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
     near = not track.believed or bool(apart < NEAR)
     mistaken = not track.sure and track.course.mistakes(found.box)
     distinct = tracker.identity.distinguishes(said) and not mistaken
-    contested = (alike and near) or not (distinct or track.sure)
+    contested = (alike and near) or said.strange or not (distinct or track.sure)
     return Judgement(found, confidence, evidence, contested, distinct, mistaken, rival.place)

@@ -15,8 +15,8 @@ class Judgement:
     `evidence` is what the confidence is made of beside the score: the identity's, and how far off
     place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
     the target; `distinct` where it is not, and more like the target than all others; and
-    `contested` where something near is as good, or a target that is not surely seen is not told
-    apart. `rival` is the place (2,) of what is the next best thing now.
+    `contested` where something near is as good, it is strange, or a target that is not surely seen
+    is not told apart. `rival` is the place (2,) of what is the next best thing now.
     """
 
     observation: Observation
