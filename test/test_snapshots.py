@@ -143,6 +143,11 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
         (given('searched', torch.tensor(0.5)), 'searched has type'),
         (given('belief.seen', torch.tensor(1)), 'seen is 1, but a target that is TRACKING'),
         (given('clock.seconds', torch.tensor(-1.0).double()), 'clock.seconds holds -1, which'),
+        (
+            given('course.home', torch.zeros(4).double()),
+            r'home is \[0.0, 0.0, 0.0, 0.0\], which is',
+        ),
+        (given('course.rival', torch.full((2,), 1e9).double()), 'course.rival holds 1e'),
         (given('course.seen.rate', torch.full((2, 2), 1e9).double()), 'course.seen.rate holds 1e'),
         (
             given('course.seen.covariance', torch.eye(2).expand(2, 2, 2).triu().double() * -1),

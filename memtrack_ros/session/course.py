@@ -62,13 +62,16 @@ class Course(Stateful):
     mistaken: bool = False
 
     def faults(self, given: Given) -> Iterator[str]:
-        """The box has an area and lies in its image, or not far beside."""
+        """Its boxes have an area and lie in its image, or not far beside."""
         for side in ('width', 'height'):
             yield from outside(given, side, 1, LARGEST_FRAME)
-        box, frame = given['box'], np.array([given['width'], given['height']])
-        beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
-        if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
-            yield f'box is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
+        frame = np.array([given['width'], given['height']])
+        for name in ('box', 'home'):
+            box = given[name]
+            beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
+            if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
+                yield f'{name} is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
+        yield from outside(given, 'rival', -2 * LARGEST_FRAME, 2 * LARGEST_FRAME)
 
     @classmethod
     def of(cls, box: Floats, frame: Pixels) -> Course:

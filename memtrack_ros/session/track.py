@@ -56,11 +56,6 @@ class Track(Stateful):
         yield from outside(given, 'frames_tracked', 1, MOST)
 
     @property
-    def tracking(self) -> bool:
-        """Whether it is believed to be the target that is seen."""
-        return self.belief.verdict is State.TRACKING
-
-    @property
     def sure(self) -> bool:
         """Whether it was surely seen just before."""
         return self.belief.now is State.TRACKING
