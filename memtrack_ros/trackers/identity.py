@@ -98,8 +98,6 @@ class Identity(Stateful):
         """Share of its first box that the target fills."""
         self._usual = 0.0
         """The ratio of what was learned lately."""
-        self._last: tuple[Sight, Tensor, Tensor] | None = None
-        """What was compared last, until something else is known."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The mean is one of features."""
@@ -123,23 +121,22 @@ class Identity(Stateful):
         self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
-        self.rivals.begin(self._of_rival(sight, box, mask))
-        self._last = None
+        self.rivals.begin(self._of_rival(sight, box, mask, *self._compared(sight)))
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it.
 
         What of that is most like it is known for longer.
         """
+        likeness, ratio = self._compared(sight)
         inside = self._inside(sight, box, mask)
         if not self.frozen:
-            now = float(self._compared(sight)[1][inside].mean()) / self._contrast
+            now = float(ratio[inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
         cells = self._cells(sight)
-        self.rivals.write(self._of_rival(sight, box, mask))
+        self.rivals.write(self._of_rival(sight, box, mask, likeness, ratio))
         self.target.write(cells[inside])
         self.others.write(cells[self._outside(sight, box, mask)])
-        self._last = None
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
@@ -188,17 +185,14 @@ class Identity(Stateful):
         """Forget everything."""
         for known in (self.target, self.others, self.rivals):
             known.clear()
-        self._usual, self._last = 0.0, None
+        self._usual = 0.0
 
     def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
         """Of its cells (h w,) the best cosine to the target, and that less the best to others."""
-        if self._last is not None and self._last[0] is sight:
-            return self._last[1:]
         cells = self._cells(sight)
         likeness = (cells @ self.target.read().T).amax(1)
         others = torch.cat([self.others.read(), self.rivals.read()])
-        self._last = sight, likeness, likeness - (cells @ others.T).amax(1)
-        return self._last[1:]
+        return likeness, likeness - (cells @ others.T).amax(1)
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
@@ -226,9 +220,11 @@ class Identity(Stateful):
         near = F.max_pool2d(shown, reach, STRIDE, reach // 2).flatten() > 0
         return ~(near | _in_box(sight, box, 1.0, BESIDE)).to(sight.features.device)
 
-    def _of_rival(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
+    def _of_rival(
+        self, sight: Sight, box: Floats, mask: Pixels, likeness: Tensor, ratio: Tensor
+    ) -> Tensor:
         """Cells (N, C) of the next best thing that is seen beside the target in `box` (4,)."""
-        rival, _ = self._rival(sight, box, *self._compared(sight))
+        rival, _ = self._rival(sight, box, likeness, ratio)
         core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
         outside = self._outside(sight, box, mask)
         return evenly(self._cells(sight)[outside & core.to(outside.device)], CELLS_OF_RIVAL)
