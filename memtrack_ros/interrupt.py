@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from memtrack_ros.errors import MemtrackError
 
@@ -18,6 +19,17 @@ _SIGNALS = signal.SIGINT, signal.SIGTERM
 def end_at_once() -> None:
     """Lets Ctrl-C end this process on the spot: for as long as it imports, with nothing to undo."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Holds Ctrl-C back; processes started meanwhile hear it when they call `end_at_once`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_by(end: Callable[[], None]) -> None:

@@ -42,7 +42,7 @@ def test_an_interrupt_while_it_imports_is_quiet(module: str) -> None:
     assert (process.returncode, output) == (130, '')
 
 
-@pytest.mark.parametrize('jobs', [1])
+@pytest.mark.parametrize('jobs', [1, 2])
 def test_an_interrupted_run_ends_quietly_with_all_its_processes(jobs: int, tmp_path: Path) -> None:
     first = drawn_scene(9, width=160, height=120).render(0)
     for name, frames in (('1 short', 2), ('2 long', 2000)):

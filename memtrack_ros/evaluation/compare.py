@@ -152,7 +152,8 @@ def side_by_side(
     for turn in range(jobs):
         turns.put(turn)
     with ProcessPoolExecutor(jobs, context, _prepare, (done, turns)) as pool:
-        due = {pool.submit(_run_there, task): task for task in tasks}
+        with interrupt.held_back():  # processes that still import would end with a traceback
+            due = {pool.submit(_run_there, task): task for task in tasks}
         try:
             while due:
                 finished, _ = wait(due, 0.2, FIRST_COMPLETED)

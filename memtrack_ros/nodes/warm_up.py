@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
 
 from memtrack_ros.session import Group, Prompt
+from memtrack_ros.trackers import Prior
 
 _SIZE = 640, 480
 _ROUNDS, _STEPS = 4, 3
@@ -31,12 +33,12 @@ def warm_up(group: Group, threads: int) -> int:
     if threads:
         torch.set_num_threads(threads)
     elif group.tracker.device.type == 'cpu':
-        torch.set_num_threads(_fastest(group, blank))
+        torch.set_num_threads(_fastest(lambda: group.tracker.find(blank, Prior(box))))
     group.reset()
     return torch.get_num_threads()
 
 
-def _fastest(group: Group, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
+def _fastest(step: Callable[[], object]) -> int:
     """The threads that a step is fastest with, as far as more of them are worth it."""
     cores = len(os.sched_getaffinity(0))
     counts = [count for count in (1, 2, 4, 8, 16) if count <= cores]
@@ -46,7 +48,7 @@ def _fastest(group: Group, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]
             torch.set_num_threads(count)
             for _ in range(_STEPS):
                 begun = time.perf_counter()
-                group.step(frame)
+                step()
                 times[count].append(time.perf_counter() - begun)
     best = counts[0]
     for count in counts[1:]:
