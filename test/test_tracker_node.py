@@ -292,6 +292,9 @@ MASK[Y : Y + H, X : X + W] = 1
     ids=['box', 'turned box', 'normalized box', 'mask', 'point', 'normalized point'],
 )
 def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, Any]) -> None:
+    # On a busy machine loading takes longer than a target may be unseen: it is loaded before.
+    assert active.init_target(box=BOX, tracker='stmtrack').success
+    active.target(active.publish(FRAME))
     answer = active.init_target(**prompt, tracker='stmtrack')
     assert answer.success, answer.message
     stamp = active.publish(FRAME)
