@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--long', action='store_true', help='run what takes minutes, too')
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, which reads the groups, would come before
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side run files, but of those with live nodes, which keep time, one at a time."""
     if not config.getoption('--long'):

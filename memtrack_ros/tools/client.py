@@ -51,6 +51,8 @@ DEADLINE = 180.0
 """Seconds any wait may take. Generous: it only ends what would otherwise hang."""
 ANSWERED = 15.0
 """Seconds after which an answer is taken for lost."""
+ATTEMPTS = 4
+"""How often what may be asked again is asked before it counts as unanswered."""
 
 
 class Received(NamedTuple):
@@ -138,7 +140,10 @@ class TrackerClient(Node):
 
     def lifecycle(self) -> int:
         """The lifecycle state of the tracker: State.PRIMARY_STATE_…"""
-        return int(self.call(self._state, GetState.Request()).current_state.id)
+        for _ in range(ATTEMPTS):
+            with suppress(TimeoutError):
+                return int(self.call(self._state, GetState.Request(), ANSWERED).current_state.id)
+        raise TimeoutError(f'the tracker did not say its state when asked {ATTEMPTS} times')
 
     def publish(self, frame: NDArray[np.uint8], stamp: Time | None = None) -> Time:
         """Publishes a frame, uint8 (height, width, 3) BGR, and returns its stamp.
@@ -273,14 +278,18 @@ class TrackerClient(Node):
     def _change_to(self, state: int, transition: int) -> bool:
         """Asks for a lifecycle transition and waits for its end; whether it led to the state.
 
-        A node that has just appeared may not know yet where its first answer goes, and it is lost:
-        then its state tells, asked for once the transition should be over.
+        A node that has just appeared may not know yet where its first answer goes, and a request
+        may still go to one that has just ended: where no answer comes, the state tells.
         """
         self.wait_until(self._change.service_is_ready, 'the node')
-        try:
-            return self.change(transition, ANSWERED)
-        except TimeoutError:
-            return self.lifecycle() == state
+        before = self.lifecycle()
+        for _ in range(ATTEMPTS):
+            try:
+                return self.change(transition, ANSWERED)
+            except TimeoutError:
+                if (now := self.lifecycle()) != before:
+                    return now == state
+        return False
 
     def _wait_for(
         self, store: OrderedDict[int, Received], stamp: Time, what: str, deadline: float

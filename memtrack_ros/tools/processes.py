@@ -21,6 +21,9 @@ from ament_index_python.packages import get_package_share_directory
 
 from memtrack_ros.errors import MemtrackError
 
+_claims: list[socket.socket] = []
+"""On the domains of this process, until it ends."""
+
 
 class ProcessDied(MemtrackError):
     """A node's process ended by itself; the message holds its last output."""
@@ -60,16 +63,24 @@ def isolate() -> None:
 
 
 def _free_domain() -> int:
-    """A ROS domain whose first participant's port is free."""
+    """A ROS domain whose first participant's port is free, and which no other process claimed.
+
+    The port alone says nothing before the first participant: two processes that start together
+    would find the same domain free.
+    """
     domains = list(range(1, 102))  # above lie the ports that Linux gives to anybody
     random.shuffle(domains)
     for domain in domains:
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
+                claim.bind(f'\0memtrack_ros domain {domain}')
                 probe.bind(('', 7410 + 250 * domain))
             except OSError:
+                claim.close()
                 continue
-            return domain
+        _claims.append(claim)
+        return domain
     raise MemtrackError('every ROS domain id from 1 to 101 is in use; end some ROS processes')
 
 
