@@ -40,6 +40,18 @@ def test_image_sets_of_davis_are_found(davis: Path, tmp_path: Path, of: Path) ->
     ]
 
 
+def test_the_frames_that_davis_2016_lists_are_those_of_its_sequences(davis: Path) -> None:
+    lines = [
+        f'/JPEGImages/480p/{name}/{number:05d}.jpg /Annotations/480p/{name}/{number:05d}.png'
+        for name in ('bear', 'car')
+        for number in range(2)
+    ]
+    write_text(davis / 'ImageSets/480p/val.txt', *lines)
+    assert names(davis, '480p/val') == [
+        f'DAVIS/{name}.{number}' for name in ('bear', 'car') for number in (1, 2)
+    ]
+
+
 def test_a_list_may_be_any_file(davis: Path, tmp_path: Path) -> None:
     own = write_text(tmp_path / 'mine', 'bear')
     assert names(davis, str(own)) == ['DAVIS/bear.1', 'DAVIS/bear.2']

@@ -13,7 +13,8 @@ def read_split(folder: Path, split: str) -> frozenset[str]:
     """The names of a split: one of `OTB`, or a list of a name a line.
 
     That is a file's path, or NAME for NAME.txt in the folder, a folder in it, or the ImageSets of
-    either: DAVIS has 2017/val, LaSOT testing_set. SequenceError when there is none, or several.
+    either: DAVIS has 2017/val, and 480p/val which lists frames, LaSOT testing_set. SequenceError
+    when there is none, or several.
     """
     if split in OTB:
         return OTB[split]
@@ -43,7 +44,12 @@ def missing(names: frozenset[str], found: list[str]) -> list[str]:
 
 
 def _names(path: Path) -> frozenset[str]:
-    names = frozenset(line.split()[0] for line in read_lines(path) if line.strip())
+    names = frozenset(_name(line.split()[0]) for line in read_lines(path) if line.strip())
     if not names:
         raise SequenceError(f'{path}: no names in it')
     return names
+
+
+def _name(word: str) -> str:
+    """Of a sequence, or of that whose folder holds the frame that is listed."""
+    return Path(word).parent.name if word.endswith('.jpg') else word
