@@ -22,6 +22,8 @@ from memtrack_ros.nets.heads import BoxMaps
 from memtrack_ros.training import __main__ as command
 from memtrack_ros.training import loop, record
 from memtrack_ros.training.__main__ import RECIPES
+from memtrack_ros.training.average import average
+from memtrack_ros.training.average import main as write_average
 from memtrack_ros.training.beginning import BODY, begin_with, origin
 from memtrack_ros.training.calibrate import fit
 from memtrack_ros.training.clips import (
@@ -36,7 +38,13 @@ from memtrack_ros.training.clips import (
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.losses import anchor_loss, corner_iou, focal, mask_loss, stmtrack_loss
 from memtrack_ros.training.workers import Workers
-from memtrack_ros.weights.files import Calibration, load_weights, shipped_file
+from memtrack_ros.weights.files import (
+    Calibration,
+    Weights,
+    load_weights,
+    save_weights,
+    shipped_file,
+)
 
 CPU = torch.device('cpu')
 
@@ -414,6 +422,36 @@ def work(rank: int, port: int, folder: str) -> None:
     said = workers.agree(7.0 + rank, torch.device('cpu'))
     torch.save([net.weight.grad, net.bias.grad, said], f'{folder}/{rank}')
     workers.leave()
+
+
+def test_the_mean_of_weights_by_hand() -> None:
+    def weights(value: float, steps: int) -> Weights:
+        tensors = {'w': torch.tensor([value, 2 * value]), 'steps': torch.tensor(steps)}
+        return Weights(tensors, Calibration(1.0, 0.0), '')
+
+    mean = average([weights(1.0, 7), weights(3.0, 9), weights(5.0, 1)])
+    assert mean['w'].tolist() == [3.0, 6.0]
+    assert mean['steps'] == 7
+    other = Weights({'w': torch.zeros(2)}, Calibration(1.0, 0.0), '')
+    with pytest.raises(ConfigurationError, match='no mean: steps is missing'):
+        average([weights(1.0, 7), other])
+
+
+def test_the_mean_of_weights_and_of_their_double_is_one_and_a_half_of_them(tmp_path: Path) -> None:
+    own = load_weights(shipped_file('samn', 'compact'), 'samn', 'compact')
+    double, out = tmp_path / 'double.safetensors', tmp_path / 'new' / 'mean.safetensors'
+    doubled = {
+        name: 2 * tensor if tensor.is_floating_point() else tensor
+        for name, tensor in own.tensors.items()
+    }
+    save_weights(double, 'samn', 'compact', doubled, own.calibration, '')
+    write_average(['samn', str(shipped_file('samn', 'compact')), str(double), '--out', str(out)])
+    mean = load_weights(out, 'samn', 'compact')
+    assert mean.calibration == own.calibration
+    for name, tensor in own.tensors.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(mean.tensors[name], 1.5 * tensor)
+    assert trackers.create('samn', 'compact', out).name == 'samn'
 
 
 def test_workers_share_their_gradients_and_the_time(tmp_path: Path) -> None:

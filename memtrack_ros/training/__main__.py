@@ -6,6 +6,7 @@ python -m memtrack_ros.training stmtrack dmv --minutes 90 --imagery FOLDER --out
 torchrun --nproc-per-node 4 -m memtrack_ros.training stmtrack --minutes 90 --out FOLDER
 
 Make what they stand on and learn from: python -m memtrack_ros.training distil|label|cutouts --help
+Average the weights of several trainings: python -m memtrack_ros.training average TRACKER FILE...
 Fit their confidence anew: python -m memtrack_ros.training calibrate TRACKER...
 """
 
@@ -27,6 +28,7 @@ from memtrack_ros.errors import ConfigurationError, MemtrackError
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.trackers import VARIANTS, find_device
 from memtrack_ros.training import (
+    average,
     calibrate,
     cmedfl,
     cutouts,
@@ -59,6 +61,7 @@ TOOLS = {
     'distil': distil.main,
     'label': label.main,
     'cutouts': cutouts.main,
+    'average': average.main,
     'calibrate': calibrate.main,
 }
 
