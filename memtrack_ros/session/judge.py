@@ -12,6 +12,7 @@ from memtrack_ros.trackers import Observation
 # In units of the target's contrast, as the identity's evidence is.
 MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
+SURE = 0.8  # confidence from which what was not surely seen is told from everything else
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
 
 
@@ -27,6 +28,7 @@ def judge(track: Track, found: Observation) -> Judgement:
     apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
     near = not track.believed or bool(apart < NEAR)
     mistaken = not track.sure and track.course.mistakes(found.box)
-    distinct = tracker.identity.distinguishes(said) and not mistaken
+    seen = track.sure or confidence >= SURE
+    distinct = seen and tracker.identity.distinguishes(said) and not mistaken
     contested = (alike and near) or said.strange or not (distinct or track.sure)
     return Judgement(found, confidence, evidence, contested, distinct, mistaken, rival.place)

@@ -10,7 +10,7 @@ paper of the five has it, and the paper variants have none of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -33,8 +33,9 @@ INSIDE = 0.6  # share of the mask around a cell from which it is the target's
 BESIDE = 1.0  # cells around mask and box that may be the target's, and are not said to be others
 TARGET_CELLS = 96, 160  # that are known: of the first frame, of the newest that were admitted
 OTHER_CELLS = 320, 256
-RIVAL_CELLS = 48, 144  # of what was the next best thing beside the target
+RIVAL_CELLS = 144, 144  # of what was the next best thing beside the target, or somewhere at first
 CELLS_OF_RIVAL = 48  # of such a thing in one frame, at most
+RIVALS = 3  # things anywhere in the first frame that are known, at most
 RIVAL_CORE = 0.7  # of the target's size: around a rival's middle, what is surely its
 NEAR_CELLS = 192  # of those of the first frame: from the target's surroundings, the rest from afar
 APART = 0.8  # of the target's size: what is seen nearer to the answer is the answer
@@ -43,7 +44,7 @@ MAX_BYTES = 2**30
 # What an answer is to be to be told from what was seen beside the target: of 24 drawn situations,
 # look-alikes had a ratio of -.3 to .6 of the usual, targets that came back of .4 to .9.
 LIKE = 0.5  # as like it
-DISTINCT, SHARE = 0.25, 0.42  # a ratio of so much, and of this share of what it usually has
+DISTINCT, SHARE = 0.2, 0.42  # a ratio of so much, and of this share of what it usually has
 USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
@@ -122,6 +123,30 @@ class Identity(Stateful):
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
         self.rivals.begin(self._of_rival(sight, box, mask, *self._compared(sight)))
+
+    def look_alikes(self, whole: Sight, box: Floats) -> Floats:
+        """Where in the whole first frame, but not in `box`, what is most like the target is (N, 2).
+
+        Apart from each other, the likeliest first.
+        """
+        likeness = _smooth(whole, box, self._compared(whole)[0])[0]
+        likeness[_in_box(whole, box, 2 * APART, 1.0).to(likeness.device)] = -1.0
+        places = []
+        while len(places) < RIVALS and likeness.max() > -1.0:
+            places.append(_places(whole)[int(likeness.argmax())])
+            there = boxes.from_centre(places[-1], box[2:])
+            likeness[_in_box(whole, there, 2 * APART, 1.0).to(likeness.device)] = -1.0
+        return np.reshape(places, (-1, 2))
+
+    def tell_apart(self, sights: Iterable[Sight], box: Floats) -> None:
+        """Know that what is in the middle of each, as large as `box` (4,), is not the target."""
+        cells = [self.rivals.of_first()]
+        for sight in sights:
+            there = boxes.from_centre([sight.window.center_x, sight.window.center_y], box[2:])
+            core = _in_box(sight, there, RIVAL_CORE, 0.0)
+            seen = self._cells(sight)
+            cells.append(evenly(seen[core.to(seen.device)], CELLS_OF_RIVAL))
+        self.rivals.begin(torch.cat(cells))
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it.
@@ -236,11 +261,7 @@ class Identity(Stateful):
 
         Both are the best means over places half as wide and high as the box.
         """
-        side = sight.features.shape[-1]
-        width, height = (max(1, round(s)) | 1 for s in box[2:] / 2 / sight.window.pitch / STRIDE)
-        kernel, padding = (height, width), (height // 2, width // 2)
-        maps = torch.stack([ratio, likeness]).view(2, 1, side, side)
-        smooth, alike = F.avg_pool2d(maps, kernel, 1, padding, count_include_pad=False).view(2, -1)
+        smooth, alike = _smooth(sight, box, ratio, likeness)
         elsewhere = ~_in_box(sight, box, 2 * APART, 0.0).to(ratio.device)
         here = _in_box(sight, box, 0.5, 0.5).to(ratio.device)
         if not elsewhere.any() or not here.any():
@@ -248,6 +269,16 @@ class Identity(Stateful):
         best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
         margin = float(smooth[here].amax() - smooth[best])
         return Rival(_places(sight)[best], float(alike[best])), margin
+
+
+def _smooth(sight: Sight, box: Floats, *maps: Tensor) -> Tensor:
+    """Of maps (h w,) the means (n, h w) over places half as wide and high as `box` (4,)."""
+    side = sight.features.shape[-1]
+    width, height = (max(1, round(s)) | 1 for s in box[2:] / 2 / sight.window.pitch / STRIDE)
+    padding = height // 2, width // 2
+    stacked = torch.stack(maps).view(-1, 1, side, side)
+    pooled = F.avg_pool2d(stacked, (height, width), 1, padding, count_include_pad=False)
+    return pooled.view(len(maps), -1)
 
 
 def _places(sight: Sight) -> Floats:

@@ -111,6 +111,11 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
         if self.identity is not None and found.sight is not None:
             whole = self._sight(frame, whole_window(frame, found.sight.window.side))
             self.identity.begin(found.sight, whole, target.box, target.mask)
+            near = found.sight.window
+            places = self.identity.look_alikes(whole, target.box)
+            closer = (Window.around(place, near.pitch, near.side) for place in places)
+            sights = (self._sight(frame, window) for window in closer)
+            self.identity.tell_apart(sights, target.box)
         if self.gated:
             excess = LASTING * np.log(found.box[2:] / target.box[2:])
             self.excess = np.clip(excess, -MOST_EXCESS, MOST_EXCESS)
