@@ -21,6 +21,7 @@ from memtrack_ros.trackers.search import SEARCH
 RESIZED = 4.0  # factor of an image's width or height beyond which it is none of the same camera
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
+LEFT_APART = 2.0  # of its size: further off a rival was never taken for the target
 BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
@@ -152,6 +153,12 @@ class Course(Stateful):
         off = np.linalg.norm(self.rival - centre)
         own = min(np.linalg.norm(boxes.centre(at) - centre) for at in (self.box, self.expected))
         return bool(off < BESIDE * boxes.scale(box) and (self.mistaken or off < own))
+
+    @property
+    def left_apart(self) -> bool:
+        """Whether the rival is far from where the target was surely seen last."""
+        off = np.linalg.norm(self.rival - boxes.centre(self.home))
+        return bool(off > LEFT_APART * boxes.scale(self.home))
 
     def stopped(self) -> Course:
         """Of the target's motion nothing is known any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from memtrack_ros.geometry import boxes
@@ -31,4 +33,23 @@ def judge(track: Track, found: Observation) -> Judgement:
     seen = track.sure or confidence >= SURE
     distinct = seen and tracker.identity.distinguishes(said) and not mistaken
     contested = (alike and near) or said.strange or not (distinct or track.sure)
-    return Judgement(found, confidence, evidence, contested, distinct, mistaken, rival.place)
+    convincing = seen and tracker.identity.resembles(said)
+    return Judgement(
+        found, confidence, evidence, contested, distinct, mistaken, convincing, rival.place
+    )
+
+
+def excluded(track: Track, one: Judgement, other: Judgement) -> Judgement | None:
+    """Of two answers to a frame the target, if the other is its look-alike where that was left.
+
+    What they look like need not say which is which: that look-alike was never near enough to the
+    target to be taken for it.
+    """
+    if one.mistaken == other.mistaken or not (one.convincing and other.convincing):
+        return None
+    target, rival = (other, one) if one.mistaken else (one, other)
+    box = target.observation.box
+    off = np.linalg.norm(boxes.centre(box) - boxes.centre(rival.observation.box))
+    if off < NEAR * boxes.scale(box) or not track.course.left_apart:
+        return None
+    return replace(target, distinct=True, contested=False)

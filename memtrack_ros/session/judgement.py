@@ -16,7 +16,8 @@ class Judgement:
     place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
     the target; `distinct` where it is not, and more like the target than all others; and
     `contested` where something near is as good, it is strange, or a target that is not surely seen
-    is not told apart. `rival` is the place (2,) of what is the next best thing now.
+    is not told apart. It is `convincing` where it is like the target, whatever else may be.
+    `rival` is the place (2,) of what is the next best thing now.
     """
 
     observation: Observation
@@ -25,4 +26,5 @@ class Judgement:
     contested: bool = False
     distinct: bool = True
     mistaken: bool = False
+    convincing: bool = False
     rival: Floats | None = None

@@ -19,7 +19,7 @@ from memtrack_ros.nets.compact import CROP
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
-from memtrack_ros.session.judge import judge
+from memtrack_ros.session.judge import excluded, judge
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
@@ -270,16 +270,20 @@ class Session:
         if not (best.distinct or before.sure):
             another = self._locate(frame, before, self._elsewhere(frame, before, best))
             if another.distinct and another.confidence >= self._gate.seen:
-                best = another
+                return another
+            return excluded(before, best, another) or best
         return best
 
     def _elsewhere(self, frame: Pixels, before: Track, best: Judgement) -> Prior:
         """Where else the target may be if that is hardly the `best`, as large as it was for sure.
 
         At the next best thing; in turn, while something is followed that may not be it, where it
-        was seen last, and where a survey says.
+        was seen last, and where a survey says. Where the best would convince alone, it is seen
+        whether its look-alike still is where that was.
         """
         home, turn = before.course.home, before.searched % 3
+        if best.convincing and not best.mistaken:
+            return Prior(boxes.from_centre(before.course.rival, home[2:]))
         if before.doubted and turn == 1:
             return Prior(home)
         if before.doubted and turn == 2:

@@ -180,7 +180,11 @@ class Identity(Stateful):
 
     def distinguishes(self, said: Evidence) -> bool:
         """Whether the evidence tells an answer from all that was seen beside the target."""
-        return said.likeness >= LIKE and said.ratio >= max(DISTINCT, SHARE * self._usual)
+        return self.resembles(said) and said.ratio >= max(DISTINCT, SHARE * self._usual)
+
+    def resembles(self, said: Evidence) -> bool:
+        """Whether an answer is like the target, whatever else may be."""
+        return said.likeness >= LIKE
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""
