@@ -58,7 +58,7 @@ ARGUMENTS = {
     'cmd_vel': ('', 'topic of its commands (geometry_msgs/TwistStamped); empty: follow/cmd_vel'),
     'page': ('false', "start the operator's page, too, at http://127.0.0.1:8080/"),
     'page_params_file': (str(SHARE / 'config' / 'page.yaml'), 'parameters of the page'),
-    'rviz': ('false', 'show image, overlay and mask in RViz'),
+    'rviz': ('false', 'show image, overlay, memory and mask in RViz'),
     'video': ('', 'video file, webcam (0, /dev/video0) or "scene" to publish on `image`'),
     'loop': ('true', 'play the video again and again'),
     'rate': ('0', 'images per second of the video; 0: as it says itself'),
@@ -249,6 +249,7 @@ def rviz(context: LaunchContext) -> list:
             remappings=[
                 ('/camera/image_raw', LaunchConfiguration('image')),
                 ('/memtrack/overlay', 'memtrack/overlay'),
+                ('/memtrack/memory', 'memtrack/memory'),
                 ('/memtrack/mask', 'memtrack/mask'),
                 ('/memtrack/markers', 'memtrack/markers'),
                 ('/memtrack/pose', 'memtrack/pose'),

@@ -305,6 +305,36 @@ def test_a_box_on_the_picture_that_is_seen_becomes_a_target(page: Page, stage: S
     assert page.post('remove', {'id': answer['id']})[1]['success']
 
 
+def test_what_the_memory_holds_is_shown_to_viewers(page: Page, stage: Stage) -> None:
+    topic = f'{stage.space}/memtrack/memory'
+
+    async def sheet(session: Any) -> tuple[int, str, bytes]:
+        async with session.get(f'{page.url}/memory.jpg') as response:
+            return response.status, response.content_type, await response.read()
+
+    async def work(session: Any) -> tuple[Any, ...]:
+        before = await sheet(session)
+        async with session.ws_connect(f'{page.url}/stream'):
+            while (found := await sheet(session))[0] == 204:
+                await asyncio.sleep(0.05)
+            return before, found, stage.count_subscribers(topic)
+
+    assert stage.init_target(box=BOX).success
+    before, (status, kind, jpeg), looking = page.run(work)
+    assert before == (204, 'application/octet-stream', b'')  # nobody looked
+    assert (status, kind, looking) == (200, 'image/jpeg', 1)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[1] == 312
+    stage.until(lambda: not stage.count_subscribers(topic), 'the end of the subscription')
+    assert page.post('reset')[1]['success']
+
+    async def later(session: Any) -> None:
+        while (await sheet(session))[0] == 200:
+            await asyncio.sleep(0.1)
+
+    page.run(later)  # what was is not shown for long
+
+
 def test_commands_reach_the_node(page: Page, stage: Stage) -> None:
     assert stage.init_target(box=BOX).success
     status, answer = page.post('save', {'name': 'cup'})
@@ -416,6 +446,8 @@ def test_with_a_token_nobody_gets_anything_without_it(stage: Stage) -> None:
         async def work(session: Any) -> None:
             async with session.get(page.url) as response:
                 assert response.status == 401 and 'Token' in await response.text()
+            async with session.get(f'{page.url}/memory.jpg') as response:
+                assert response.status == 401
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await session.ws_connect(f'{page.url}/stream')
             assert refused.value.status == 401

@@ -96,6 +96,9 @@ def test_a_person_points_and_sees_what_becomes_of_it(browser: Any) -> None:
         assert float(page.inner_text('#rate')) > 0
         assert 'stmtrack' in page.inner_text('#tracker')
 
+        page.wait_for_selector('#held:not([hidden])')
+        page.wait_for_function("document.getElementById('held').naturalWidth === 312")
+
         other = browser.new_page()  # two at once
         other.set_default_timeout(PATIENCE)
         other.goto(f'http://127.0.0.1:{port}/')

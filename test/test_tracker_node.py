@@ -321,6 +321,33 @@ def test_every_kind_of_prompt_sets_the_target(active: Stage, prompt: dict[str, A
         assert set(np.unique(np.frombuffer(mask.data, np.uint8))) <= {0, 255}
 
 
+def test_a_picture_of_the_memory_comes_while_somebody_looks(active: Stage) -> None:
+    sheets: list[Image] = []
+    looking = active.create_subscription(
+        Image, f'{active.space}/memtrack/memory', sheets.append, 10
+    )
+    active.until(lambda: active.count_subscribers(looking.topic_name), 'the subscription')
+    for _ in range(3):
+        active.shown()
+    assert not sheets  # without a target there is no memory
+    assert active.init_target(box=BOX, tracker='stmtrack').success
+    sent = []
+
+    def followed() -> bool:
+        sent.append(active.publish(FRAME))
+        assert active.target(sent[-1]).state == State.TRACKING
+        return bool(sheets)
+
+    active.until(followed, 'a picture of the memory')
+    assert sheets[0].header.stamp in sent
+    assert sheets[0].header.frame_id == 'camera'
+    assert sheets[0].encoding == 'bgr8'
+    sheet = messages.image_to_bgr(sheets[0])
+    assert sheet.shape[1] == 312
+    assert (sheet == (80, 220, 60)).all(2).any()  # a bar
+    active.destroy_subscription(looking)
+
+
 @pytest.mark.parametrize(
     ('prompt', 'reason'),
     [

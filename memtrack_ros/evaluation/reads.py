@@ -28,7 +28,7 @@ from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery
 from memtrack_ros.nets.compact import CROP, STRIDE
 from memtrack_ros.nets.memtrack import SIDE, TEMPLATE_CROP, addresses, patch_means
 from memtrack_ros.nets.memtrack import written as after_write
-from memtrack_ros.nets.readers import best_read, soft_weights
+from memtrack_ros.nets.readers import best_products, best_read, soft_weights
 from memtrack_ros.nets.samn import SAMNQuery
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.scenes import drawn_scene
@@ -39,7 +39,7 @@ from memtrack_ros.trackers.dmv import CompactDMVTracker
 from memtrack_ros.trackers.filter_tracker import CompactFilterTracker, FilterObservation
 from memtrack_ros.trackers.memtrack import CompactMemTracker
 from memtrack_ros.trackers.samn import CompactSAMNTracker
-from memtrack_ros.trackers.search import search_window, to_device
+from memtrack_ros.trackers.search import cells_on, search_window, spread, to_device
 from memtrack_ros.trackers.stmtrack import CompactSTMTracker
 
 SEED, WIDTH, HEIGHT, FRAMES = 2, 640, 480, 70  # of the scene
@@ -80,15 +80,12 @@ class Moment(Generic[Found]):
     @property
     def target(self) -> NDArray[np.intp]:
         """Rows and columns (2, N) of the searched window's cells on the target; the middle's."""
-        mask = cut(self.found.mask, self.searched, 0)[::STRIDE, ::STRIDE] > 127
-        return np.array(np.nonzero(mask) if mask.any() else [[GRID // 2]] * 2)
+        return cells_on(self.found.mask, self.searched)
 
     @property
     def asking(self) -> NDArray[np.intp]:
         """Rows and columns (2, ASKING) of some of these, evenly spread."""
-        target = self.target
-        spread = (np.arange(ASKING) + 0.5) / ASKING * target.shape[1]
-        return target[:, spread.astype(int)]
+        return spread(self.target, ASKING)
 
     def crop(self, window: Window) -> Pixels:
         """What the window shows of the frame, as the networks see it, but BGR."""
@@ -296,11 +293,12 @@ def cmedfl(
     order = target.argsort(descending=True)
     stored, target = stored[:, order], target[order]
     rows, columns = now.asking
-    agreeing = cosine(stored, cells[0, :, rows, columns]) * target[:, None]
+    asked, valid = cells[:, :, rows, columns, None], torch.ones_like(target, dtype=torch.bool)
+    _, best = best_products(stored[None], target[None], asked, valid[None], BEST)
     links = [
         Link(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, GRID)))
-        for colour, best in enumerate(agreeing.topk(BEST, 0).indices.T.tolist())
-        for tile in best
+        for colour, tiles in enumerate(best[0, :, :, 0].T.tolist())
+        for tile in tiles
         if tile < TILES
     ]
     deformation = appearance.net.segmenter.deformation

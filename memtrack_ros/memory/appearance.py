@@ -84,6 +84,10 @@ class AppearanceMemory(Bank):
         self.writes += 1
         self._numbers[slot] = self.writes
 
+    def held(self) -> NDArray[np.int64]:
+        """Numbers of the frames stored, in the order of their cells in a read."""
+        return self._numbers[self._numbers > 0]
+
     def stored(self) -> NDArray[np.int64]:
         """Numbers (from 1, in the order of writing) of the frames that are read.
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.memory.snapshot import MOST, Given, Stateful, outside
 
@@ -57,6 +60,17 @@ class Bank(Stateful, ABC):
     @abstractmethod
     def clear(self) -> None:
         """Forget everything, the counters too; the allocation stays."""
+
+    def held(self) -> NDArray[np.int64]:
+        """Numbers (N,) of what it holds: frames, from 1 in the order of writing, or slots.
+
+        In the order in which they are stored; none where what is stored is of no frame.
+        """
+        return np.empty(0, np.int64)
+
+    def renewed(self) -> NDArray[np.float64]:
+        """How much (N,) of each of these the newest write made anew, in 0..1."""
+        return np.asarray(self.held() == self.writes, float)
 
     def refuse(self) -> None:
         """Count a write that was withheld."""

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
@@ -90,6 +92,15 @@ class Cells(Bank):
     def entries(self) -> int:
         """Cells stored."""
         return int(self._filled.sum())
+
+    def held(self) -> NDArray[np.int64]:
+        """Numbers of the frames of which a cell is stored."""
+        return np.asarray(torch.unique(self.numbers[self._filled]).cpu().numpy())
+
+    @property
+    def numbers(self) -> Tensor:
+        """Of the frame that each cell (capacity,) came with, whatever was merged into it."""
+        return self._since + 1
 
     def clear(self) -> None:
         """Forget all cells, and how they were used."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import Given
 
@@ -56,6 +59,14 @@ class JoinedBanks(Bank):
     @frozen.setter
     def frozen(self, value: bool) -> None:
         self.main.frozen = self.beside.frozen = value
+
+    def held(self) -> NDArray[np.int64]:
+        """What `main` holds."""
+        return self.main.held()
+
+    def renewed(self) -> NDArray[np.float64]:
+        """Of these."""
+        return self.main.renewed()
 
     def clear(self) -> None:
         """Forget everything in both."""

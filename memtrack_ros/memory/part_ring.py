@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
@@ -55,6 +57,12 @@ class PartRing(Bank):
     def clear(self) -> None:
         """Forget all frames."""
         self.writes = self.refused = self._newest = 0
+
+    def held(self) -> NDArray[np.int64]:
+        """Numbers of the frames stored, in the order of a read: the first, then the ring."""
+        slots = np.arange(self.entries)
+        ring = max(self.capacity - 1, 1)
+        return np.where(slots, self.writes - (self.writes - 1 - slots) % ring, 1)
 
     @property
     def due(self) -> bool:

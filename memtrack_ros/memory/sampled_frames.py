@@ -99,6 +99,10 @@ class SampledFrames(Bank):
         self._numbers = np.append(self._numbers, self.writes)
         self._last_score = score
 
+    def held(self) -> NDArray[np.int64]:
+        """Numbers of the frames stored."""
+        return self._numbers
+
     def selected(self) -> NDArray[np.int64]:
         """Numbers (from 1, in the order of writing) of the frames that a read uses now."""
         return self._numbers[self._slots()]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
-from memtrack_ros.nets.memtrack import USAGE_DECAY, Memory, Signals, written
+from memtrack_ros.nets.memtrack import USAGE_DECAY, Memory, Signals, written, written_shares
 
 MOST_USED = 2 / (1 - USAGE_DECAY) + 1  # a slot that all is read from and written to, and rounding
 
@@ -42,6 +44,7 @@ class TemplateSlots(Bank):
         self._usage = torch.zeros(1, slots, device=device)
         self._hidden = torch.zeros(1, hidden, device=device)
         self._cell = torch.zeros(1, hidden, device=device)
+        self._shares = torch.zeros(1, slots, device=device)  # of the newest write
 
     def faults(self, given: Given) -> Iterator[str]:
         """No slot is used more than wholly, step after step."""
@@ -55,6 +58,14 @@ class TemplateSlots(Bank):
     def entries(self) -> int:
         """Slots that hold something: soon all, as every write touches each of them a little."""
         return int(self._templates.flatten(2).any(-1).sum())
+
+    def held(self) -> NDArray[np.int64]:
+        """Numbers of the slots, from 1."""
+        return np.arange(1, self.capacity + 1)
+
+    def renewed(self) -> NDArray[np.float64]:
+        """How much of each slot the newest template took."""
+        return self._shares[0].double().cpu().numpy()
 
     def clear(self) -> None:
         """Forget the target."""
@@ -75,6 +86,7 @@ class TemplateSlots(Bank):
         if self.frozen:
             self.refuse()
             return
+        self._shares = written_shares(self._usage, signals)
         self._take(written(self._tensors(), signals, template))
         self.writes += 1
 

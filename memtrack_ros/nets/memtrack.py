@@ -222,17 +222,22 @@ def addresses(usage: Tensor, signals: Signals) -> Addresses:
     return Addresses(write, USAGE_DECAY * usage + signals.read + write)
 
 
+def written_shares(usage: Tensor, signals: Signals) -> Tensor:
+    """w^w e^w of eq. 15 (B, N): how much of each slot is what the step writes."""
+    _, g_r, g_a = signals.gates[..., None].unbind(1)
+    erase = signals.decay * g_r + g_a  # e^w, eq. 16
+    return addresses(usage, signals).write * erase
+
+
 def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
     """The memory of the next step, after `template` T^new (B, C, n, n) was written: eq. 11 to 16.
 
     The authors write it at the beginning of the next step, with the signals of this one. That is
     the same, as nothing reads in between.
     """
-    write, usage = addresses(memory.usage, signals)
-    _, g_r, g_a = signals.gates[..., None].unbind(1)
-    erase = signals.decay * g_r + g_a  # e^w, eq. 16
-    share = (write * erase)[..., None, None, None]
+    share = written_shares(memory.usage, signals)[..., None, None, None]
     templates = memory.templates * (1 - share) + share * template[:, None]  # eq. 15
+    usage = addresses(memory.usage, signals).usage
     return Memory(memory.initial, templates, usage, signals.hidden, signals.cell)
 
 

@@ -84,6 +84,20 @@ def best_read(keys: Tensor, values: Tensor, query: Tensor, valid: Tensor, best: 
     return maps
 
 
+def best_products(
+    keys: Tensor, values: Tensor, query: Tensor, valid: Tensor, best: int
+) -> tuple[Tensor, Tensor]:
+    """What `best_read` takes the mean of, for one value (B, M): products, cells (B, best, H, W).
+
+    The other arguments are the same. A read does without them: they are for looking into it.
+    """
+    asked, held = F.normalize(query.flatten(2).float(), dim=1), F.normalize(keys.float(), dim=1)
+    product = held.mT @ asked * values[..., None]
+    products, cells = product.masked_fill(~valid[..., None], -torch.inf).topk(best, 1)
+    size = query.shape[-2:]
+    return products.unflatten(2, size), cells.unflatten(2, size)
+
+
 def _largest(x: Tensor, count: int) -> Tensor:
     """The `count` largest along dimension 1 of (B, M, Q): (B, count, Q), in a single pass over x.
 

@@ -1,8 +1,9 @@
-"""Overlays, drawn beside the worker: a picture to look at must not delay the next target."""
+"""Pictures for people, drawn beside the worker: they must not delay the next target."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,40 +14,40 @@ from std_msgs.msg import Header
 
 from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import Mailbox
-from memtrack_ros.overlay import draw
-from memtrack_ros.session import Estimate
 
 
 class Picture(NamedTuple):
-    """A frame, the header of its image, what is shown in it and what else was estimated there."""
+    """The header of the image that it is about, and what draws it, (H, W, 3) BGR."""
 
-    frame: NDArray[np.uint8]
     header: Header
-    shown: Estimate
-    others: list[Estimate]
+    draw: Callable[[], NDArray[np.uint8]]
 
 
 class Drawing:
-    """A thread that draws and publishes the newest estimate; older ones are passed over."""
+    """A thread that draws and publishes the newest picture; older ones are passed over."""
 
-    def __init__(self, publisher: LifecyclePublisher, report: Callable[[Exception], None]) -> None:
-        """Start it; `report` hears of what went wrong."""
-        self._publisher, self._report = publisher, report
+    def __init__(
+        self,
+        publisher: LifecyclePublisher,
+        report: Callable[[Exception], None],
+        period: float = 0.0,
+    ) -> None:
+        """Start it; `report` hears of what went wrong. Pictures are `period` seconds apart."""
+        self._publisher, self._report, self._period = publisher, report, period
+        self._due = 0.0
         self._newest: Mailbox[Picture] = Mailbox()
         self._thread = threading.Thread(target=self._run, name='drawing')
         self._thread.start()
 
-    def show(
-        self,
-        frame: NDArray[np.uint8],
-        header: Header,
-        shown: Estimate,
-        estimates: dict[int, Estimate],
-    ) -> None:
-        """To be drawn next, if somebody looks: what is shown, beside all other estimates."""
-        if self._publisher.get_subscription_count():
-            others = [estimate for estimate in estimates.values() if estimate is not shown]
-            self._newest.put(Picture(frame, header, shown, others))
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody looks, and the next picture is due."""
+        return time.monotonic() >= self._due and self._publisher.get_subscription_count() > 0
+
+    def show(self, header: Header, draw: Callable[[], NDArray[np.uint8]]) -> None:
+        """To be drawn next."""
+        self._due = time.monotonic() + self._period
+        self._newest.put(Picture(header, draw))
 
     def close(self) -> None:
         """End with the picture at hand."""
@@ -57,7 +58,6 @@ class Drawing:
         while self._newest.wait():
             if (picture := self._newest.take()) is not None:
                 try:
-                    drawn = draw(picture.frame, picture.shown, picture.others)
-                    self._publisher.publish(messages.bgr_to_image(drawn, picture.header))
+                    self._publisher.publish(messages.bgr_to_image(picture.draw(), picture.header))
                 except Exception as error:  # the next one may be drawn
                     self._report(error)

@@ -28,7 +28,7 @@ except ImportError:  # it comes with ROS only
 
 
 class Outputs:
-    """The publishers. Pictures are made for subscribers only; overlays are drawn elsewhere."""
+    """The publishers. Pictures are made for subscribers only; those for people elsewhere."""
 
     def __init__(self, node: ManagedNode, *, publish_tf: bool, made: ExitStack) -> None:
         """Makes them, until `made` is closed.
@@ -49,6 +49,7 @@ class Outputs:
         self._markers = publisher(MarkerArray, '~/markers', 5, made)
         self._drawn = Markers()
         self.overlay = publisher(Image, '~/overlay', 5, made)
+        self.memory = publisher(Image, '~/memory', 5, made)
         self._transforms: Any = None
         if publish_tf:
             self._transforms = TransformBroadcaster(node)

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import nan
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
+from memtrack_ros import memory_sheet, overlay
 from memtrack_ros.errors import MemtrackError, PromptError, SnapshotError
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages, prompts
@@ -38,6 +40,7 @@ from memtrack_ros.wire.stamps import seconds
 
 _MOST_REASONS = 100
 _CATCH_UP = 2.0  # times as fast as the images came, at least
+_SHEETS = 0.5  # seconds from one picture of the memory to the next
 
 
 class Shot(NamedTuple):
@@ -87,7 +90,8 @@ class Pipeline:
         self._states: dict[int, State] = {}
         self._turn = Turn()
         self._thread: threading.Thread | None = None
-        self._drawing: Drawing | None = None
+        self._overlays: Drawing | None = None
+        self._sheets: Drawing | None = None
         self._reasons: set[str] = set()
         group.pause()
         self._presence = group.presence
@@ -113,7 +117,8 @@ class Pipeline:
         with self.turn():
             self.roster.group.resume()
             self.frames = frames
-        self._drawing = Drawing(self._outputs.overlay, self._report_alive)
+        self._overlays = Drawing(self._outputs.overlay, self._report_alive)
+        self._sheets = Drawing(self._outputs.memory, self._report_alive, _SHEETS)
         self._thread = threading.Thread(target=self._run, args=[frames, positions], name='pipeline')
         self._thread.start()
 
@@ -122,10 +127,11 @@ class Pipeline:
         if self.frames is not None and self._thread is not None:
             self.frames.newest.close()
             self._thread.join()
-            if self._drawing is not None:
-                self._drawing.close()
+            for drawing in (self._overlays, self._sheets):
+                if drawing is not None:
+                    drawing.close()
             with self.turn():
-                self.frames = self._thread = self._drawing = None
+                self.frames = self._thread = self._overlays = self._sheets = None
                 self.roster.group.pause()
 
     def judge(self, presence: Presence) -> None:
@@ -282,14 +288,22 @@ class Pipeline:
         self._publish_targets(shot, shown, estimates)
         if frame is not None:
             self._outputs.publish_masks(frame, image.header, shown, estimates)
-            if self._drawing is not None:
-                self._drawing.show(frame, image.header, shown, estimates)
+            if self._overlays is not None and self._overlays.wanted:
+                others = [estimate for estimate in estimates.values() if estimate is not shown]
+                self._overlays.show(image.header, partial(overlay.draw, frame, shown, others))
         if not failed:
             try:
+                self._show_memory(image.header)
                 self.roster.group.remember()
                 self.error = ''
             except Exception as error:
                 self._report(error)
+
+    def _show_memory(self, header: Header) -> None:
+        """What of the selected target's memory was read in this image, before it is written."""
+        session = self.roster.session
+        if self._sheets is not None and self._sheets.wanted and (reads := session.reads()):
+            self._sheets.show(header, partial(memory_sheet.draw, session.thumbnails, reads))
 
     def _publish_targets(self, shot: Shot, shown: Estimate, estimates: dict[int, Estimate]) -> None:
         targets = {

@@ -13,6 +13,7 @@ from memtrack_ros.errors import PromptError, SnapshotError
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import BankStatus
 from memtrack_ros.session import UNPROCESSED, Estimate, Group, Prompt, Session, Snapshot, State
+from memtrack_ros.session.thumbnails import Thumbnails
 from memtrack_ros.wire.stamps import seconds
 
 
@@ -21,6 +22,7 @@ class Correction:
     """What was known of a target before it was corrected in the image of this stamp."""
 
     state: dict[str, Tensor]
+    thumbnails: Thumbnails
     stamp: Time
 
 
@@ -121,7 +123,7 @@ class Roster:
     def refine(self, frame: Pixels, prompt: Prompt, stamp: Time) -> Entry:
         """Corrects the selected target; raises PromptError, ImageError as `prompt`."""
         entry, session = self._present()
-        before = Correction(session.snapshot(), stamp)
+        before = Correction(session.snapshot(), session.thumbnails, stamp)
         session.refine(frame, prompt, seconds(stamp))
         entry.correction, entry.last_seen = before, stamp
         return entry
@@ -138,6 +140,7 @@ class Roster:
                 'to take back'
             )
         session.restore(entry.correction.state)
+        session.thumbnails = entry.correction.thumbnails
         stamp, entry.correction = entry.correction.stamp, None
         return entry, stamp
 

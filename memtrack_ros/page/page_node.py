@@ -13,6 +13,7 @@ if __name__ == '__main__':
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
@@ -33,6 +34,7 @@ from memtrack_ros.trackers import NAMES
 from memtrack_ros.wire.bearing import CameraCalibration
 
 _RING = 30  # images in which the one of an answer is looked for
+_ATTENDING = 0.5  # seconds after which it is seen whether somebody looks
 _PATIENCE = 60.0  # seconds that a service may take: it may load another tracker's weights
 _TRANSPORTS = {'raw': (Image, 'image'), 'compressed': (CompressedImage, 'image/compressed')}
 
@@ -67,15 +69,11 @@ class PageNode(Node):
             (TrackedTargets, 'memtrack/targets', self._scene.hear),
             (Image, 'memtrack/labels', self._scene.label),
         ):
-            self.create_subscription(
-                kind,
-                topic,
-                receive,
-                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            self._subscribe(kind, topic, receive)
         self._server = Server(socket, access, self._scene, self._ask, list(NAMES))
         host = f'[{address}]' if ':' in address else address
+        self._memory: Any = None
+        self.create_timer(_ATTENDING, self._attend)
         self.get_logger().info(f'the page is at http://{host}:{port}/')
 
     def close(self) -> None:
@@ -93,6 +91,23 @@ class PageNode(Node):
         if limits:
             described.integer_range = [IntegerRange(from_value=limits[0], to_value=limits[1])]
         return self.declare_parameter(name, default, described).value
+
+    def _subscribe(self, kind: type, topic: str, receive: Callable[[Any], None]) -> Any:
+        return self.create_subscription(
+            kind,
+            topic,
+            receive,
+            QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _attend(self) -> None:
+        """Has the memory drawn only while somebody looks."""
+        if self._server.viewers and self._memory is None:
+            self._memory = self._subscribe(Image, 'memtrack/memory', self._scene.remember)
+        elif not self._server.viewers and self._memory is not None:
+            self.destroy_subscription(self._memory)
+            self._memory = None
 
     async def _ask(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         """Calls a service of the tracker, from the server's loop.

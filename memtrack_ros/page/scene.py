@@ -6,8 +6,9 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from time import monotonic
 from typing import Any
 
@@ -19,8 +20,9 @@ from sensor_msgs.msg import Image
 
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.msg import TrackedTarget, TrackedTargets
+from memtrack_ros.nodes import messages
 from memtrack_ros.nodes.frames import AnyImage, Frames, nanoseconds
-from memtrack_ros.page.link import Level
+from memtrack_ros.page.link import LEVELS, Level
 
 STATES = {
     getattr(TrackedTarget, name): name
@@ -31,6 +33,7 @@ SILENT = 1.5
 """Seconds without an answer after which images are shown as they come."""
 _LATEST = 30  # answers by which their rate is told
 _LABELS = 5
+_FORGOTTEN = 2.0  # seconds after which a picture of a memory is not of the present one
 _VERTICES = 200  # of an outline
 
 Frame = NDArray[np.uint8]
@@ -49,18 +52,19 @@ class Shown:
         """Facts and JPEG as they are sent: four bytes for the length of the facts, these, it."""
         facts = json.dumps({**self.facts, 'number': number}).encode()
         if level not in self._jpegs:
-            self._jpegs[level] = self._jpeg(level)
+            self._jpegs[level] = encoded(self.frame, level)
         return len(facts).to_bytes(4, 'big') + facts + self._jpegs[level]
 
-    def _jpeg(self, level: Level) -> bytes:
-        height, width = self.frame.shape[:2]
-        scale = min(1.0, level.side / max(height, width))
-        frame = self.frame
-        if scale < 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-        _, jpeg = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, level.quality])
-        return bytes(jpeg)
+
+def encoded(frame: Frame, level: Level) -> bytes:
+    """A frame (H, W, 3) BGR as a JPEG, made smaller if need be."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, level.side / max(height, width))
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, jpeg = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, level.quality])
+    return bytes(jpeg)
 
 
 class Scene:
@@ -76,6 +80,8 @@ class Scene:
         self._came: deque[float] = deque(maxlen=_LATEST)
         self._labels: deque[Image] = deque(maxlen=_LABELS)
         self._image: AnyImage | None = None
+        self._memory = b''
+        self._drawn = -inf  # when it came
 
     def see(self, image: AnyImage) -> None:
         """An image came."""
@@ -97,6 +103,16 @@ class Scene:
         with self._lock:
             self._labels.append(labels)
         self._complete()
+
+    def remember(self, sheet: Image) -> None:
+        """A picture of what the selected target's memory holds."""
+        with suppress(MemtrackError):
+            self._memory = encoded(messages.image_to_bgr(sheet), LEVELS[0])
+            self._drawn = monotonic()
+
+    def memory(self) -> bytes:
+        """That as a JPEG; empty where there is none of late."""
+        return self._memory if monotonic() - self._drawn < _FORGOTTEN else b''
 
     def _complete(self) -> None:
         """The newest answer is shown once its labels are there, and in the place of a next one."""

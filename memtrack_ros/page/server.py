@@ -55,7 +55,8 @@ class Server:
         self._access, self._scene, self._ask = access, scene, ask
         page = PAGE.read_text().replace('"{{trackers}}"', json.dumps(trackers))
         self._page, self._policy = page, _policy(page)
-        self._viewers = 0
+        self.viewers = 0
+        """Browsers that are shown pictures."""
         self._encoding = asyncio.Lock()
         self._silent: set[asyncio.BaseProtocol] = set()
         self._shown: Shown | None = None
@@ -92,6 +93,7 @@ class Server:
                 web.get('/', self._index),
                 web.post('/login', self._login),
                 web.get('/stream', self._stream),
+                web.get('/memory.jpg', self._memory),
                 web.post('/command/{name}', self._command),
             ]
         )
@@ -196,9 +198,9 @@ class Server:
     # Pictures
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        if self._viewers >= MOST_VIEWERS:
+        if self.viewers >= MOST_VIEWERS:
             return _no(503, f'{MOST_VIEWERS} viewers are watching, as many as may: close one')
-        self._viewers += 1
+        self.viewers += 1
         try:
             viewer = web.WebSocketResponse(
                 max_msg_size=256, heartbeat=_IDLE, compress=False, timeout=2.0
@@ -216,7 +218,13 @@ class Server:
                     await sending
             return viewer
         finally:
-            self._viewers -= 1
+            self.viewers -= 1
+
+    async def _memory(self, request: web.Request) -> web.StreamResponse:
+        jpeg, fresh = self._scene.memory(), {'Cache-Control': 'no-store'}
+        if not jpeg:
+            return web.Response(status=204, headers=fresh)
+        return web.Response(body=jpeg, content_type='image/jpeg', headers=fresh)
 
     async def _listen(
         self, viewer: web.WebSocketResponse, link: Link, confirmed: asyncio.Event

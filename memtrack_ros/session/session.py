@@ -24,6 +24,7 @@ from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
+from memtrack_ros.session.thumbnails import Thumbnails
 from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
 from memtrack_ros.trackers.looking import Look, LookingTracker
@@ -53,6 +54,8 @@ class Session:
         self.tracker = tracker
         self.presence = presence or Presence()
         """When the target counts as seen; may be replaced at any time."""
+        self.thumbnails = Thumbnails()
+        """Pictures of what the memory holds; no part of a snapshot."""
         self._track: Track | None = None
         self._last: Step | None = None
         self._still = Stillness()
@@ -84,6 +87,7 @@ class Session:
         except Exception:
             self.reset()
             raise
+        self._picture(frame, observation)
         clock = Clock().at(time, inf)
         self._track = Track(self.tracker, Course.of(observation.box, frame), clock)
         return self._estimate(self._track, judge(self._track, observation))
@@ -110,7 +114,7 @@ class Session:
         if found.shares is not None:
             found = self.tracker.kept_to(found, mask, shares)
         corrected = replace(found, box=target.box, mask=mask, oriented=None)
-        self.tracker.remember(frame, corrected)
+        self._write(frame, corrected)
         self.tracker.learn(corrected)
         self._last = None
         self._track = replace(
@@ -192,12 +196,19 @@ class Session:
             sure, distinct = self.tracker.remembered, judgement.distinct
         seen = estimate.state is State.TRACKING and distinct
         if seen and estimate.confidence >= sure:
-            self.tracker.remember(frame, judgement.observation)
+            self._write(frame, judgement.observation)
         else:
             self.tracker.bank.refuse()
         # The judge has to know how a target changes that is hardly known any more.
         if seen and estimate.confidence >= min(sure, self._gate.seen):
             self.tracker.learn(judgement.observation)
+
+    def reads(self) -> dict[int, float]:
+        """How much of what the last step read was from what the memory has by these numbers.
+
+        See `Tracker.reads`; nothing once that step is remembered.
+        """
+        return {} if self._last is None else self.tracker.reads(self._last.judgement.observation)
 
     def pause(self) -> None:
         """Keep the target, but write nothing of it, until resumed."""
@@ -215,6 +226,7 @@ class Session:
         """Forget the target and clear the memory."""
         self.tracker.forget()
         self._track = self._last = None
+        self.thumbnails = Thumbnails()
         self._still = Stillness()
 
     def snapshot(self) -> dict[str, Tensor]:
@@ -241,12 +253,22 @@ class Session:
                 'restore it where tracker, variant and version are those it was taken with.'
             ) from error
         self._track, self._last = track, None
+        self.thumbnails = Thumbnails()
         self._paused = False
 
     @property
     def judgement(self) -> Judgement | None:
         """What was found in the last step, before that is remembered."""
         return None if self._last is None else self._last.judgement
+
+    def _write(self, frame: Pixels, found: Observation) -> None:
+        writes = self.tracker.bank.writes
+        self.tracker.remember(frame, found)
+        if self.tracker.bank.writes > writes:
+            self._picture(frame, found)
+
+    def _picture(self, frame: Pixels, found: Observation) -> None:
+        self.thumbnails = self.thumbnails.after(self.tracker.bank, frame, found.box, found.mask)
 
     @property
     def _gate(self) -> Presence:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
-from memtrack_ros.nets.cmedfl import CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
+from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets.readers import TINY, best_products
 from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
@@ -21,6 +23,7 @@ from memtrack_ros.trackers.filter_tracker import (
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
 from memtrack_ros.trackers.parts import Parts
+from memtrack_ros.trackers.search import asking, by_number
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import load_into
 
@@ -115,6 +118,15 @@ class CompactMemory(Appearance[CMEDFLQuery]):
         """Merge, append or discard the cells."""
         foreground = at_cells(probability, seen.cells.shape[-1])
         self.bank.write(seen.cells[0].flatten(1).float(), foreground.flatten())
+
+    def reads(self, seen: CMEDFLQuery, window: Window, mask: Pixels) -> dict[int, float]:
+        """Of eq. 4, how much of the likeness to the target is that of cells of each frame."""
+        keys, values, used = self.bank.read()
+        asked = asking(seen.cells, window, mask)
+        likeness, cells = best_products(keys, values[:, 0], asked, used, BEST)
+        likeness = likeness.clamp_min(0)
+        share = likeness / likeness.sum().clamp_min(TINY)
+        return by_number(self.bank.numbers[cells.flatten()].cpu().numpy(), share.flatten())
 
 
 class CompactCMEDFLTracker(CompactFilterTracker[CMEDFLQuery]):

@@ -19,12 +19,14 @@ from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
-from memtrack_ros.nets.voting import CANDIDATES
+from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     Chooser,
+    asking,
+    by_number,
     label_map,
     search_window,
     shares_in_frame,
@@ -188,6 +190,17 @@ class CompactDMVTracker(DMVTracker):
     segments = gated = True
     remembered = SURE
     kept = (*Tracker.kept, 'identity')
+
+    @torch.inference_mode()
+    def reads(self, found: DMVObservation) -> dict[int, float]:
+        """How many of the candidates that vote, of eq. 1, are of each frame."""
+        assert found.sight is not None
+        keys, _, valid = self.bank.read()
+        asked = asking(found.key, found.sight.window, found.mask)
+        chosen = most_similar(keys, asked, valid, self.settings.candidates).flatten()
+        frames = (chosen[chosen > 0] - 1) // keys[0, 0, 0].numel()
+        share = torch.full(frames.shape, 1 / len(chosen))
+        return by_number(self.bank.held()[frames.cpu().numpy()], share)
 
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """As all compact trackers search."""

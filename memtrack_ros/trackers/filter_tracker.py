@@ -78,6 +78,10 @@ class Appearance(Stateful, ABC, Generic[Seen]):
     def write(self, seen: Seen, probability: Tensor) -> None:
         """Learn from a crop with the foreground's probability (1, 1, h, w) found in it."""
 
+    @abstractmethod
+    def reads(self, seen: Seen, window: Window, mask: Pixels) -> dict[int, float]:
+        """What `Tracker.reads` says, of the window's crop in which the target has this mask."""
+
 
 @dataclass(frozen=True)
 class FilterObservation(Observation, Generic[Seen]):
@@ -212,6 +216,11 @@ class CompactFilterTracker(
         if not target.exact:
             label = self.appearance.rough_label * label
         self.appearance.begin(view.seen, self._label(label))
+
+    @torch.inference_mode()
+    def reads(self, found: FilterObservation[Seen]) -> dict[int, float]:
+        """What the appearance read to segment the target."""
+        return self.appearance.reads(found.seen, found.window, found.mask)
 
     def show(self, frame: Pixels, prior: Prior) -> tuple[Window, Pixels]:
         """As all compact trackers search."""

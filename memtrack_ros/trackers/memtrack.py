@@ -33,6 +33,7 @@ from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     Chooser,
+    by_number,
     label_map,
     search_window,
     shares_in_frame,
@@ -167,6 +168,10 @@ class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels])
         mask = above_half(shares)
         box, sight = to_edges(choice.box, mask), Sight(window, query.levels.eighth[0])
         return MemTrackObservation(choice.score, box, mask, signals, shares=shares, sight=sight)
+
+    def reads(self, found: MemTrackObservation) -> dict[int, float]:
+        """The read weights of eq. 7, by slot."""
+        return by_number(self.bank.held(), found.signals.read[0])
 
     def template(self, frame: Pixels, target: Target) -> Tensor:
         """The middle of what a search crop around it would show, labelled with the mask."""

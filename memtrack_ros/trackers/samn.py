@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import AppearanceMemory
 from memtrack_ros.memory.appearance import EVERY
 from memtrack_ros.nets.cells import distances
 from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets.readers import soft_weights
 from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, SAMNQuery
 from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
@@ -27,6 +29,7 @@ from memtrack_ros.trackers.filter_tracker import (
 )
 from memtrack_ros.trackers.paper_filter_tracker import Habits, PaperFilterTracker
 from memtrack_ros.trackers.parts import Parts
+from memtrack_ros.trackers.search import asking, by_number
 from memtrack_ros.trackers.target_filter import COMPACT_FILTER, PAPER_FILTER
 from memtrack_ros.weights.files import load_into
 
@@ -117,6 +120,15 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
                 probability, size=seen.crops.shape[-2:], mode='bilinear', align_corners=False
             ),
         )
+
+    def reads(self, seen: SAMNQuery, window: Window, mask: Pixels) -> dict[int, float]:
+        """The weights of the appearance memory's read, by frame."""
+        keys, _, used = self.bank.read()
+        asked = asking(self.net.cells_q(seen.deep).key, window, mask)
+        weights = soft_weights(keys, asked, used).mean((0, 2, 3))
+        numbers = self.bank.held()
+        frames = weights.unflatten(0, (self.bank.capacity, -1)).sum(1)
+        return by_number(numbers, frames[: len(numbers)])
 
     def _memorise(self, seen: SAMNQuery, mask: Tensor) -> None:
         cells = self.net.memorise_seen(seen, mask)

@@ -15,6 +15,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.colour import Singles
 from memtrack_ros.masks.guided import shares_along_edges
+from memtrack_ros.nets.compact import STRIDE
 from memtrack_ros.trackers.observation import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
@@ -22,6 +23,7 @@ WIDEST = 1.2  # side of the search window over the longer side of the image, at 
 NARROWEST = 2.4  # times sqrt(w h) of the target, which it always has
 FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, and does
 ROOM = 1.75  # times the box in which its mask lies
+ASKING = 32  # cells of a query, at most, whose reads stand for that of the target
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
 
 
@@ -78,6 +80,31 @@ def to_device(crop: Pixels | Singles, device: torch.device) -> Tensor:
     """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
     image = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
     return image.flip(1).float()
+
+
+def cells_on(mask: Pixels, window: Window) -> NDArray[np.intp]:
+    """Rows and columns (2, N) of the window's cells on the target; the middle's if none is."""
+    shown = cut(mask, window, 0)[::STRIDE, ::STRIDE] > 127
+    return np.array(np.nonzero(shown) if shown.any() else [[len(shown) // 2]] * 2)
+
+
+def spread(cells: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """So many (2, count) of the cells (2, N), evenly; fewer are repeated."""
+    places = (np.arange(count) + 0.5) / count * cells.shape[1]
+    return cells[:, places.astype(int)]
+
+
+def asking(query: Tensor, window: Window, mask: Pixels) -> Tensor:
+    """Of what the window shows, cells (1, C, h, w), some on the target: (1, C, ASKING, 1)."""
+    rows, columns = spread(cells_on(mask, window), ASKING)
+    return query[:, :, rows, columns, None]
+
+
+def by_number(numbers: ArrayLike, weights: Tensor) -> dict[int, float]:
+    """The sums of weights (N,) that have the same of the numbers (N,)."""
+    known, places = np.unique(numbers, return_inverse=True)
+    sums = np.bincount(places, weights.double().cpu().numpy())
+    return dict(zip(known.tolist(), sums.tolist(), strict=True))
 
 
 def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from memtrack_ros.memory import SampledFrames
 from memtrack_ros.memory.sampled_frames import SEGMENTS
 from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets.readers import soft_weights
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
@@ -28,6 +29,8 @@ from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
     Chooser,
+    asking,
+    by_number,
     label_map,
     search_window,
     shares_in_frame,
@@ -204,6 +207,18 @@ class CompactSTMTracker(STMTracker):
     segments = gated = True
     remembered = 0.7
     kept = (*Tracker.kept, 'identity')
+
+    @torch.inference_mode()
+    def reads(self, found: STMTrackObservation) -> dict[int, float]:
+        """The weights of eq. 3, by frame."""
+        assert found.sight is not None
+        window, features = found.sight.window, found.sight.features[None]
+        memory, used = self.bank.read()
+        asked = asking(self.net.neck_q(features), window, found.mask)
+        weights = soft_weights(memory, asked, used).mean((0, 2, 3))
+        numbers = self.bank.selected()
+        frames = weights.unflatten(0, (self.bank.most, -1)).sum(1)
+        return by_number(numbers, frames[: len(numbers)])
 
     def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
         """As all compact trackers search."""

@@ -154,6 +154,14 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     def remember(self, frame: Pixels, found: Found) -> None:
         """Write what was found of the target in `frame` into the memory."""
 
+    def reads(self, found: Found) -> dict[int, float]:
+        """How much of what `found` was read from memory came from what the bank has by a number.
+
+        They sum up to one; to less where the target's cells found nothing that is like them. Empty
+        where the tracker cannot say, as the paper variants. To be asked before the next write.
+        """
+        return {}
+
     @torch.inference_mode()
     def survey(self, frame: Pixels, window: Window, box: Floats) -> Prior:
         """Where in a wide window of the frame a lost target, last of the size of `box`, may be.
