@@ -131,7 +131,7 @@ class Identity(Stateful):
         """
         likeness = _smooth(whole, box, self._compared(whole)[0])[0]
         likeness[_in_box(whole, box, 2 * APART, 1.0).to(likeness.device)] = -1.0
-        places = []
+        places: list[Floats] = []
         while len(places) < RIVALS and likeness.max() > -1.0:
             places.append(_places(whole)[int(likeness.argmax())])
             there = boxes.from_centre(places[-1], box[2:])
