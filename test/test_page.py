@@ -312,6 +312,10 @@ def test_what_the_memory_holds_is_shown_to_viewers(page: Page, stage: Stage) -> 
         async with session.get(f'{page.url}/memory.jpg') as response:
             return response.status, response.content_type, await response.read()
 
+    async def later(session: Any) -> None:
+        while (await sheet(session))[0] == 200:
+            await asyncio.sleep(0.1)
+
     async def work(session: Any) -> tuple[Any, ...]:
         before = await sheet(session)
         async with session.ws_connect(f'{page.url}/stream'):
@@ -320,6 +324,7 @@ def test_what_the_memory_holds_is_shown_to_viewers(page: Page, stage: Stage) -> 
             return before, found, stage.count_subscribers(topic)
 
     assert stage.init_target(box=BOX).success
+    page.run(later)  # what others looked at
     before, (status, kind, jpeg), looking = page.run(work)
     assert before == (204, 'application/octet-stream', b'')  # nobody looked
     assert (status, kind, looking) == (200, 'image/jpeg', 1)
@@ -327,10 +332,6 @@ def test_what_the_memory_holds_is_shown_to_viewers(page: Page, stage: Stage) -> 
     assert picture.shape[1] == 312
     stage.until(lambda: not stage.count_subscribers(topic), 'the end of the subscription')
     assert page.post('reset')[1]['success']
-
-    async def later(session: Any) -> None:
-        while (await sheet(session))[0] == 200:
-            await asyncio.sleep(0.1)
 
     page.run(later)  # what was is not shown for long
 

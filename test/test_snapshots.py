@@ -198,7 +198,8 @@ def corrupted(value: torch.Tensor) -> Iterator[torch.Tensor]:
 def check_followed(session: Session, frame: SceneFrame) -> None:
     """That it goes on: everything known is said in numbers, and remembered."""
     estimate = session.step(frame.image)
-    assert estimate.state in (State.TRACKING, State.OCCLUDED, State.LOST)
+    followed = State.TRACKING, State.UNSURE, State.OCCLUDED, State.LOST
+    assert estimate.state in followed
     assert np.isfinite([estimate.confidence, estimate.score, *estimate.roi]).all()
     assert 0 < estimate.frames_tracked < 2**32
     assert session._last is not None
