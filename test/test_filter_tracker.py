@@ -15,7 +15,7 @@ from tracking import boxed, follow, remember
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
 from memtrack_ros.trackers import Prior, Target
 from memtrack_ros.trackers.filter_tracker import (
@@ -63,6 +63,9 @@ class Red(Appearance[torch.Tensor]):
 
     def write(self, seen: torch.Tensor, probability: torch.Tensor) -> None:
         self.written += 1
+
+    def reads(self, seen: torch.Tensor, window: Window, mask: Pixels) -> dict[int, float]:
+        return {}  # it needs none of what is written
 
 
 def scene(number: int) -> tuple[Pixels, Pixels, OrientedBox]:
