@@ -448,9 +448,10 @@ def test_the_mean_of_weights_and_of_their_double_is_one_and_a_half_of_them(tmp_p
     write_average(['samn', str(shipped_file('samn', 'compact')), str(double), '--out', str(out)])
     mean = load_weights(out, 'samn', 'compact')
     assert mean.calibration == own.calibration
+    assert out.stat().st_size < 1.01 * shipped_file('samn', 'compact').stat().st_size
     for name, tensor in own.tensors.items():
         if tensor.is_floating_point():
-            torch.testing.assert_close(mean.tensors[name], 1.5 * tensor)
+            assert mean.tensors[name].equal((1.5 * tensor).half().float())  # as it is written
     assert trackers.create('samn', 'compact', out).name == 'samn'
 
 

@@ -14,6 +14,7 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.trackers import NAMES
+from memtrack_ros.training.learning import in_halves
 from memtrack_ros.weights.files import Weights, load_weights, mismatches, save_weights
 
 
@@ -49,7 +50,6 @@ def main(args: list[str]) -> None:
     parts = [load_weights(path, given.tracker, 'compact') for path in given.weights]
     said = 'mean of several trainings on drawn scenes, imagery and real clips: see the model card'
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(
-        given.out, given.tracker, 'compact', average(parts), parts[0].calibration, attribution=said
-    )
+    mean = in_halves(average(parts))
+    save_weights(given.out, given.tracker, 'compact', mean, parts[0].calibration, said)
     print(f'{given.out}: the mean of {len(parts)}')

@@ -109,7 +109,7 @@ class Distillation(Learning):
 
     def export(self) -> None:
         """Write the averaged trunk in half precision."""
-        tables.write(self.out / WEIGHTS, in_halves(self.averaged), ABOUT)
+        tables.write(self.out / WEIGHTS, in_halves(self.averaged.state_dict()), ABOUT)
 
 
 def shares(net: DistilledTrunk) -> dict[float, list[nn.Parameter]]:

@@ -109,11 +109,11 @@ def fitting(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str,
     }
 
 
-def in_halves(net: nn.Module) -> dict[str, Tensor]:
+def in_halves(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A network's parameters in half precision, as they are written."""
     return {
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu()
-        for name, tensor in net.state_dict().items()
+        for name, tensor in tensors.items()
     }
 
 

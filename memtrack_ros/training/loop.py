@@ -119,7 +119,7 @@ class Run(Learning):
 
     def export(self, tracker: str, calibration: Calibration, attribution: str) -> None:
         """Write the averaged weights of a tracker, in half precision."""
-        halves = in_halves(self.averaged[tracker])
+        halves = in_halves(self.averaged[tracker].state_dict())
         save_weights(self.weights(tracker), tracker, 'compact', halves, calibration, attribution)
 
 
