@@ -341,7 +341,7 @@ def test_the_command_distils_stops_goes_on_and_trackers_begin_with_its_trunk(
     assert 'DINOv2' in origin(source)
 
     # A tracker that learns on it keeps it, and says where it comes from.
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 2),))
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 0.25),))
     monkeypatch.setattr(loop, 'LENGTH', 2)
     monkeypatch.setattr(loop, 'VALIDATION_COUNT', 2)
     # Instead of following 24 scenes twice, which takes a minute.

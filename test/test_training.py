@@ -223,7 +223,7 @@ def test_all_share_one_backbone() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings with short clips of small crops, and little to validate with."""
-    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 2),))
+    monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 0.25),))
     monkeypatch.setattr(loop, 'LENGTH', 3)
     monkeypatch.setattr(loop, 'VALIDATION_BATCHES', 1)
     monkeypatch.setattr(loop, 'VALIDATION_COUNT', 4)
@@ -231,19 +231,28 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begun(
-    out: Path, *names: str, beginning: Mapping[str, Mapping[str, torch.Tensor]] | None = None
+    out: Path,
+    *names: str,
+    beginning: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+    trunk_rate: float = 0.0,
 ) -> loop.Run:
     """A run of some trackers."""
     torch.manual_seed(0)
     recipes = {name: RECIPES[name] for name in names}
-    return loop.Run(recipes, out, beginning or {}, CPU, Workers())
+    return loop.Run(recipes, out, beginning or {}, CPU, Workers(), trunk_rate=trunk_rate)
+
+
+def learn(run: loop.Run) -> None:
+    """One step."""
+    generator = torch.Generator().manual_seed(0)
+    run.step(generator, 0.0, run.draw(generator, 0.0, DrawnClips(None)))
 
 
 @pytest.mark.usefixtures('small')
 def test_the_trunk_stands_still_but_each_label_learns(tmp_path: Path) -> None:
     run = begun(tmp_path, 'stmtrack', 'samn')
     before = {name: tensor.clone() for name, tensor in run.nets.state_dict().items()}
-    run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
+    learn(run)
     after = run.nets.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     for name in run.recipes:
@@ -255,11 +264,35 @@ def test_the_trunk_stands_still_but_each_label_learns(tmp_path: Path) -> None:
     assert not torch.equal(*labels)
 
 
+def trunk_within(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What of a network's parameters is the trunk that all stand on."""
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name.startswith('trunk.') and not name.startswith(loop.LABEL)
+    }
+
+
+@pytest.mark.usefixtures('small')
+def test_a_trunk_that_learns_stays_one_for_all(tmp_path: Path) -> None:
+    run = begun(tmp_path, 'stmtrack', 'samn', trunk_rate=0.1)
+    before = {n: t.clone() for n, t in trunk_within(run.nets['samn'].state_dict()).items()}
+    learn(run)
+    trunks = [trunk_within(net.state_dict()) for net in run.nets.values()]
+    averages = [trunk_within(net.state_dict()) for net in run.averaged.values()]
+    for name, tensor in before.items():
+        assert torch.equal(trunks[0][name], trunks[1][name])
+        assert torch.equal(averages[0][name], averages[1][name])
+        # What its normalisations know of features is not learned.
+        learned = name.endswith(('weight', 'bias'))
+        assert torch.equal(tensor, trunks[0][name]) != learned, name
+
+
 @pytest.mark.usefixtures('small')
 def test_all_of_a_run_stand_on_the_first_ones_trunk(tmp_path: Path) -> None:
     shipped = {name: begin_with(name) for name in ('dmv', 'stmtrack')}
     run = begun(tmp_path, 'stmtrack', 'dmv', 'cmedfl', beginning=shipped)
-    trunks = [loop.shared(net) for net in run.nets.values()]
+    trunks = [trunk_within(net.state_dict()) for net in run.nets.values()]
     assert len(trunks[0]) == len(CompactTrunk().state_dict()) - 1
     for trunk in trunks:
         assert all(torch.equal(trunk[name], shipped['stmtrack'][name]) for name in trunks[0])
@@ -267,7 +300,7 @@ def test_all_of_a_run_stand_on_the_first_ones_trunk(tmp_path: Path) -> None:
         net = run.nets[name].state_dict()
         for part in net.keys() - trunks[0].keys():
             assert torch.equal(net[part], own[part])
-    run.step(torch.Generator().manual_seed(0), 0.0, DrawnClips(None))
+    learn(run)
     for name in run.recipes:
         run.export(name, Calibration(1.0, 0.0), 'a test')
         tracker = trackers.create(name, weights=run.weights(name))

@@ -97,6 +97,15 @@ class CompactTrunk(nn.Module):
         """
         return self.merge(self.body(crops), labels)
 
+    def common(self) -> dict[str, nn.Module]:
+        """Its parts that several networks may share: all but what sees the labels."""
+        return {name: part for name, part in self.named_children() if part is not self.label}
+
+    def stand_on(self, other: CompactTrunk) -> None:
+        """Take over the other's parts, so that what one of them learns all know."""
+        for name, part in other.common().items():
+            self.register_module(name, part)
+
     def merge(self, levels: Levels, labels: Tensor | None = None) -> Features:
         """Features of what the body made of crops, labelled or not, as `forward` has them."""
         deep = doubled(self.from_sixteenth(levels.sixteenth))

@@ -43,7 +43,7 @@ from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.bending import BentClips
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import LABEL, PEAK_RATE, Sources, train
+from memtrack_ros.training.loop import BATCH, LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.paper_loop import train as train_paper
 from memtrack_ros.training.paper_recipes import PAPER_RECIPES
@@ -79,7 +79,11 @@ def main() -> int:
         help='paper: the published network, as its paper says; one tracker, --data, --steps',
     )
     parser.add_argument('--steps', type=int, help='of a paper variant; the paper has its own')
-    parser.add_argument('--batch', type=int, help='clips a step and process, likewise')
+    parser.add_argument(
+        '--batch',
+        type=int,
+        help=f'clips a step and process: {BATCH}, unless the paper has its own',
+    )
     parser.add_argument(
         '--scenes',
         choices=('on', 'off'),
@@ -90,6 +94,13 @@ def main() -> int:
     )
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--rate', type=float, default=PEAK_RATE, help='of learning at its peak')
+    parser.add_argument(
+        '--trunk-rate',
+        type=float,
+        default=0.0,
+        help='share of the rate at which the trunk that compact trackers share learns with them; '
+        '0: it stands still',
+    )
     parser.add_argument(
         '--begin',
         metavar='SOURCE',
@@ -199,6 +210,8 @@ def start(arguments: argparse.Namespace) -> None:
         minutes=arguments.minutes,
         seed=arguments.seed,
         rate=arguments.rate,
+        trunk_rate=arguments.trunk_rate,
+        batch=arguments.batch or BATCH,
         device=device,
         sources=Sources(MixedClips([*drawn, *real]) if real else scenes, validation),
         attribution='; '.join(

@@ -1,6 +1,6 @@
 """The training loop: resumable at any moment, with a log and validation on fresh clips.
 
-Trackers that stand on one trunk are trained together: it stands still, and sees every clip once.
+Trackers that stand on one trunk are trained together: it sees every clip once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -30,12 +31,12 @@ LENGTH = 8  # frames of a clip
 PEAK_RATE = 1e-3
 WARM_UP = 50  # steps
 VALIDATE_EVERY = 1200.0
-# Crops grow once the networks know what to look for: share of the training, crop side, clips per
-# step.
-STAGES = ((0.6, 128, 8), (1.0, 192, 6))
+BATCH = 8  # clips per step
+# Crops grow once the networks know what to look for: share of the training, crop side, and which
+# share of the clips a step then has.
+STAGES = ((0.6, 128, 1.0), (1.0, 192, 0.75))
 FULL_STRENGTH_AT = 0.25
-TRUNK = 'trunk.'  # what the parameters of the trunk begin with
-LABEL = 'trunk.label.'  # and those of it that are the tracker's own
+LABEL = 'trunk.label.'  # what those parameters of the trunk begin with that are a tracker's own
 # Training draws from seeds of ten million and more, validation from one million on, demonstrations
 # from below.
 TRAINING_SEEDS = 10_000_000
@@ -51,7 +52,7 @@ class Sources(NamedTuple):
 
 
 class Run(Learning):
-    """A training of several trackers under way. The trunk that they share stands still."""
+    """A training of several trackers under way. They share a trunk, which may stand still."""
 
     def __init__(
         self,
@@ -61,52 +62,64 @@ class Run(Learning):
         device: torch.device,
         workers: Workers,
         rate: float = PEAK_RATE,
+        trunk_rate: float = 0.0,
+        batch: int = BATCH,
     ) -> None:
         """Go on from `out` / checkpoint.pt where there is one.
 
         Else each tracker begins with what fits of the parameters that `beginning` has for it. All
-        have the first one's trunk. ConfigurationError where the checkpoint is damaged or another
-        training's.
+        have the first one's trunk, which learns at the share `trunk_rate` of the rate; what its
+        normalisations know of features stays. ConfigurationError where the checkpoint is damaged
+        or another training's.
         """
-        self.recipes, self.workers = recipes, workers
+        self.recipes, self.workers, self.batch, self.device = recipes, workers, batch, device
         self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
-        trunk: dict[str, Tensor] = {}
-        for name, net in self.nets.items():
+        first = trunk_of(next(iter(self.nets.values())))
+        for name, net in reversed(self.nets.items()):
             own = net.state_dict()
-            net.load_state_dict(own | fitting(own, beginning.get(name, {})) | trunk)
-            trunk = trunk or shared(net)
-            for part, parameter in net.named_parameters():
-                parameter.requires_grad_(part not in trunk)
-        learning = [p for p in self.nets.parameters() if p.requires_grad]
-        super().__init__(self.nets, {1.0: learning}, out, device, rate=rate, warm_up=WARM_UP)
+            net.load_state_dict(own | fitting(own, beginning.get(name, {})))
+            trunk_of(net).stand_on(first)
+        self._trunk = [p for part in first.common().values() for p in part.parameters()]
+        for parameter in self._trunk:
+            parameter.requires_grad_(trunk_rate > 0)
+        told = set(self._trunk)
+        self._own = [[p for p in net.parameters() if p not in told] for net in self.nets.values()]
+        groups = {1.0: [p for own in self._own for p in own]}
+        if trunk_rate > 0:
+            groups[trunk_rate] = [*groups.get(trunk_rate, []), *self._trunk]
+        super().__init__(self.nets, groups, out, device, rate=rate, warm_up=WARM_UP)
 
-    def step(self, generator: torch.Generator, done: float, source: ClipSource) -> dict[str, float]:
-        """One optimiser step at the share `done` of the training; returns the losses by name."""
-        started = time.monotonic()
-        side, count = next((side, count) for until, side, count in STAGES if done < until)
+    def draw(self, generator: torch.Generator, done: float, source: ClipSource) -> Clips:
+        """The clips of a step at the share `done` of the training."""
+        side, share = next((side, share) for until, side, share in STAGES if done <= until)
+        count = max(1, round(share * self.batch))
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
-        clips = source.draw(generator, count, side, LENGTH, strength).pointed_at()
+        return source.draw(generator, count, side, LENGTH, strength).pointed_at()
+
+    def step(self, generator: torch.Generator, done: float, clips: Clips) -> dict[str, float]:
+        """One optimiser step at the share `done` of the training; returns the losses by name."""
         self.set_rate(done)
         self.nets.train()
         for net in self.nets.values():
             trunk_of(net).eval()
         self.optimiser.zero_grad()
-        said = {}
+        parts = {}
         with torch.autocast(generator.device.type, torch.bfloat16):
             seen = see(self.nets, clips)
-        for name, recipe in self.recipes.items():
-            with torch.autocast(generator.device.type, torch.bfloat16):
+            for name, recipe in self.recipes.items():
                 answer = recipe.ask(self.nets[name], clips, seen, generator)
-                parts = recipe.losses(self.nets[name], answer, clips)
-            torch.stack(list(parts.values())).sum().backward()
-            said.update({f'{name}_{part}': value.item() for part, value in parts.items()})
+                losses = recipe.losses(self.nets[name], answer, clips)
+                parts.update({f'{name}_{part}': value for part, value in losses.items()})
+        torch.stack(list(parts.values())).sum().backward()
         self.workers.average_gradients(self.nets)
-        for net in self.nets.values():
-            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        self.update(count * self.workers.count)
-        seconds = self.seconds + time.monotonic() - started
-        self.seconds = self.workers.agree(seconds, generator.device)
-        return said
+        for parameters in (*self._own, self._trunk):
+            nn.utils.clip_grad_norm_(parameters, 5.0)
+        self.update(len(clips.crops) * self.workers.count)
+        return {part: value.item() for part, value in parts.items()}
+
+    def pass_time(self, seconds: float) -> None:
+        """So much longer it took, by the clock of the process that measures."""
+        self.seconds = self.workers.agree(self.seconds + seconds, self.device)
 
     @property
     def averaged(self) -> nn.ModuleDict:
@@ -123,21 +136,11 @@ class Run(Learning):
         save_weights(self.weights(tracker), tracker, 'compact', halves, calibration, attribution)
 
 
-def shared(net: nn.Module) -> dict[str, Tensor]:
-    """What of a network's parameters is the trunk that all stand on."""
-    return {
-        name: tensor
-        for name, tensor in net.state_dict().items()
-        if name.startswith(TRUNK) and not name.startswith(LABEL)
-    }
-
-
 def trunk_of(net: nn.Module) -> CompactTrunk:
     """The trunk that a compact network stands on."""
     return cast(CompactTrunk, net.trunk)
 
 
-@torch.no_grad()
 def see(nets: nn.ModuleDict, clips: Clips) -> Seen:
     """What the trunk that all `nets` have makes of clips."""
     return Seen.by(trunk_of(next(iter(nets.values()))), clips.crops)
@@ -151,6 +154,8 @@ def train(
     minutes: float,
     seed: int,
     rate: float,
+    trunk_rate: float = 0.0,
+    batch: int = BATCH,
     device: torch.device,
     sources: Sources,
     attribution: str,
@@ -159,7 +164,8 @@ def train(
 ) -> None:
     """Train compact trackers for `minutes` in all, going on from a checkpoint in `out`.
 
-    They learn at `rate` at most. A new training begins with what fits of the parameters that
+    They learn at `rate` at most, their trunk at the share `trunk_rate` of it, of `batch` clips a
+    step. A new training begins with what fits of the parameters that
     `beginning` has for each. Writes checkpoint.pt, log.jsonl and for each TRACKER-compact
     .safetensors every minute, so that a stop loses no more; in the end calibrates the weights, and
     writes training.png and model cards, TRACKER-compact.md, that say with which `command` they
@@ -168,17 +174,34 @@ def train(
     length = seconds_of(minutes)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(recipes, out, beginning, device, workers, rate)
-    generator = torch.Generator(device)
+    run = Run(recipes, out, beginning, device, workers, rate, trunk_rate, batch)
     validated = run.seconds
     first = workers.rank == 0
+
+    def done() -> float:
+        """The share of the training that is over."""
+        return min(run.seconds / length, 1.0)
+
+    def draw(step: int) -> tuple[torch.Generator, Clips]:
+        """The clips of a step, and what the rest of its chance is drawn with."""
+        number = step * workers.count + workers.rank
+        generator = torch.Generator(device).manual_seed(TRAINING_SEEDS * seed + number)
+        return generator, run.draw(generator, done(), sources.training)
+
     log_path = out / 'log.jsonl' if first else Path(os.devnull)
-    with progress_bar(shown=first) as progress, log_path.open('a') as log:
+    with (
+        progress_bar(shown=first) as progress,
+        log_path.open('a') as log,
+        ThreadPoolExecutor(1) as ahead,  # clips are drawn while those before are learned from
+    ):
         task = progress.add_task('training', total=length)
+        drawn = ahead.submit(draw, run.steps)
         while run.seconds < length:
-            number = run.steps * workers.count + workers.rank
-            generator.manual_seed(TRAINING_SEEDS * seed + number)
-            parts = run.step(generator, run.seconds / length, sources.training)
+            started = time.monotonic()
+            generator, clips = drawn.result()
+            drawn = ahead.submit(draw, run.steps + 1)
+            parts = run.step(generator, done(), clips)
+            run.pass_time(time.monotonic() - started)
             said = f'step {run.steps} loss {sum(parts.values()):.3f}'
             progress.update(task, completed=run.seconds, description=said)
             if not first:
