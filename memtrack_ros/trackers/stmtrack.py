@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry import boxes
@@ -285,19 +285,23 @@ def interpolated(image: Pixels, first: Floats, scale: float, side: int, border: 
     y = factor * steps + np.float32(first[1])
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     right, below = (x - column).astype(np.float32), (y - row).astype(np.float32)
-    # One pixel of border around what the crop touches, and all of it where it leaves the image.
-    height, width = image.shape[:2]
-    framed = np.full((height + 2, width + 2, 3), border, np.float32)
-    framed[1:-1, 1:-1] = image
-    columns, rows = (
-        np.clip([cell + 1, cell + 2], 0, extent + 1)
-        for cell, extent in ((column, width), (row, height))
-    )
-    upper, lower = (
-        _between(framed[rows[i]][:, columns[0]], framed[rows[i]][:, columns[1]], right[:, None])
-        for i in range(2)
-    )
-    return np.asarray(np.rint(_between(upper, lower, below[:, None, None])), np.uint8)
+    touched = _touched(image, column, row, border)
+    left, above = column - column[0], row - row[0]
+    across = _between(touched.take(left, 1), touched.take(left + 1, 1), right[:, None])
+    crop = _between(across.take(above, 0), across.take(above + 1, 0), below[:, None, None])
+    return np.asarray(np.rint(crop), np.uint8)
+
+
+def _touched(
+    image: Pixels, column: NDArray[np.intp], row: NDArray[np.intp], border: Floats
+) -> Singles:
+    """The image from the first column and row, ascending, to the ones after the last."""
+    part = np.empty((row[-1] - row[0] + 2, column[-1] - column[0] + 2, 3), np.float32)
+    part[:] = border
+    top, left = max(row[0], 0), max(column[0], 0)
+    inside = image[top : max(row[-1] + 2, 0), left : max(column[-1] + 2, 0)]
+    part[top - row[0] :, left - column[0] :][: len(inside), : inside.shape[1]] = inside
+    return part
 
 
 def _between(a: Singles, b: Singles, share: Singles) -> Singles:
