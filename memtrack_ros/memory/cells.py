@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
+from memtrack_ros.nets.transfer import fetched
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
 ROUNDING = 1e-3  # by which a merged share may exceed one
@@ -95,7 +96,8 @@ class Cells(Bank):
 
     def held(self) -> NDArray[np.int64]:
         """Numbers of the frames of which a cell is stored."""
-        return np.asarray(torch.unique(self.numbers[self._filled]).cpu().numpy())
+        numbers, filled = fetched((self.numbers, self._filled))
+        return np.asarray(torch.unique(numbers[filled]).numpy())
 
     @property
     def numbers(self) -> Tensor:

@@ -16,6 +16,7 @@ from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
 from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import TINY, best_products
+from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
@@ -105,14 +106,14 @@ class CompactMemory(Appearance[CMEDFLQuery]):
     def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
         side = seen.cells.shape[-1]
-        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
+        shift = carried(torch.from_numpy(offset).float()[None], self.device)
         first = First(self._cells.to(seen.cells.dtype), at_cells(moved(self._mask, shift), side))
         return self.net.answer(Memory(*self.bank.read()), first, seen, self.distance(offset))
 
     def distance(self, offset: Floats) -> Tensor:
         """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
-        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
-        return distances(shift + self.settings.middle, self._cells.shape[-1], self.net.stride)
+        place = torch.from_numpy(offset).float()[None] + self.settings.middle
+        return carried(distances(place, self._cells.shape[-1], self.net.stride), self.device)
 
     def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""

@@ -26,6 +26,8 @@ from memtrack_ros.memory import SeenCells, Stateful
 from memtrack_ros.memory.seen_cells import evenly
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.compact import STRIDE, WIDTHS
+from memtrack_ros.nets.graphs import captured, graphs_on
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.observation import Observation, Sight
 from memtrack_ros.trackers.search import LEAST_FILL, label_map
 
@@ -92,6 +94,7 @@ class Identity(Stateful):
 
         self.target, self.others = cells(*TARGET_CELLS), cells(*OTHER_CELLS)
         self.rivals = cells(*RIVAL_CELLS)
+        self.graphs = graphs_on(device)
         self._mean = torch.zeros(WIDTHS[-1], 1, device=device)
         """Of the first window's cells: what all cells have in common says nothing."""
         self._contrast = 1.0
@@ -116,10 +119,11 @@ class Identity(Stateful):
         self._mean = sight.features.float().flatten(1).mean(1, keepdim=True)
         self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
         cells = self._cells(sight)
-        self.target.begin(cells[self._inside(sight, box, mask)])
-        near = evenly(cells[self._outside(sight, box, mask)], NEAR_CELLS)
-        afar = self._cells(whole)[~_in_box(whole, box, 1.0, 1.0).to(cells.device)]
-        self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
+        self.target.begin(_marked(cells, self._inside(sight, box, mask)))
+        near = _marked(cells, self._outside(sight, box, mask), NEAR_CELLS)
+        apart = ~_in_box(whole, box, 1.0, 1.0)
+        afar = _marked(self._cells(whole), apart, OTHER_CELLS[0] - NEAR_CELLS)
+        self.others.begin(torch.cat([near, afar]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
         self.rivals.begin(self._of_rival(sight, box, mask, *self._compared(sight)))
@@ -130,12 +134,12 @@ class Identity(Stateful):
         Apart from each other, the likeliest first.
         """
         likeness = _smooth(whole, box, self._compared(whole)[0])[0]
-        likeness[_in_box(whole, box, 2 * APART, 1.0).to(likeness.device)] = -1.0
+        likeness[_in_box(whole, box, 2 * APART, 1.0)] = -1.0
         places: list[Floats] = []
         while len(places) < RIVALS and likeness.max() > -1.0:
             places.append(_places(whole)[int(likeness.argmax())])
             there = boxes.from_centre(places[-1], box[2:])
-            likeness[_in_box(whole, there, 2 * APART, 1.0).to(likeness.device)] = -1.0
+            likeness[_in_box(whole, there, 2 * APART, 1.0)] = -1.0
         return np.reshape(places, (-1, 2))
 
     def tell_apart(self, sights: Iterable[Sight], box: Floats) -> None:
@@ -144,8 +148,7 @@ class Identity(Stateful):
         for sight in sights:
             there = boxes.from_centre([sight.window.center_x, sight.window.center_y], box[2:])
             core = _in_box(sight, there, RIVAL_CORE, 0.0)
-            seen = self._cells(sight)
-            cells.append(evenly(seen[core.to(seen.device)], CELLS_OF_RIVAL))
+            cells.append(_marked(self._cells(sight), core, CELLS_OF_RIVAL))
         self.rivals.begin(torch.cat(cells))
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
@@ -160,8 +163,8 @@ class Identity(Stateful):
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
         cells = self._cells(sight)
         self.rivals.write(self._of_rival(sight, box, mask, likeness, ratio))
-        self.target.write(cells[inside])
-        self.others.write(cells[self._outside(sight, box, mask)])
+        self.target.write(_marked(cells, inside))
+        self.others.write(_marked(cells, self._outside(sight, box, mask)))
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
@@ -194,7 +197,7 @@ class Identity(Stateful):
         best = int(smooth.argmax())
         like = (ratio > 0) & (likeness > KIN * likeness[best])
         like[best] = True
-        marked = like.view(side, side).cpu().numpy().astype(np.uint8)
+        marked = like.view(side, side).numpy().astype(np.uint8)
         labels = cv2.connectedComponents(marked, connectivity=4)[1].ravel()
         thing = labels == labels[best]
         area = thing.sum() * (STRIDE * sight.window.pitch) ** 2
@@ -217,15 +220,24 @@ class Identity(Stateful):
         self._usual = 0.0
 
     def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
-        """Of its cells (h w,) the best cosine to the target, and that less the best to others."""
-        cells = self._cells(sight)
-        likeness = (cells @ self.target.read().T).amax(1)
-        others = torch.cat([self.others.read(), self.rivals.read()])
-        return likeness, likeness - (cells @ others.T).amax(1)
+        """Of its cells (h w,) the best cosine to the target, and that less the best to others.
+
+        On the host, as all is that is asked of a cell's place.
+        """
+        known = self.target.read(), self.others.read(), self.rivals.read()
+        return fetched(self._comparison(sight.features, self._mean, *known))
+
+    @captured
+    def _comparison(
+        self, features: Tensor, mean: Tensor, target: Tensor, others: Tensor, rivals: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        cells = _cells(features, mean)
+        likeness = (cells @ target.T).amax(1)
+        return likeness, likeness - (cells @ torch.cat([others, rivals]).T).amax(1)
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
-        return F.normalize(sight.features.float().flatten(1) - self._mean, dim=0).T
+        return _cells(sight.features, self._mean)
 
     def _inside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
         """Which cells (h w,) are the target's: in its mask or, where that holds none, in its box.
@@ -240,14 +252,14 @@ class Identity(Stateful):
         if not inside.any():
             offset = np.abs(_places(sight) - boxes.centre(box)).sum(1)
             inside[int(offset.argmin())] = True
-        return inside.to(sight.features.device)
+        return inside
 
     def _outside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
         """Which cells (h w,) are surely not the target's."""
         shown = torch.from_numpy(label_map(mask, sight.window))[None, None]
         reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
         near = F.max_pool2d(shown, reach, STRIDE, reach // 2).flatten() > 0
-        return ~(near | _in_box(sight, box, 1.0, BESIDE)).to(sight.features.device)
+        return ~(near | _in_box(sight, box, 1.0, BESIDE))
 
     def _of_rival(
         self, sight: Sight, box: Floats, mask: Pixels, likeness: Tensor, ratio: Tensor
@@ -256,7 +268,7 @@ class Identity(Stateful):
         rival, _ = self._rival(sight, box, likeness, ratio)
         core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
         outside = self._outside(sight, box, mask)
-        return evenly(self._cells(sight)[outside & core.to(outside.device)], CELLS_OF_RIVAL)
+        return _marked(self._cells(sight), outside & core, CELLS_OF_RIVAL)
 
     def _rival(
         self, sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor
@@ -266,13 +278,24 @@ class Identity(Stateful):
         Both are the best means over places half as wide and high as the box.
         """
         smooth, alike = _smooth(sight, box, ratio, likeness)
-        elsewhere = ~_in_box(sight, box, 2 * APART, 0.0).to(ratio.device)
-        here = _in_box(sight, box, 0.5, 0.5).to(ratio.device)
+        elsewhere = ~_in_box(sight, box, 2 * APART, 0.0)
+        here = _in_box(sight, box, 0.5, 0.5)
         if not elsewhere.any() or not here.any():
             return Rival(boxes.centre(box), -1.0), FAR_ABOVE
         best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
         margin = float(smooth[here].amax() - smooth[best])
         return Rival(_places(sight)[best], float(alike[best])), margin
+
+
+def _cells(features: Tensor, mean: Tensor) -> Tensor:
+    """Cells (h w, C) of features (C, h, w), less their mean (C, 1), of one length."""
+    return F.normalize(features.float().flatten(1) - mean, dim=0).T
+
+
+def _marked(cells: Tensor, marks: Tensor, most: int | None = None) -> Tensor:
+    """Of cells (h w, C) those marked (h w,) on the host; at most so many, evenly."""
+    places = marks.nonzero()[:, 0]
+    return cells[carried(places if most is None else evenly(places, most), cells.device)]
 
 
 def _smooth(sight: Sight, box: Floats, *maps: Tensor) -> Tensor:
