@@ -128,11 +128,12 @@ class Cells(Bank):
         else:
             similarity, cell = self.nearest(keys)
             self._uses.index_add_(0, cell, torch.ones_like(cell))
-            alike = similarity > (MERGED if self.merges else torch.inf)
+            merged = similarity > (MERGED if self.merges else torch.inf)
+            added = (similarity >= least_similar(similarity)) & ~merged
+            alike, new = _places(merged), _places(added)
             merge(self._keys, keys[:, alike], cell[alike])
             for stored, seen in zip(self._values, values, strict=True):
                 merge(stored[None], seen[None, alike], cell[alike])
-            new = (similarity >= least_similar(similarity)) & ~alike
             self._append(keys[:, new], values[:, new])
         self.writes += 1
 
@@ -181,9 +182,14 @@ def merge(stored: Tensor, seen: Tensor, cells: Tensor) -> None:
     so never leaves 0 and hardly ever what it was.
     """
     same = cells[:, None] == cells
-    once = ~same.tril(-1).any(1)
+    once = _places(~same.tril(-1).any(1))
     share = same[once].to(seen.dtype)
     mean = F.normalize(seen, dim=0) @ (share / share.sum(1, keepdim=True)).T
     before = stored[:, cells[once]]
     turned = (1 - UPDATE) * F.normalize(before, dim=0) + UPDATE * mean
     stored[:, cells[once]] = before.norm(dim=0) * turned
+
+
+def _places(marks: Tensor) -> Tensor:
+    """The numbers (m,) of what is marked (n,): a GPU need not be waited for but once."""
+    return marks.nonzero()[:, 0]
