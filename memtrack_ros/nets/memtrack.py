@@ -213,7 +213,8 @@ def allocation(usage: Tensor) -> Tensor:
 
     The authors look for the largest of 1 - w^u, to which very small usages are alike.
     """
-    return F.one_hot((1 - usage).argmax(-1), usage.shape[-1]).to(usage.dtype)
+    slots = torch.arange(usage.shape[-1], device=usage.device)
+    return ((1 - usage).argmax(-1, keepdim=True) == slots).to(usage.dtype)
 
 
 def addresses(usage: Tensor, signals: Signals) -> Addresses:
