@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from tracking import Video
+from tracking import Video, boxed
 
 from memtrack_ros import trackers
-from memtrack_ros.errors import ConfigurationError
+from memtrack_ros.errors import ConfigurationError, TrackingError
+from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.nets.graphs import Graphs
 from memtrack_ros.session import Prompt, Session, State
+from memtrack_ros.trackers import Target
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,6 +31,24 @@ def allocated() -> int:
     gc.collect()
     torch.cuda.empty_cache()
     return torch.cuda.memory_allocated()
+
+
+def all_memory() -> list[torch.Tensor]:
+    """What fills the device to the last byte that PyTorch can give."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    held: list[torch.Tensor] = []
+    size = 2**36
+    while size >= 512:
+        try:
+            held.append(torch.empty(size, dtype=torch.uint8, device='cuda'))
+        except torch.cuda.OutOfMemoryError:
+            size //= 2
+    return held
+
+
+def prompted(video: Video) -> tuple[Pixels, Target]:
+    return video.frames[0], boxed(video.frames[0], video.box)
 
 
 def session_of(name: str, video: Video, device: str = 'cuda') -> Session:
@@ -44,6 +67,46 @@ def test_it_answers_as_the_cpu(name: str, video: Video) -> None:
         assert found.score == pytest.approx(expected.score, abs=0.02)
         on_gpu.remember()
         on_cpu.remember()
+
+
+def graphs_of(session: Session) -> Iterator[tuple[Any, Graphs]]:
+    """Whatever of a session's tracker has graphs, and these."""
+    tracker: Any = session.tracker
+    parts = [*vars(tracker).values(), *vars(getattr(tracker, 'appearance', tracker)).values()]
+    for part in {id(part): part for part in parts if hasattr(part, 'graphs')}.values():
+        yield part, part.graphs
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_graphs_answer_as_their_functions(name: str, video: Video) -> None:
+    graphs, plain = session_of(name, video), session_of(name, video)
+    for part, _ in graphs_of(plain):
+        part.graphs = None
+    plain.prompt(video.frames[0], Prompt('box', video.box))
+    for frame in video.frames[1:10]:
+        found, expected = graphs.step(frame), plain.step(frame)
+        assert found.roi == pytest.approx(expected.roi, abs=0.1)
+        assert found.score == pytest.approx(expected.score, abs=0.002)
+        graphs.remember()
+        plain.remember()
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_there_is_one_graph_of_each_kind(name: str, video: Video) -> None:
+    session = session_of(name, video)
+
+    def follow(count: int) -> int:
+        for frame in video.frames[1:count]:
+            session.step(frame)
+            session.remember()
+        return sum(len(graphs) for _, graphs in graphs_of(session))
+
+    first = follow(40)
+    assert 3 <= first <= 10
+    assert follow(40) == first
+    twin = session.tracker.twin()
+    twin.initialise(*prompted(video))
+    assert sum(len(graphs) for _, graphs in graphs_of(Session(twin))) == first
 
 
 @pytest.mark.parametrize('name', trackers.NAMES)
@@ -83,3 +146,24 @@ def test_too_little_memory_is_said_in_a_sentence_and_nothing_is_left(video: Vide
     assert allocated() == held
     del hog
     assert allocated() == before
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_a_full_memory_is_said_and_the_next_frame_is_followed(name: str, video: Video) -> None:
+    session = session_of(name, video)
+    session.step(video.frames[1])
+    session.remember()
+    hog = all_memory()
+    with pytest.raises(TrackingError, match='memory of cuda.* is full.*free some'):
+        session.step(video.frames[2])
+    hog.clear()
+    assert session.step(video.frames[2]).state == State.TRACKING
+    session.remember()
+    # The same before anything was captured.
+    other = Session(trackers.create(name, device='cuda', precision='float32'))
+    hog = all_memory()
+    with pytest.raises(TrackingError, match='memory of cuda.* is full.*free some'):
+        other.prompt(video.frames[0], Prompt('box', video.box))
+    hog.clear()
+    other.prompt(video.frames[0], Prompt('box', video.box))
+    assert other.step(video.frames[1]).state == State.TRACKING

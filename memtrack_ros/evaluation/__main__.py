@@ -162,7 +162,9 @@ def time(arguments: argparse.Namespace) -> int:
     plan = speed.Plan(arguments.rounds, arguments.aged, tuple(arguments.sizes), arguments.clock)
     results = speed.benchmark(make, beside, plan, Console())
     for name, entry in results['trackers'].items():
-        entry['start'] = speed.starting(name, arguments.variant)
+        entry['start'] = speed.starting(
+            name, arguments.variant, weights_of(arguments, name), arguments.device
+        )
         if arguments.live:
             entry['live'] = {
                 f'{width}x{height}': speed.live(

@@ -262,6 +262,7 @@ def _cpu() -> str:
 
 START = """
 import json, re, sys, time
+from pathlib import Path
 import numpy as np
 from memtrack_ros import trackers
 from memtrack_ros.session import Prompt, Session
@@ -270,7 +271,9 @@ def resident():
     return int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1])
 before = resident()
 begun = time.perf_counter()
-session = Session(trackers.create(sys.argv[1], sys.argv[2]))
+tracker, variant, weights, device = sys.argv[1:]
+weights = Path(weights) if weights else None
+session = Session(trackers.create(tracker, variant, weights, device))
 session.prompt(frame, Prompt('box', np.array([280.0, 200.0, 80.0, 80.0])))
 session.step(frame)
 seconds = time.perf_counter() - begun
@@ -281,9 +284,9 @@ print(json.dumps({'first_estimate_s': round(seconds, 2),
 """
 
 
-def starting(name: str, variant: str) -> dict[str, float]:
+def starting(name: str, variant: str, weights: Path | None, device: str) -> dict[str, float]:
     """Of a tracker in a process of its own: seconds to the first estimate, resident bytes."""
-    command = [sys.executable, '-c', START, name, variant]
+    command = [sys.executable, '-c', START, name, variant, str(weights or ''), device]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(said.splitlines()[-1])
     return found

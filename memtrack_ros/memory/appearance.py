@@ -11,6 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
+from memtrack_ros.nets.transfer import carried
 
 EVERY = 5  # sampling interval of the frames that stay
 
@@ -103,7 +104,7 @@ class AppearanceMemory(Bank):
         """
         if not self.writes:
             raise ValueError('The memory bank is empty; write a frame before reading.')
-        used = torch.from_numpy(np.isin(self._numbers, self.stored())).to(self._keys.device)
+        used = carried(np.isin(self._numbers, self.stored()), self._keys.device)
         valid = used[:, None].expand(self._keys.shape[1:])
         return self._keys.flatten(1)[None], self._values.flatten(1)[None], valid.reshape(1, -1)
 

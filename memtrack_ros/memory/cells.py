@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
+from memtrack_ros.nets.transfer import fetched
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
 ROUNDING = 1e-3  # by which a merged share may exceed one
@@ -95,7 +96,8 @@ class Cells(Bank):
 
     def held(self) -> NDArray[np.int64]:
         """Numbers of the frames of which a cell is stored."""
-        return np.asarray(torch.unique(self.numbers[self._filled]).cpu().numpy())
+        numbers, filled = fetched((self.numbers, self._filled))
+        return np.asarray(torch.unique(numbers[filled]).numpy())
 
     @property
     def numbers(self) -> Tensor:
@@ -126,11 +128,12 @@ class Cells(Bank):
         else:
             similarity, cell = self.nearest(keys)
             self._uses.index_add_(0, cell, torch.ones_like(cell))
-            alike = similarity > (MERGED if self.merges else torch.inf)
+            merged = similarity > (MERGED if self.merges else torch.inf)
+            added = (similarity >= least_similar(similarity)) & ~merged
+            alike, new = _places(merged), _places(added)
             merge(self._keys, keys[:, alike], cell[alike])
             for stored, seen in zip(self._values, values, strict=True):
                 merge(stored[None], seen[None, alike], cell[alike])
-            new = (similarity >= least_similar(similarity)) & ~alike
             self._append(keys[:, new], values[:, new])
         self.writes += 1
 
@@ -179,9 +182,14 @@ def merge(stored: Tensor, seen: Tensor, cells: Tensor) -> None:
     so never leaves 0 and hardly ever what it was.
     """
     same = cells[:, None] == cells
-    once = ~same.tril(-1).any(1)
+    once = _places(~same.tril(-1).any(1))
     share = same[once].to(seen.dtype)
     mean = F.normalize(seen, dim=0) @ (share / share.sum(1, keepdim=True)).T
     before = stored[:, cells[once]]
     turned = (1 - UPDATE) * F.normalize(before, dim=0) + UPDATE * mean
     stored[:, cells[once]] = before.norm(dim=0) * turned
+
+
+def _places(marks: Tensor) -> Tensor:
+    """The numbers (m,) of what is marked (n,): a GPU need not be waited for but once."""
+    return marks.nonzero()[:, 0]

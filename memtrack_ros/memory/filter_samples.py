@@ -11,6 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import Given, outside
+from memtrack_ros.nets.transfer import carried
 
 FLOAT = 4  # bytes
 STRONGEST = 1e3  # magnitude of features and labels; their mean squares are about one
@@ -82,7 +83,7 @@ class FilterSamples(Bank):
     @property
     def weights(self) -> Tensor:
         """All slots' weights (capacity,), on the device of the features."""
-        return torch.from_numpy(self._weights).to(self._features.device)
+        return carried(self._weights, self._features.device)
 
     def clear(self) -> None:
         """Forget all samples."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
+from memtrack_ros.nets.transfer import carried
 
 SEGMENTS = 4  # N of the paper is two more: the first, the last and one frame a segment
 
@@ -120,7 +121,7 @@ class SampledFrames(Bank):
         padded = np.zeros(self.most, np.int64)
         padded[: len(slots)] = slots
         device = self._features.device
-        chosen = self._features.mT[torch.from_numpy(padded).to(device)]
+        chosen = self._features.mT[carried(padded, device)]
         used = torch.arange(self.most, device=device) < len(slots)
         return (
             chosen.flatten(0, 1).mT[None],
@@ -141,6 +142,6 @@ class SampledFrames(Bank):
     def _thin_out(self) -> None:
         self._stride *= 2
         keep = np.flatnonzero((self._numbers - 1) % self._stride == 0)
-        kept = self._features[torch.from_numpy(keep).to(self._features.device)]
+        kept = self._features[carried(keep, self._features.device)]
         self._features[: len(keep)] = kept
         self._numbers = self._numbers[keep]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
+from memtrack_ros.nets.graphs import captured, graphs_on
 from memtrack_ros.nets.memtrack import USAGE_DECAY, Memory, Signals, written, written_shares
 
 MOST_USED = 2 / (1 - USAGE_DECAY) + 1  # a slot that all is read from and written to, and rounding
@@ -39,6 +40,7 @@ class TemplateSlots(Bank):
         """Allocate `slots` of `template` C, n, n, the first template, a controller of `hidden`."""
         floats = (slots + 1) * math.prod(template) + slots + 2 * hidden
         super().__init__(slots, 4 * floats, max_bytes)
+        self.graphs = graphs_on(device)
         self._initial = torch.zeros(1, *template, device=device)
         self._templates = torch.zeros(1, slots, *template, device=device)
         self._usage = torch.zeros(1, slots, device=device)
@@ -86,8 +88,8 @@ class TemplateSlots(Bank):
         if self.frozen:
             self.refuse()
             return
-        self._shares = written_shares(self._usage, signals)
-        self._take(written(self._tensors(), signals, template))
+        self._shares, memory = self._written(self._tensors(), signals, template)
+        self._take(memory)
         self.writes += 1
 
     def read(self) -> Memory:
@@ -98,6 +100,11 @@ class TemplateSlots(Bank):
         if not self.writes:
             raise ValueError('The memory bank is empty; write a template before reading.')
         return self._tensors()
+
+    @captured
+    def _written(self, memory: Memory, signals: Signals, template: Tensor) -> tuple[Tensor, Memory]:
+        """Each slot's share that is new, and the memory after the write."""
+        return written_shares(memory.usage, signals), written(memory, signals, template)
 
     def _tensors(self) -> Memory:
         return Memory(self._initial, self._templates, self._usage, self._hidden, self._cell)

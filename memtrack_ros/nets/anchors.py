@@ -30,7 +30,8 @@ class Anchors(NamedTuple):
     def grid(self, height: int, width: int, device: torch.device) -> Tensor:
         """Centre and size of all anchors, (A, 4: x, y, w, h, height, width) in crop pixels."""
         centres = cell_centres(height, width, self.stride, 0.0, device)
-        ratios = torch.tensor(self.ratios, device=device)
+        # Filled in on the device: a graph can hold no copy from the host.
+        ratios = torch.stack([torch.full((), ratio, device=device) for ratio in self.ratios])
         size = self.size * torch.stack([ratios.rsqrt(), ratios.sqrt()], 1)
         return torch.cat(
             [

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from memtrack_ros.nets import compact
 from memtrack_ros.nets.cells import CHANNELS, adjustment, normed, stage
 from memtrack_ros.nets.compact import STRIDE, CompactTrunk, Features
+from memtrack_ros.nets.graphs import captured
 from memtrack_ros.nets.readers import attend, best_read
 from memtrack_ros.nets.resnet import ResNet, normalised
 
@@ -156,6 +157,7 @@ class PaperCMEDFL(nn.Module):
         self.adjust = adjustment(sixteenth)
         self.segmenter = Segmenter((64, quarter, eighth), (4, 16, 32, 64), 2)
 
+    @captured
     def query(self, crops: Tensor) -> CMEDFLQuery:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
         stem, layer1, layer2, layer3, _ = self.backbone(normalised(crops))
@@ -170,6 +172,7 @@ class PaperCMEDFL(nn.Module):
         logits: Tensor = self.segmenter(memory, first, query, distance, side)
         return logits
 
+    @captured
     def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """The mask's logit (B, 1, S, S): its sigmoid is the softmax over target and background."""
         logits = self.logits(memory, first, query, distance)
@@ -191,6 +194,7 @@ class CompactCMEDFL(nn.Module):
         self.adjust = adjustment(compact.WIDTHS[-1])
         self.segmenter = Segmenter(compact.WIDTHS, (12, 24, 48, 64), 1)
 
+    @captured
     def query(self, crops: Tensor) -> CMEDFLQuery:
         """Cells and features of crops (B, 3, S, S), RGB 0..255."""
         return self.query_of(self.trunk(crops))
@@ -199,6 +203,7 @@ class CompactCMEDFL(nn.Module):
         """The same, of the trunk's features."""
         return CMEDFLQuery(self.adjust(features.eighth), features, features.eighth)
 
+    @captured
     def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
         """Mask logits (B, 1, S/2, S/2).
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from memtrack_ros.nets.anchors import AnchorHead, AnchorMaps, Anchors
 from memtrack_ros.nets.cells import CHANNELS, adjustment
 from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
+from memtrack_ros.nets.graphs import captured
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.resnet import ResNet, normalised
 from memtrack_ros.nets.voting import VotedRead
@@ -102,6 +103,7 @@ class DMVNet(nn.Module, ABC):
         value: Tensor = self.value_encoder(torch.cat([key, sure, displacements.flatten(1, 2)], 1))
         return value
 
+    @captured
     def first_value(self, key: Tensor, boxes: Tensor, mask: Tensor | None) -> Tensor:
         """What is stored (B, C, H, W) of a frame whose boxes (B, 4: x1, y1, x2, y2) are given.
 
@@ -115,6 +117,7 @@ class DMVNet(nn.Module, ABC):
         best = anchors.best(boxes, height, width)
         return self.value(key, best, anchors.displacements(boxes, height, width), mask)
 
+    @captured
     def found_value(self, key: Tensor, answer: Answer) -> Tensor:
         """What is stored (B, C, H, W) of a frame that was answered, without gradients."""
         maps, mask = answer
@@ -147,12 +150,14 @@ class PaperDMV(DMVNet):
         )
         self.head = AnchorHead(2 * self.channels, 256, PAPER_ANCHORS)
 
+    @captured
     def query(self, crops: Tensor) -> DMVQuery:
         """q (B, 512, S/16, S/16) of crops (B, 3, S, S), RGB 0..255; S a multiple of 32."""
         features = self.trunk(normalised(crops))
         key = torch.cat([self.bottleneck3(features.layer3), self.bottleneck4(features.layer4)], 1)
         return DMVQuery(key, None)
 
+    @captured
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """The box maps alone."""
         return Answer(self.head(self.join(keys, values, valid, query)), None)
@@ -181,6 +186,7 @@ class CompactDMV(DMVNet):
         self.head = AnchorHead(ANSWER, HEAD, COMPACT_ANCHORS)
         self.mask_decoder = MaskDecoder(ANSWER)
 
+    @captured
     def query(self, crops: Tensor) -> DMVQuery:
         """q (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
         return self.query_of(self.trunk(crops))
@@ -198,6 +204,7 @@ class CompactDMV(DMVNet):
         assert mask is not None
         return super().value(key + self.label(mask), score, displacements, None)
 
+    @captured
     def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
         """Box maps and mask from the same joined features."""
         assert query.levels is not None

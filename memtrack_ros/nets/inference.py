@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from memtrack_ros.nets.graphs import graphs_on
+
 Net = TypeVar('Net', bound=nn.Module)
 ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ('relu', []),
@@ -33,9 +35,11 @@ def ready(net: Net, device: torch.device, precision: torch.dtype = torch.float32
 
     Batch normalisation goes into the convolution before it, and activations are computed with it,
     in `precision`; what they give is in it, too. In these networks a normalisation or activation
-    that follows a convolution among a module's children follows it in the computation, too.
+    that follows a convolution among a module's children follows it in the computation, too. On a
+    GPU what it says it may be captured of is.
     """
     net.to(device).eval()
+    vars(net)['graphs'] = graphs_on(device)
     for module in list(net.modules()):
         children = [*module.named_children(), ('', None), ('', None)]
         for index, (name, conv) in enumerate(children):

@@ -22,6 +22,7 @@ from memtrack_ros.nets import alexnet
 from memtrack_ros.nets.alexnet import AlexNetTrunk
 from memtrack_ros.nets.cells import CHANNELS, adjustment
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
+from memtrack_ros.nets.graphs import captured
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 
@@ -212,7 +213,8 @@ def allocation(usage: Tensor) -> Tensor:
 
     The authors look for the largest of 1 - w^u, to which very small usages are alike.
     """
-    return F.one_hot((1 - usage).argmax(-1), usage.shape[-1]).to(usage.dtype)
+    slots = torch.arange(usage.shape[-1], device=usage.device)
+    return ((1 - usage).argmax(-1, keepdim=True) == slots).to(usage.dtype)
 
 
 def addresses(usage: Tensor, signals: Signals) -> Addresses:
@@ -251,11 +253,13 @@ class PaperMemTrack(nn.Module):
         self.controller = Controller(alexnet.CHANNELS, self.hidden)
         self.response = nn.BatchNorm2d(1, eps=1e-3)
 
+    @captured
     def template(self, crops: Tensor) -> Tensor:
         """Templates (N, 256, 6, 6) of crops (N, 3, 127, 127), RGB 0..255."""
         features: Tensor = self.trunk(crops)
         return features
 
+    @captured
     def answer(self, memory: Memory, crops: Tensor) -> tuple[Tensor, Signals]:
         """Response (B, 1, 17, 17) of crops (B, 3, 255, 255), RGB 0..255, and the signals.
 
@@ -286,6 +290,7 @@ class CompactMemTrack(nn.Module):
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
+    @captured
     def query(self, crops: Tensor) -> MemTrackQuery:
         """Cells (B, 64, S/8, S/8) of crops (B, 3, S, S), RGB 0..255, and the trunk's features."""
         return self.query_of(self.trunk(crops))
@@ -294,16 +299,18 @@ class CompactMemTrack(nn.Module):
         """The same, of the trunk's features."""
         return MemTrackQuery(F.normalize(self.adjust(levels.eighth).float(), dim=1), levels)
 
+    @captured
     def template(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Templates (N, 64, 6, 6) of crops (N, 3, S, S) labelled (N, 1, S, S), S a multiple of 16.
 
         They are the middle cells; cell 3 of them stands at the crop's middle.
         """
-        cells = self.query(crops).cells * target_share(labels)
+        cells = self.query_of(self.trunk(crops)).cells * target_share(labels)
         first = cells.shape[-1] // 2 - SIDE // 2
         middle = slice(first, first + SIDE)
         return cells[..., middle, middle]
 
+    @captured
     def answer(self, memory: Memory, query: MemTrackQuery) -> tuple[Answer, Signals]:
         """The box head's maps and mask logits for every cell of the query, and the signals."""
         cells = query.cells

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from memtrack_ros.nets.compact import STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
 from memtrack_ros.nets.efficientnet import Levels
+from memtrack_ros.nets.graphs import captured
 from memtrack_ros.nets.mask_decoder import MaskDecoder
 from memtrack_ros.nets.readers import soft_read
 from memtrack_ros.nets.resnet import ResNet, ResNetFeatures, normalised
@@ -145,6 +146,7 @@ class PaperSAMN(nn.Module):
         cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
         return cells
 
+    @captured
     def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
         """The same, of crops that were asked about."""
         return self.memorise(seen.crops, masks)
@@ -153,6 +155,7 @@ class PaperSAMN(nn.Module):
         """Cells of a side that are stored of a crop of `side` pixels: all."""
         return side // self.stride
 
+    @captured
     def query(self, crops: Tensor) -> SAMNQuery:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
         stem, layer1, layer2, layer3, _ = self.encoder_q(normalised(crops))
@@ -163,6 +166,7 @@ class PaperSAMN(nn.Module):
         asked = self.cells_q(query.deep)
         return torch.cat([soft_read(keys, values, asked.key, valid), asked.value], 1)
 
+    @captured
     def answer(
         self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery, distance: Tensor
     ) -> Tensor:
@@ -200,6 +204,7 @@ class CompactSAMN(nn.Module):
         """
         return self.cells_of(self.trunk(crops, masks))
 
+    @captured
     def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
         """The same, of crops that were asked about: the trunk's body has seen them."""
         assert seen.body is not None
@@ -217,12 +222,14 @@ class CompactSAMN(nn.Module):
         cells = side // self.stride
         return cells - 2 * (cells // MARGIN)
 
+    @captured
     def query(self, crops: Tensor) -> SAMNQuery:
         """Crops (N, 3, S, S), RGB 0..255, in which the target is to be found."""
         body = self.trunk.body(crops)
         features = self.trunk.merge(body)
         return SAMNQuery(crops, features, features.eighth, body)
 
+    @captured
     def answer(
         self, keys: Tensor, values: Tensor, valid: Tensor, query: SAMNQuery, distance: Tensor
     ) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memtrack_ros.nets.compact import CROP, STRIDE, WIDTHS, CompactTrunk, ConvNormReLU, Features
+from memtrack_ros.nets.graphs import captured
 from memtrack_ros.nets.heads import Answer, BoxHead
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.mask_decoder import MaskDecoder
@@ -36,6 +37,7 @@ class PaperSTMTrack(nn.Module):
         self.neck_q = nn.Conv2d(768, self.channels, 3, padding=1)
         self.head = BoxHead(2 * self.channels, 256, depth=7, stride=8, offset=48.0)
 
+    @captured
     def memorise(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Memory cells f_m (N, 512, 25, 25).
 
@@ -44,6 +46,7 @@ class PaperSTMTrack(nn.Module):
         cells: Tensor = self.neck_m(self.trunk_m(crops, labels))
         return cells
 
+    @captured
     def query(self, crops: Tensor) -> Tensor:
         """f_q (N, 512, 25, 25) of crops in which the target is to be found."""
         f_q: Tensor = self.neck_q(self.trunk_q(crops))
@@ -57,6 +60,7 @@ class PaperSTMTrack(nn.Module):
         """y = concat(read, f_q), (B, 1024, 25, 25)."""
         return torch.cat([soft_read(memory, memory, f_q, valid), f_q], 1)
 
+    @captured
     def answer(self, memory: Tensor, valid: Tensor, f_q: Tensor) -> Answer:
         """Read `memory` (B, 512, M), of which the cells `valid` (B, M) are in use."""
         return Answer(self.head(self.join(memory, valid, f_q)), None)
@@ -80,6 +84,7 @@ class CompactSTMTrack(nn.Module):
         self.head = BoxHead(ANSWER, HEAD, depth=2, stride=STRIDE, offset=0.0)
         self.mask_decoder = MaskDecoder(ANSWER)
 
+    @captured
     def memorise(self, crops: Tensor, labels: Tensor) -> Tensor:
         """Memory cells f_m (N, KEY, S/8, S/8), key and value at once.
 
@@ -96,11 +101,13 @@ class CompactSTMTrack(nn.Module):
         """Query and answer in one."""
         return self.answer(memory, valid, self.query(crops))
 
+    @captured
     def query(self, crops: Tensor) -> Features:
         """Trunk features of crops in which the target is to be found."""
         features: Features = self.trunk(crops)
         return features
 
+    @captured
     def answer(self, memory: Tensor, valid: Tensor, query: Features) -> Answer:
         """Read `memory` (B, KEY, M), of which the cells `valid` (B, M) are in use."""
         f_q = self.neck_q(query.eighth)

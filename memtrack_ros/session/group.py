@@ -14,6 +14,7 @@ from memtrack_ros.session.estimate import UNPROCESSED, Estimate
 from memtrack_ros.session.picture import require_picture
 from memtrack_ros.session.presence import Presence
 from memtrack_ros.session.prompts import Prompt
+from memtrack_ros.session.room import within_room
 from memtrack_ros.session.session import Session
 from memtrack_ros.session.snapshot import Snapshot
 from memtrack_ros.trackers import AnyTracker
@@ -133,6 +134,7 @@ class Group(Mapping[int, Session]):
         snapshot.restore(session)
         self._take(number, session)
 
+    @within_room
     def step(self, frame: Pixels, time: float | None = None) -> dict[int, Estimate]:
         """Follow all targets into `frame`, taken at `time`; an estimate each, by number.
 

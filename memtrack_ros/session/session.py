@@ -24,6 +24,7 @@ from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
 from memtrack_ros.session.prompts import Prompt, resolve
+from memtrack_ros.session.room import within_room
 from memtrack_ros.session.thumbnails import Thumbnails
 from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import AnyTracker, Observation, Prior
@@ -72,6 +73,7 @@ class Session:
         """What the memory holds."""
         return self.tracker.bank.status()
 
+    @within_room
     def prompt(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
         """Take a new target from `frame`, taken at `time`.
 
@@ -92,6 +94,7 @@ class Session:
         self._track = Track(self.tracker, Course.of(observation.box, frame), clock)
         return self._estimate(self._track, judge(self._track, observation))
 
+    @within_room
     def refine(self, frame: Pixels, prompt: Prompt, time: float | None = None) -> Estimate:
         """Correct the target in `frame`, taken at `time`: it is what `prompt` says.
 
@@ -137,12 +140,13 @@ class Session:
             return None
         return None if before.searching else before.priors()[0]
 
+    @within_room
     def step(self, frame: Pixels, time: float | None = None, look: Look | None = None) -> Estimate:
         """Follow the target into `frame`, taken at `time`.
 
         `look` is what the tracker sees where the target is `expected`, if that is known already.
         With nothing changed, ImageError for a frame that is none, or of quite another size, and
-        TrackingError where the tracker's answer is no number.
+        TrackingError where the tracker's answer is no number or its device has no room for it.
         """
         track = self._track
         if track is None:
@@ -185,8 +189,12 @@ class Session:
         self._last = Step(self._last.frame, estimate, judgement)
         return estimate
 
+    @within_room
     def remember(self) -> None:
-        """Write the last step into the memory, if the target was surely seen in it."""
+        """Write the last step into the memory, if the target was surely seen in it.
+
+        TrackingError where the device has no room for that.
+        """
         if self._last is None:
             return
         frame, estimate, judgement = self._last.frame, self._last.estimate, self._last.judgement

@@ -14,8 +14,10 @@ from memtrack_ros.memory import Cells
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
 from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
+from memtrack_ros.nets.graphs import captured, graphs_on
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import TINY, best_products
+from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
@@ -76,7 +78,7 @@ class CompactMemory(Appearance[CMEDFLQuery]):
             merges=settings.merges,
         )
         self.net, self.inputs = ready(net, device, precision), net.filtered
-        self.device = device
+        self.device, self.graphs = device, graphs_on(device)
         self.trunk = net.trunk if isinstance(net, CompactCMEDFL) else None
         self.settings = settings
         side = settings.side // net.stride
@@ -104,15 +106,19 @@ class CompactMemory(Appearance[CMEDFLQuery]):
 
     def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
-        side = seen.cells.shape[-1]
-        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
-        first = First(self._cells.to(seen.cells.dtype), at_cells(moved(self._mask, shift), side))
+        shift = carried(torch.from_numpy(offset).float()[None], self.device)
+        first = First(self._cells.to(seen.cells.dtype), self._laid(self._mask, shift))
         return self.net.answer(Memory(*self.bank.read()), first, seen, self.distance(offset))
+
+    @captured
+    def _laid(self, mask: Tensor, shift: Tensor) -> Tensor:
+        """A mask (1, 1, S, S) on the cells, moved by `shift` (1, 2) pixels."""
+        return at_cells(moved(mask, shift), self._cells.shape[-1])
 
     def distance(self, offset: Floats) -> Tensor:
         """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
-        shift = torch.from_numpy(offset).to(self.device, torch.float32)[None]
-        return distances(shift + self.settings.middle, self._cells.shape[-1], self.net.stride)
+        place = torch.from_numpy(offset).float()[None] + self.settings.middle
+        return carried(distances(place, self._cells.shape[-1], self.net.stride), self.device)
 
     def write(self, seen: CMEDFLQuery, probability: Tensor) -> None:
         """Merge, append or discard the cells."""

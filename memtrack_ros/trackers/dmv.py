@@ -19,6 +19,7 @@ from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
 from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
@@ -137,7 +138,9 @@ class DMVTracker(LookingTracker[DMVObservation, First]):
         if target.exact:
             label = torch.from_numpy(label_map(target.mask, window))[None, None]
             told = 2 * F.avg_pool2d(label, 2) - 1
-        value = self.net.first_value(key, corners[None].to(self.device), told.to(self.device))
+        value = self.net.first_value(
+            key, carried(corners[None], self.device), carried(told, self.device)
+        )
         self.bank.write(key[0], value[0])
 
     def show(self, frame: Pixels, prior: Prior) -> tuple[Window, Pixels]:
@@ -154,9 +157,9 @@ class DMVTracker(LookingTracker[DMVObservation, First]):
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
         window, crop, query = look.window, look.crop, look.query
         answer = self.net.answer(*self.bank.read(), query)
-        maps, logits = answer
-        score = maps.score[0].permute(1, 2, 0).double().cpu().numpy()
-        corners = maps.boxes[0].permute(2, 3, 0, 1).double().cpu().numpy()
+        maps, logits = fetched(answer)
+        score = maps.score[0].permute(1, 2, 0).double().numpy()
+        corners = maps.boxes[0].permute(2, 3, 0, 1).double().numpy()
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if logits is None:
             box, shares = choice.box, None

@@ -22,6 +22,7 @@ from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.guided import above_half, shares_along_edges
 from memtrack_ros.memory import Bank, FilterSamples, JoinedBanks, Stateful
 from memtrack_ros.nets.compact import CompactTrunk
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.search import (
@@ -144,7 +145,7 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
         left = np.asarray(np.rint(255 * share.clip(0, 1)), np.uint8)
         left[found.shares <= shares] = 255
         cells = found.segmented.in_cells(found.probability.shape[-1])
-        told = torch.from_numpy(cut(left, cells, 255) / np.float32(255)).to(self.device)
+        told = carried(cut(left, cells, 255) / np.float32(255), self.device)
         return replace(found, mask=mask, shares=shares, probability=found.probability * told)
 
     @torch.inference_mode()
@@ -162,7 +163,7 @@ class FilterTracker(Tracker[Found, View], Generic[Seen, Found, View]):
         return self.appearance.see(torch.cat([to_device(crop, self.device) for crop in crops]))
 
     def _label(self, mask: Maps) -> Tensor:
-        return torch.from_numpy(mask).to(self.device)[None, None]
+        return carried(mask, self.device)[None, None]
 
     def _begin_filter(self, wide: Pixels | Maps, offset: Floats) -> None:
         """Learn the first frame from a crop twice as wide as what the filter sees.
@@ -240,7 +241,7 @@ class CompactFilterTracker(
             self.appearance.deep(seen), size / window.pitch, central=prior.usual
         )
         probability = self.appearance.segment(seen, peak.offset).float().sigmoid()
-        picture = probability[0, 0].cpu().numpy()
+        picture = fetched(probability)[0, 0].numpy()
         box = self._at_peak(frame, peak, window, size)
         cells = window.in_cells(len(picture))
         place = cells.to_crop(boxes.centre(box))

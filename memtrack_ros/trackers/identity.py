@@ -26,6 +26,8 @@ from memtrack_ros.memory import SeenCells, Stateful
 from memtrack_ros.memory.seen_cells import evenly
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.compact import STRIDE, WIDTHS
+from memtrack_ros.nets.graphs import captured, graphs_on
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.observation import Observation, Sight
 from memtrack_ros.trackers.search import LEAST_FILL, label_map
 
@@ -92,6 +94,7 @@ class Identity(Stateful):
 
         self.target, self.others = cells(*TARGET_CELLS), cells(*OTHER_CELLS)
         self.rivals = cells(*RIVAL_CELLS)
+        self.graphs = graphs_on(device)
         self._mean = torch.zeros(WIDTHS[-1], 1, device=device)
         """Of the first window's cells: what all cells have in common says nothing."""
         self._contrast = 1.0
@@ -116,13 +119,16 @@ class Identity(Stateful):
         self._mean = sight.features.float().flatten(1).mean(1, keepdim=True)
         self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
         cells = self._cells(sight)
-        self.target.begin(cells[self._inside(sight, box, mask)])
-        near = evenly(cells[self._outside(sight, box, mask)], NEAR_CELLS)
-        afar = self._cells(whole)[~_in_box(whole, box, 1.0, 1.0).to(cells.device)]
-        self.others.begin(torch.cat([near, evenly(afar, OTHER_CELLS[0] - NEAR_CELLS)]))
+        shown = _shown(sight, mask)
+        outside = _outside(sight, box, shown)
+        self.target.begin(_marked(cells, _inside(sight, box, shown)))
+        near = _marked(cells, outside, NEAR_CELLS)
+        apart = ~_in_box(whole, box, 1.0, 1.0)
+        afar = _marked(self._cells(whole), apart, OTHER_CELLS[0] - NEAR_CELLS)
+        self.others.begin(torch.cat([near, afar]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
-        self.rivals.begin(self._of_rival(sight, box, mask, *self._compared(sight)))
+        self.rivals.begin(_of_rival(sight, box, outside, cells, *self._compared(sight)))
 
     def look_alikes(self, whole: Sight, box: Floats) -> Floats:
         """Where in the whole first frame, but not in `box`, what is most like the target is (N, 2).
@@ -130,12 +136,12 @@ class Identity(Stateful):
         Apart from each other, the likeliest first.
         """
         likeness = _smooth(whole, box, self._compared(whole)[0])[0]
-        likeness[_in_box(whole, box, 2 * APART, 1.0).to(likeness.device)] = -1.0
+        likeness[_in_box(whole, box, 2 * APART, 1.0)] = -1.0
         places: list[Floats] = []
         while len(places) < RIVALS and likeness.max() > -1.0:
             places.append(_places(whole)[int(likeness.argmax())])
             there = boxes.from_centre(places[-1], box[2:])
-            likeness[_in_box(whole, there, 2 * APART, 1.0).to(likeness.device)] = -1.0
+            likeness[_in_box(whole, there, 2 * APART, 1.0)] = -1.0
         return np.reshape(places, (-1, 2))
 
     def tell_apart(self, sights: Iterable[Sight], box: Floats) -> None:
@@ -144,8 +150,7 @@ class Identity(Stateful):
         for sight in sights:
             there = boxes.from_centre([sight.window.center_x, sight.window.center_y], box[2:])
             core = _in_box(sight, there, RIVAL_CORE, 0.0)
-            seen = self._cells(sight)
-            cells.append(evenly(seen[core.to(seen.device)], CELLS_OF_RIVAL))
+            cells.append(_marked(self._cells(sight), core, CELLS_OF_RIVAL))
         self.rivals.begin(torch.cat(cells))
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
@@ -154,22 +159,23 @@ class Identity(Stateful):
         What of that is most like it is known for longer.
         """
         likeness, ratio = self._compared(sight)
-        inside = self._inside(sight, box, mask)
+        shown = _shown(sight, mask)
+        inside, outside = _inside(sight, box, shown), _outside(sight, box, shown)
         if not self.frozen:
             now = float(ratio[inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
         cells = self._cells(sight)
-        self.rivals.write(self._of_rival(sight, box, mask, likeness, ratio))
-        self.target.write(cells[inside])
-        self.others.write(cells[self._outside(sight, box, mask)])
+        self.rivals.write(_of_rival(sight, box, outside, cells, likeness, ratio))
+        self.target.write(_marked(cells, inside))
+        self.others.write(_marked(cells, outside))
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
         sight = found.sight
         assert sight is not None
         likeness, ratio = self._compared(sight)
-        inside = self._inside(sight, found.box, found.mask)
-        rival, margin = self._rival(sight, found.box, likeness, ratio)
+        inside = _inside(sight, found.box, _shown(sight, found.mask))
+        rival, margin = _rival(sight, found.box, likeness, ratio)
         evidence = Evidence(
             1 - float(1 - likeness[inside].mean()) / self._contrast,
             float(ratio[inside].mean()) / self._contrast,
@@ -194,7 +200,7 @@ class Identity(Stateful):
         best = int(smooth.argmax())
         like = (ratio > 0) & (likeness > KIN * likeness[best])
         like[best] = True
-        marked = like.view(side, side).cpu().numpy().astype(np.uint8)
+        marked = like.view(side, side).numpy().astype(np.uint8)
         labels = cv2.connectedComponents(marked, connectivity=4)[1].ravel()
         thing = labels == labels[best]
         area = thing.sum() * (STRIDE * sight.window.pitch) ** 2
@@ -217,62 +223,87 @@ class Identity(Stateful):
         self._usual = 0.0
 
     def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
-        """Of its cells (h w,) the best cosine to the target, and that less the best to others."""
-        cells = self._cells(sight)
-        likeness = (cells @ self.target.read().T).amax(1)
-        others = torch.cat([self.others.read(), self.rivals.read()])
-        return likeness, likeness - (cells @ others.T).amax(1)
+        """Of its cells (h w,) the best cosine to the target, and that less the best to others.
+
+        On the host, as all is that is asked of a cell's place.
+        """
+        known = self.target.read(), self.others.read(), self.rivals.read()
+        return fetched(self._comparison(sight.features, self._mean, *known))
+
+    @captured
+    def _comparison(
+        self, features: Tensor, mean: Tensor, target: Tensor, others: Tensor, rivals: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        cells = _cells(features, mean)
+        likeness = (cells @ target.T).amax(1)
+        return likeness, likeness - (cells @ torch.cat([others, rivals]).T).amax(1)
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
-        return F.normalize(sight.features.float().flatten(1) - self._mean, dim=0).T
+        return _cells(sight.features, self._mean)
 
-    def _inside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
-        """Which cells (h w,) are the target's: in its mask or, where that holds none, in its box.
 
-        At least one is: the one that is nearest to its middle.
-        """
-        shown = torch.from_numpy(label_map(mask, sight.window))[None, None]
-        share = F.avg_pool2d(shown, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
-        inside = share.flatten() >= INSIDE
-        if not inside.any():
-            inside = _in_box(sight, box, 1.0, 0.0)
-        if not inside.any():
-            offset = np.abs(_places(sight) - boxes.centre(box)).sum(1)
-            inside[int(offset.argmin())] = True
-        return inside.to(sight.features.device)
+def _shown(sight: Sight, mask: Pixels) -> Tensor:
+    """What of a mask the sight's window shows, (1, 1, S, S) in 0..1."""
+    return torch.from_numpy(label_map(mask, sight.window))[None, None]
 
-    def _outside(self, sight: Sight, box: Floats, mask: Pixels) -> Tensor:
-        """Which cells (h w,) are surely not the target's."""
-        shown = torch.from_numpy(label_map(mask, sight.window))[None, None]
-        reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
-        near = F.max_pool2d(shown, reach, STRIDE, reach // 2).flatten() > 0
-        return ~(near | _in_box(sight, box, 1.0, BESIDE)).to(sight.features.device)
 
-    def _of_rival(
-        self, sight: Sight, box: Floats, mask: Pixels, likeness: Tensor, ratio: Tensor
-    ) -> Tensor:
-        """Cells (N, C) of the next best thing that is seen beside the target in `box` (4,)."""
-        rival, _ = self._rival(sight, box, likeness, ratio)
-        core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
-        outside = self._outside(sight, box, mask)
-        return evenly(self._cells(sight)[outside & core.to(outside.device)], CELLS_OF_RIVAL)
+def _inside(sight: Sight, box: Floats, shown: Tensor) -> Tensor:
+    """Which cells (h w,) are the target's: in its mask or, where that shows none, in its box.
 
-    def _rival(
-        self, sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor
-    ) -> tuple[Rival, float]:
-        """The best thing away from `box` (4,), and how far the ratio in the box is above its.
+    At least one is: the one that is nearest to its middle.
+    """
+    share = F.avg_pool2d(shown, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+    inside = share.flatten() >= INSIDE
+    if not inside.any():
+        inside = _in_box(sight, box, 1.0, 0.0)
+    if not inside.any():
+        offset = np.abs(_places(sight) - boxes.centre(box)).sum(1)
+        inside[int(offset.argmin())] = True
+    return inside
 
-        Both are the best means over places half as wide and high as the box.
-        """
-        smooth, alike = _smooth(sight, box, ratio, likeness)
-        elsewhere = ~_in_box(sight, box, 2 * APART, 0.0).to(ratio.device)
-        here = _in_box(sight, box, 0.5, 0.5).to(ratio.device)
-        if not elsewhere.any() or not here.any():
-            return Rival(boxes.centre(box), -1.0), FAR_ABOVE
-        best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
-        margin = float(smooth[here].amax() - smooth[best])
-        return Rival(_places(sight)[best], float(alike[best])), margin
+
+def _outside(sight: Sight, box: Floats, shown: Tensor) -> Tensor:
+    """Which cells (h w,) are surely not the target's."""
+    reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
+    rows = F.max_pool2d(shown, (reach, 1), (STRIDE, 1), (reach // 2, 0))
+    near = F.max_pool2d(rows, (1, reach), (1, STRIDE), (0, reach // 2)).flatten() > 0
+    return ~(near | _in_box(sight, box, 1.0, BESIDE))
+
+
+def _of_rival(
+    sight: Sight, box: Floats, outside: Tensor, cells: Tensor, likeness: Tensor, ratio: Tensor
+) -> Tensor:
+    """Of `cells` (h w, C) those (N, C) of the next best thing beside the target in `box` (4,)."""
+    rival, _ = _rival(sight, box, likeness, ratio)
+    core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
+    return _marked(cells, outside & core, CELLS_OF_RIVAL)
+
+
+def _rival(sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor) -> tuple[Rival, float]:
+    """The best thing away from `box` (4,), and how far the ratio in the box is above its.
+
+    Both are the best means over places half as wide and high as the box.
+    """
+    smooth, alike = _smooth(sight, box, ratio, likeness)
+    elsewhere = ~_in_box(sight, box, 2 * APART, 0.0)
+    here = _in_box(sight, box, 0.5, 0.5)
+    if not elsewhere.any() or not here.any():
+        return Rival(boxes.centre(box), -1.0), FAR_ABOVE
+    best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
+    margin = float(smooth[here].amax() - smooth[best])
+    return Rival(_places(sight)[best], float(alike[best])), margin
+
+
+def _cells(features: Tensor, mean: Tensor) -> Tensor:
+    """Cells (h w, C) of features (C, h, w), less their mean (C, 1), of one length."""
+    return F.normalize(features.float().flatten(1) - mean, dim=0).T
+
+
+def _marked(cells: Tensor, marks: Tensor, most: int | None = None) -> Tensor:
+    """Of cells (h w, C) those marked (h w,) on the host; at most so many, evenly."""
+    places = marks.nonzero()[:, 0]
+    return cells[carried(places if most is None else evenly(places, most), cells.device)]
 
 
 def _smooth(sight: Sight, box: Floats, *maps: Tensor) -> Tensor:
@@ -287,12 +318,25 @@ def _smooth(sight: Sight, box: Floats, *maps: Tensor) -> Tensor:
 
 def _places(sight: Sight) -> Floats:
     """Where the cells stand in the frame, (h w, 2): cell i at pixel STRIDE i of the crop."""
+    across, down = _axes(sight)
+    return np.stack([np.tile(across, len(down)), np.repeat(down, len(across))], 1)
+
+
+def _axes(sight: Sight) -> tuple[Floats, Floats]:
+    """Where its columns (w,) and rows (h,) of cells stand in the frame: x and y."""
+    origin, pitch = sight.window.origin, sight.window.pitch
     height, width = sight.features.shape[-2:]
-    rows, columns = np.mgrid[:height, :width] * STRIDE
-    return sight.window.to_frame(np.stack([columns.ravel(), rows.ravel()], 1))
+    return (
+        origin[0] + STRIDE * np.arange(width, dtype=float) * pitch,
+        origin[1] + STRIDE * np.arange(height, dtype=float) * pitch,
+    )
 
 
 def _in_box(sight: Sight, box: Floats, times: float, beside: float) -> Tensor:
     """Which cells (h w,) lie in `box` (4,) made so many times as large, or so many cells beside."""
     half = times * box[2:] / 2 + beside * STRIDE * sight.window.pitch
-    return torch.from_numpy((np.abs(_places(sight) - boxes.centre(box)) <= half).all(1))
+    across, down = (
+        np.abs(axis - middle) <= reach
+        for axis, middle, reach in zip(_axes(sight), boxes.centre(box), half, strict=True)
+    )
+    return torch.from_numpy((down[:, None] & across).ravel())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from memtrack_ros.geometry.windows import Pixels, Window
+from memtrack_ros.nets.trees import mapped
 from memtrack_ros.trackers.observation import Prior
 from memtrack_ros.trackers.search import to_device
 from memtrack_ros.trackers.tracker import Found, Tracker, View
@@ -62,11 +64,7 @@ def look_together(
     shown = [tracker.show(frame, prior) for tracker, prior in seeing]
     one = seeing[0][0]
     query = one.see(torch.cat([to_device(crop, one.device) for _, crop in shown]))
-    return [Look(window, crop, _part(query, number)) for number, (window, crop) in enumerate(shown)]
-
-
-def _part(query: Any, number: int) -> Any:
-    """Of tensors (N, ...) in tuples those (1, ...) of one crop."""
-    if isinstance(query, Tensor):
-        return query[number : number + 1]
-    return query and type(query)(*(_part(each, number) for each in query))
+    return [
+        Look(window, crop, mapped(itemgetter(slice(number, number + 1)), query))
+        for number, (window, crop) in enumerate(shown)
+    ]

@@ -28,6 +28,7 @@ from memtrack_ros.nets.memtrack import (
     PaperMemTrack,
     Signals,
 )
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
@@ -159,10 +160,11 @@ class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels])
     def answer(self, frame: Pixels, prior: Prior, look: Look) -> MemTrackObservation:
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window, crop, query = look.window, look.crop, look.query
-        answer, signals = self.net.answer(self.bank.read(), query)
+        said, signals = self.net.answer(self.bank.read(), query)
+        answer = fetched(said)
         assert answer.mask is not None
-        score = answer.maps.score[0, 0].double().cpu().numpy()
-        corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
+        score = answer.maps.score[0, 0].double().numpy()
+        corners = answer.maps.boxes[0].double().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
         shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
         mask = above_half(shares)
@@ -179,7 +181,7 @@ class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels])
         window = Window.around(boxes.centre(target.box), pitch, TEMPLATE_CROP)
         mask = target.mask if target.exact else np.asarray(BOX_LABEL * target.mask, np.uint8)
         crop = to_device(cut(frame, window, self.border), self.device)
-        label = torch.from_numpy(label_map(mask, window)).to(self.device)
+        label = carried(label_map(mask, window), self.device)
         return self.net.template(crop, label[None, None])
 
 
@@ -250,7 +252,7 @@ def square_crops(
     whose coordinates end at the last pixel's centre, with coordinates that end at its edge: the
     crop is smaller by one part in the padded size, and its middle hardly off.
     """
-    image = torch.from_numpy(frame).to(device).permute(2, 0, 1).flip(0).float()
+    image = carried(frame, device).permute(2, 0, 1).flip(0).float()
     size = np.array([frame.shape[1], frame.shape[0]])
     middle = centre + 0.5  # from the frame's edge, as theirs
     padding = padding_around(middle, float(extents.max()), size)
@@ -259,7 +261,7 @@ def square_crops(
     first = (padding + middle - radius) * shrunk - padding
     last = (padding + middle + radius) * shrunk - padding
     steps = np.linspace(first, last, side, axis=1) * 2 / (size - 1) - 1  # (K, side, 2) in -1..1
-    x, y = torch.from_numpy(steps).float().to(device).unbind(-1)
+    x, y = carried(torch.from_numpy(steps).float(), device).unbind(-1)
     grid = torch.stack([x[:, None].expand(-1, side, -1), y[..., None].expand(-1, -1, side)], -1)
     colour = image.mean((1, 2), keepdim=True)
     pictures = (image - colour).expand(len(grid), -1, -1, -1)

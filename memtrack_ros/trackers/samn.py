@@ -22,6 +22,7 @@ from memtrack_ros.nets.compact import BOX_LABEL
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import soft_weights
 from memtrack_ros.nets.samn import CompactSAMN, PaperSAMN, SAMNQuery
+from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.d3s import D3S_CROP
 from memtrack_ros.trackers.filter_tracker import (
     Appearance,
@@ -109,8 +110,8 @@ class AppearanceNetwork(Appearance[SAMNQuery]):
 
     def distance(self, offset: Floats) -> Tensor:
         """Of every cell (1, 1, h, w) from where the filter found the target, in crop pixels."""
-        place = torch.from_numpy((self.settings.middle + offset)[None]).float().to(self.device)
-        return distances(place, self.cells, self.net.stride)
+        place = torch.from_numpy((self.settings.middle + offset)[None]).float()
+        return carried(distances(place, self.cells, self.net.stride), self.device)
 
     def write(self, seen: SAMNQuery, probability: Tensor) -> None:
         """Memorise a crop with the soft mask found in it, as every frame is until the next."""

@@ -16,6 +16,7 @@ from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.colour import Singles
 from memtrack_ros.masks.guided import shares_along_edges
 from memtrack_ros.nets.compact import STRIDE
+from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.observation import Prior
 
 SEARCH = 4.0  # side of the search window over sqrt(w h) of the target
@@ -78,7 +79,7 @@ def border_colour(frame: Pixels) -> Floats:
 
 def to_device(crop: Pixels | Singles, device: torch.device) -> Tensor:
     """A BGR crop as RGB floats (1, 3, S, S) 0..255 on the device."""
-    image = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
+    image = carried(crop, device).permute(2, 0, 1)[None]
     return image.flip(1).float()
 
 

@@ -22,6 +22,7 @@ from memtrack_ros.nets.compact import CROP, Features
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import soft_weights
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
+from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.looking import Look, LookingTracker
 from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
@@ -164,9 +165,9 @@ class STMTracker(LookingTracker[STMTrackObservation, Crop]):
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
         window, crop, query = look.window, look.crop, look.query
         memory, used = self.bank.read()
-        answer = self.net.answer(memory, used, query)
-        score = answer.maps.score[0, 0].double().cpu().numpy()
-        corners = answer.maps.boxes[0].double().cpu().numpy().transpose(1, 2, 0)
+        answer = fetched(self.net.answer(memory, used, query))
+        score = answer.maps.score[0, 0].double().numpy()
+        corners = answer.maps.boxes[0].double().numpy().transpose(1, 2, 0)
         choice = self.settings.chooser.choose(score, corners, prior, window, frame)
         if answer.mask is None:
             box, shares = choice.box, None
@@ -185,7 +186,7 @@ class STMTracker(LookingTracker[STMTrackObservation, Crop]):
 
     @torch.inference_mode()
     def _memorise(self, crop: Crop, target: Target, score: float) -> None:
-        label = torch.from_numpy(self.label(crop.window, target)).to(self.device)[None, None]
+        label = carried(self.label(crop.window, target), self.device)[None, None]
         if not self.settings.labelled:
             label = torch.zeros_like(label)
         self.bank.write(self.net.memorise(to_device(crop.pixels, self.device), label)[0], score)

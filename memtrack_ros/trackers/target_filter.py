@@ -29,6 +29,8 @@ from memtrack_ros.nets.correlation_filter import (
     upsampled,
     windowed,
 )
+from memtrack_ros.nets.graphs import captured, graphs_on
+from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.search import SEARCH
 
 HARD_RATE = 0.02  # learning rate of a sample in which something else answers, too
@@ -137,6 +139,7 @@ class TargetFilter(Stateful):
         """Of feature maps with `inputs` channels."""
         device = samples.features.device
         self.settings, self.samples = settings, samples
+        self.graphs = graphs_on(device)
         self._projection = torch.zeros(settings.channels, inputs, device=device)
         self._filter = torch.zeros(
             settings.channels, settings.kernel, settings.kernel, device=device
@@ -178,13 +181,9 @@ class TargetFilter(Stateful):
 
     def learn_on(self) -> None:
         """Better the filter by the samples there are."""
-        self._filter = fit_filter(
-            self.samples.features,
-            self.samples.labels,
-            self.samples.weights,
-            self._filter,
-            reg=REGULARISATION,
-            iterations=self.settings.iterations,
+        samples = self.samples
+        self._filter = self._bettered(
+            samples.features, samples.labels, samples.weights, self._filter
         )
 
     @torch.inference_mode()
@@ -193,7 +192,7 @@ class TargetFilter(Stateful):
 
         Size w, h in crop pixels. `central` if the target is expected in the crop's middle.
         """
-        sample = project(normalised_power(features.float()), self._projection)[0]
+        sample = self._sampled(features, self._projection)[0]
         if not self.settings.on:
             return Peak(1.0, np.zeros(2), False, sample)
         return find_peak(self.scores(sample, central=central), size, sample)
@@ -205,7 +204,7 @@ class TargetFilter(Stateful):
 
     def response(self, sample: Tensor) -> Tensor:
         """What the filter answers to `sample` (D, h, w), cell by cell (h, w)."""
-        return respond(sample[None], self._filter)[0]
+        return self._responded(sample[None], self._filter)[0]
 
     @property
     def sigma(self) -> float:
@@ -255,12 +254,27 @@ class TargetFilter(Stateful):
     def _labels(self, offsets: ArrayLike) -> Tensor:
         """Labels (N, h, w) for offsets (N, 2) in crop pixels."""
         cells = np.asarray(offsets, np.float32) * (self.settings.cells / self.settings.side)
-        return gaussian_labels(
-            torch.from_numpy(cells).to(self._filter.device),
+        labels = gaussian_labels(
+            torch.from_numpy(cells),
             self.sigma,
             self.settings.cells,
             self.settings.cells,
             self.settings.kernel,
+        )
+        return carried(labels, self._filter.device)
+
+    @captured
+    def _sampled(self, features: Tensor, projection: Tensor) -> Tensor:
+        return project(normalised_power(features.float()), projection)
+
+    @captured
+    def _responded(self, samples: Tensor, filt: Tensor) -> Tensor:
+        return respond(samples, filt)
+
+    @captured
+    def _bettered(self, samples: Tensor, labels: Tensor, weights: Tensor, filt: Tensor) -> Tensor:
+        return fit_filter(
+            samples, labels, weights, filt, reg=REGULARISATION, iterations=self.settings.iterations
         )
 
 
