@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtrack_ros.geometry import boxes
@@ -252,7 +252,7 @@ class PaperSTMTracker(STMTracker):
         image = frame[offset[1] :: step, offset[0] :: step]
         extent = round(pitch * side / step)
         first = (position - offset) // step - (extent - 1) // 2
-        crop = interpolated(image, first, extent / (side - 1), side, self.border)
+        crop = interpolated(image, first, extent / (side - 1), side, self.border, self.device)
         return Crop(Window.around(centre, (extent + 1) * step / side, side), crop)
 
     def label(self, window: Window, target: Target) -> Singles:
@@ -275,44 +275,53 @@ def label_corners(box: Floats, window: Window) -> tuple[int, int, int, int]:
     return int(first[0]), int(first[1]), int(last[0]), int(last[1])
 
 
-def interpolated(image: Pixels, first: Floats, scale: float, side: int, border: Floats) -> Pixels:
+def interpolated(
+    image: Pixels, first: Floats, scale: float, side: int, border: Floats, device: torch.device
+) -> Pixels:
     """Crop (side, side, 3) whose pixel i stands at `first` + `scale` * i of the image.
 
     Bilinear to the last bit of what the authors' OpenCV computed: single precision, products and
-    sums fused but for y. Other versions of OpenCV know only 32 steps between two pixels.
+    sums fused but for y. Other versions of OpenCV know only 32 steps between two pixels. Computed
+    on the device.
     """
     steps, factor = np.arange(side, dtype=np.float32), np.float32(scale)
-    x = _fused(factor, steps, first[0])
+    x = np.float32(np.float64(factor) * steps.astype(np.float64) + first[0])
     y = factor * steps + np.float32(first[1])
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-    right, below = (x - column).astype(np.float32), (y - row).astype(np.float32)
-    touched = _touched(image, column, row, border)
-    left, above = column - column[0], row - row[0]
-    across = _between(touched.take(left, 1), touched.take(left + 1, 1), right[:, None])
-    crop = _between(across.take(above, 0), across.take(above + 1, 0), below[:, None, None])
-    return np.asarray(np.rint(crop), np.uint8)
+    right, below, left, above = (
+        torch.from_numpy(axis).to(device)
+        for axis in (x - column, y - row, column - column[0], row - row[0])
+    )
+    touched = _touched(image, column, row, border, device)
+    across = _between(touched, 1, left, right[:, None])
+    crop = _between(across, 0, above, below[:, None, None])
+    return np.asarray(crop.round().byte().cpu().numpy())
 
 
 def _touched(
-    image: Pixels, column: NDArray[np.intp], row: NDArray[np.intp], border: Floats
-) -> Singles:
+    image: Pixels,
+    column: NDArray[np.intp],
+    row: NDArray[np.intp],
+    border: Floats,
+    device: torch.device,
+) -> Tensor:
     """The image from the first column and row, ascending, to the ones after the last."""
-    part = np.empty((row[-1] - row[0] + 2, column[-1] - column[0] + 2, 3), np.float32)
-    part[:] = border
+    part = torch.from_numpy(np.float32(border)).to(device)
+    part = part.repeat(row[-1] - row[0] + 2, column[-1] - column[0] + 2, 1)
     top, left = max(row[0], 0), max(column[0], 0)
     inside = image[top : max(row[-1] + 2, 0), left : max(column[-1] + 2, 0)]
-    part[top - row[0] :, left - column[0] :][: len(inside), : inside.shape[1]] = inside
+    height, width = inside.shape[:2]
+    part[top - row[0] :, left - column[0] :][:height, :width] = carried(inside, device)
     return part
 
 
-def _between(a: Singles, b: Singles, share: Singles) -> Singles:
-    return _fused(share, b - a, a)
+def _between(image: Tensor, axis: int, place: Tensor, share: Tensor) -> Tensor:
+    """Values of the image at `place` and a share of the way to the next, along an axis.
 
-
-def _fused(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Singles:
-    """a b + c, rounded once to single precision."""
-    exact = np.asarray(a, np.float64) * np.asarray(b, np.float64) + np.asarray(c, np.float64)
-    return np.asarray(exact, np.float32)
+    Rounded once to single precision, after their difference was.
+    """
+    here, there = (image.index_select(axis, place + step) for step in (0, 1))
+    return ((there - here).double() * share.double() + here.double()).float()
 
 
 def create(variant: str, parts: Parts) -> STMTracker:

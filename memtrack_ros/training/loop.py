@@ -75,7 +75,7 @@ class Run(Learning):
         self.recipes, self.workers, self.batch, self.device = recipes, workers, batch, device
         self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
         first = trunk_of(next(iter(self.nets.values())))
-        for name, net in reversed(self.nets.items()):
+        for name, net in self.nets.items():
             own = net.state_dict()
             net.load_state_dict(own | fitting(own, beginning.get(name, {})))
             trunk_of(net).stand_on(first)

@@ -60,7 +60,7 @@ def stmtrack_loss(
     centred = F.binary_cross_entropy_with_logits(
         maps.centreness.float(), centreness, reduction='none'
     )
-    entropy = F.binary_cross_entropy(centreness, centreness, reduction='none')
+    entropy = torch.special.entr(centreness) + torch.special.entr(1 - centreness)
     return {
         'classification': classification,
         'centreness': ((centred - entropy) * positive).sum() / count,
