@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,10 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.nets.graphs import Graphs
 from memtrack_ros.session import Prompt, Session, State
 from memtrack_ros.trackers import Target
+from memtrack_ros.training.__main__ import RECIPES
+from memtrack_ros.training.drawn_clips import DrawnClips
+from memtrack_ros.training.loop import Run
+from memtrack_ros.training.workers import Workers
 
 pytestmark = [
     pytest.mark.gpu,
@@ -167,3 +173,14 @@ def test_a_full_memory_is_said_and_the_next_frame_is_followed(name: str, video: 
     hog.clear()
     other.prompt(video.frames[0], Prompt('box', video.box))
     assert other.step(video.frames[1]).state == State.TRACKING
+
+
+def test_all_learn_together_from_drawn_clips(tmp_path: Path) -> None:
+    device = torch.device('cuda')
+    run = Run(RECIPES, tmp_path, {}, device, Workers(), trunk_rate=0.1, batch=4)
+    generator = torch.Generator(device).manual_seed(0)
+    for _ in range(2):
+        parts = run.step(generator, 0.0, run.draw(generator, 0.0, DrawnClips(None)))
+        assert {part.split('_')[0] for part in parts} == set(RECIPES)
+        assert all(math.isfinite(value) for value in parts.values())
+    assert (run.steps, run.clips) == (2, 8)
