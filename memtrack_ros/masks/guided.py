@@ -78,7 +78,7 @@ def shares_along_edges(
     # In one array from step to step: what is above one half stays so.
     rise = paste(slope, there, *size)
     cv2.multiply(rise, part, rise, dtype=cv2.CV_32F)
-    shares_there = cv2.transform(rise, np.ones((1, 3)))
+    shares_there: Singles = np.asarray(cv2.transform(rise, np.ones((1, 3))), np.float32)
     shares_there += paste(offset, there, *size)
     shares_there *= 255
     shares_there -= 0.5

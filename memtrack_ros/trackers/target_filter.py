@@ -147,7 +147,7 @@ class TargetFilter(Stateful):
         self._peaks: Floats = np.ones(1)
         self._frames = 0
         if self.graphs is not None:  # captured now: no frame that is followed waits for it
-            self.learn_on()
+            self._bettered(samples.features, samples.labels, samples.weights, self._filter)
 
     def faults(self, given: Given) -> Iterator[str]:
         """All is as small as what keeps it so lets it be."""
