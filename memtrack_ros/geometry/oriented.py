@@ -71,13 +71,12 @@ class OrientedBox:
         if w == 0:
             return None
         part = mask[y : y + h, x : x + w]
-        outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        if len(outlines) > 1:
-            _, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+        if count > 2:
             largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
             part = (labels == largest).astype(np.uint8)
-            outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        hull = cv2.convexHull(outlines[0])[:, 0]
+        outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = cv2.convexHull(outline[0])[:, 0]
         squares = (hull[:, None] + _PIXEL).reshape(-1, 2)
         centre, (size_x, size_y), degrees = cv2.minAreaRect(squares.astype(np.float32))
         # OpenCV's angle has had several ranges over its versions; quarter turns swap the sides.
