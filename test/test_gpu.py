@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from tracking import Video, boxed
@@ -16,7 +17,8 @@ from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError, TrackingError
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.nets.graphs import Graphs
-from memtrack_ros.session import Prompt, Session, State
+from memtrack_ros.nodes.warm_up import warm_up
+from memtrack_ros.session import Group, Prompt, Session, State
 from memtrack_ros.trackers import Target
 from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.training.drawn_clips import DrawnClips
@@ -113,6 +115,23 @@ def test_there_is_one_graph_of_each_kind(name: str, video: Video) -> None:
     twin = session.tracker.twin()
     twin.initialise(*prompted(video))
     assert sum(len(graphs) for _, graphs in graphs_of(Session(twin))) == first
+
+
+def test_the_filter_learns_by_a_graph_that_is_there_from_the_start() -> None:
+    made: Any = trackers.create('samn', device='cuda')
+    graphs = len(made.filter.graphs)
+    made.filter.learn_on()
+    assert len(made.filter.graphs) == graphs == 1
+
+
+def test_the_host_computes_with_one_thread() -> None:
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        assert warm_up(Group(trackers.create('dmv', device='cuda')), 0) == 1
+        assert cv2.getNumThreads() == 1
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
 
 
 @pytest.mark.parametrize('name', trackers.NAMES)

@@ -1,5 +1,6 @@
 """The judge: what an answer's mask holds, against what is surely the target and surely not."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,23 @@ def test_a_twin_far_from_the_target_is_found_and_told_apart(identity: Identity) 
     for _ in range(9):  # for good
         identity.learn(sight((HERE, TARGET)), HERE, boxes.box_mask(HERE, *FRAME))
     assert identity.judge(alone)[0].ratio < 0.1
+
+
+def test_what_was_judged_is_learned_as_what_was_not(identity: Identity) -> None:
+    both, mask = sight((HERE, TARGET), (THERE, ALIKE)), boxes.box_mask(HERE, *FRAME)
+    other = deepcopy(identity)
+    answer = Observation(0.9, HERE, mask, sight=both)
+    said = identity.judge(answer)[0]
+    before = identity.state()
+    for known in (identity, other):
+        known.learn(both, HERE, mask)
+    learned = identity.state()
+    assert all(torch.equal(learned[name], value) for name, value in other.state().items())
+    # And what is judged once more is judged by what is known then.
+    after = identity.judge(answer)[0]
+    assert after == other.judge(answer)[0] != said
+    identity.restore(before)
+    assert identity.judge(answer)[0] == said
 
 
 def test_a_twin_that_left_is_remembered_for_long(identity: Identity) -> None:

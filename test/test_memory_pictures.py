@@ -134,7 +134,7 @@ def test_a_slot_is_a_blend_of_what_was_written_into_it() -> None:
     tiles = written(bank, write, 2).tiles
     assert tiles[1][48, 48].tolist() == [1.5, 1.5, 1.5, 255]
     assert tiles[2][48, 48].tolist() == [1, 1, 1, 127.5]
-    assert bank.renewed().tolist() == [0.5, 0.5]
+    assert bank.renewed(bank.held()).tolist() == [0.5, 0.5]
 
 
 def test_they_come_with_writes_and_go_with_the_target() -> None:

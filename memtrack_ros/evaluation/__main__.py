@@ -30,8 +30,10 @@ from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
+from memtrack_ros.nets.threads import BESIDE_GPU, compute_with
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.session import Session
+from memtrack_ros.trackers.registry import find_device
 
 try:
     from rich.console import Console
@@ -144,9 +146,9 @@ def time(arguments: argparse.Namespace) -> int:
     """Times trackers and peers, shows the tables and writes them, with a picture."""
     if arguments.against and not arguments.against.is_file():
         raise MemtrackError(f'There is no file {arguments.against} to compare with.')
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-        cv2.setNumThreads(arguments.threads)
+    on_gpu = find_device(arguments.device).type != 'cpu'
+    if arguments.threads or on_gpu:
+        compute_with(arguments.threads or BESIDE_GPU)
     make = {
         name: partial(
             trackers.create,
@@ -418,7 +420,12 @@ def main(args: list[str] | None = None) -> int:
     command.add_argument(
         '--aged', type=int, default=0, metavar='FRAMES', help='remembered, as a last fill'
     )
-    command.add_argument('--threads', type=int, default=0, help='of PyTorch and OpenCV; 0: theirs')
+    command.add_argument(
+        '--threads',
+        type=int,
+        default=0,
+        help='of PyTorch and OpenCV; 0: theirs, beside a GPU one',
+    )
     command.add_argument(
         '--clock',
         choices=speed.CLOCKS,

@@ -22,6 +22,7 @@ from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation import passes, report
 from memtrack_ros.evaluation.runner import Follower, one_pass
+from memtrack_ros.nets.threads import compute_with
 
 THREADS = 2  # of a job, at most
 VISIBLE = 'CUDA_VISIBLE_DEVICES'
@@ -193,7 +194,7 @@ def _prepare(done: SimpleQueue[int], turns: SimpleQueue[int]) -> None:
     _done = done
     interrupt.end_at_once()  # by Ctrl-C, which all processes hear; what is kept is whole
     turn = turns.get()
-    torch.set_num_threads(min(THREADS, torch.get_num_threads()))
+    compute_with(min(THREADS, torch.get_num_threads()))
     if gpus := torch.cuda.device_count():
         os.environ[VISIBLE] = visible_gpus(gpus)[turn % gpus]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -55,28 +56,28 @@ def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
     Where a crop pixel is wider than two of the image's, the image is averaged first.
     """
     reduction = max(1, int(window.pitch))
-    left, top = window.origin
+    left, top = window.origin.tolist()
     if reduction > 1:
         # Whole blocks of reduction x reduction pixels are averaged: only those the window touches.
-        first = np.maximum(np.floor(window.origin / reduction).astype(int) * reduction, 0)
-        last = np.ceil(window.to_frame([window.side] * 2)).astype(int) + reduction
-        part = image[first[1] : max(last[1], 0), first[0] : max(last[0], 0)]
-        height, width = (np.array(part.shape[:2]) // reduction) * reduction
+        across, down = (
+            _touched(start, window.pitch * window.side, reduction, length)
+            for start, length in ((left, image.shape[1]), (top, image.shape[0]))
+        )
+        part = image[down, across]
+        height, width = part.shape[0] // reduction, part.shape[1] // reduction
         if height and width:
             image = np.asarray(
-                cv2.resize(
-                    part[:height, :width],
-                    (width // reduction, height // reduction),
-                    interpolation=cv2.INTER_AREA,
-                ),
-                np.uint8,
+                cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8
             )
-            left, top = ((window.origin - first) - (reduction - 1) / 2) / reduction
+            left, top = (
+                ((start - span.start) - (reduction - 1) / 2) / reduction
+                for start, span in ((left, across), (top, down))
+            )
         else:
             reduction = 1
     pitch = window.pitch / reduction
     matrix = np.array([[pitch, 0, left], [0, pitch, top]])
-    values = tuple(float(v) for v in np.atleast_1d(np.asarray(border, float)))
+    values = np.atleast_1d(np.asarray(border, float)).tolist()
     return np.asarray(
         cv2.warpAffine(
             image,
@@ -88,6 +89,13 @@ def cut(image: Pixels, window: Window, border: ArrayLike) -> Pixels:
         ),
         np.uint8,
     )
+
+
+def _touched(start: float, extent: float, block: int, length: int) -> slice:
+    """Of `length` pixels in whole blocks those that an extent from `start` on touches."""
+    first = max(floor(start / block) * block, 0)
+    last = min(max(ceil(start + extent) + block, 0), length)
+    return slice(first, first + max(last - first, 0) // block * block)
 
 
 def paste(

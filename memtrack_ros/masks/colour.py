@@ -32,7 +32,8 @@ def agreed_with_colours(shares: Singles, picture: Pixels, known: NDArray[np.bool
     P(colour | target) / P(colour | background). Cells `known` (h, w) tell what colours target and
     background have, and others are not changed; 0 stays 0.
     """
-    bins = picture[known] // (256 // LEVELS) @ np.array([LEVELS**2, LEVELS, 1])
+    levels = (picture[known] // (256 // LEVELS)).astype(int).T
+    bins = (levels[0] * LEVELS + levels[1]) * LEVELS + levels[2]
     target = shares[known].astype(float)
     if min(target.sum(), (1 - target).sum()) < FEWEST:
         return shares

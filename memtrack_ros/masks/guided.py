@@ -74,10 +74,16 @@ def shares_along_edges(
     fitted = _fitted(shares, np.asarray(picture[near] * np.float32(1 / contrast)))
     slope, offset = np.zeros((*coarse.shape, 3), np.float32), np.zeros(coarse.shape, np.float32)
     slope[near], offset[near] = fitted[0] / np.float32(contrast), fitted[1]
-    rise = cv2.multiply(paste(slope, there, *part.shape[:2]), part, dtype=cv2.CV_32F)
-    laid_shares = cv2.transform(rise, np.ones((1, 3))) + paste(offset, there, *part.shape[:2])
-    # What is above one half stays so.
-    laid[top:bottom, left:right] = np.ceil(np.clip(255 * laid_shares - 0.5, 0, 255))
+    size = part.shape[:2]
+    # In one array from step to step: what is above one half stays so.
+    rise = paste(slope, there, *size)
+    cv2.multiply(rise, part, rise, dtype=cv2.CV_32F)
+    shares_there: Singles = np.asarray(cv2.transform(rise, np.ones((1, 3))), np.float32)
+    shares_there += paste(offset, there, *size)
+    shares_there *= 255
+    shares_there -= 0.5
+    np.clip(shares_there, 0, 255, out=shares_there)
+    laid[top:bottom, left:right] = np.ceil(shares_there, out=shares_there)
     return laid
 
 

@@ -68,9 +68,9 @@ class Bank(Stateful, ABC):
         """
         return np.empty(0, np.int64)
 
-    def renewed(self) -> NDArray[np.float64]:
-        """How much (N,) of each of these the newest write made anew, in 0..1."""
-        return np.asarray(self.held() == self.writes, float)
+    def renewed(self, held: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How much (N,) of each of these, all it holds, the newest write made anew, in 0..1."""
+        return np.asarray(held == self.writes, float)
 
     def refuse(self) -> None:
         """Count a write that was withheld."""

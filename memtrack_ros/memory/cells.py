@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, MOST, Given, outside
-from memtrack_ros.nets.transfer import fetched
+from memtrack_ros.nets.graphs import captured, graphs_on
+from memtrack_ros.nets.transfer import carried, fetched
 
 MERGED = 0.90  # cosine similarity (zeta of the paper) above which cells are one
 ROUNDING = 1e-3  # by which a merged share may exceed one
@@ -30,6 +31,17 @@ class Nearest(NamedTuple):
 
     similarity: Tensor
     cell: Tensor
+
+
+class Fate(NamedTuple):
+    """What becomes of a frame's n cells.
+
+    The stored `cell` most like each (n,), and which are `merged` into that, and `added` (n,) bool.
+    """
+
+    cell: Tensor
+    merged: Tensor
+    added: Tensor
 
 
 def least_similar(similarity: Tensor) -> Tensor:
@@ -68,7 +80,7 @@ class Cells(Bank):
         """
         each = 4 * (channels + 2) + 1 + 8 + 8
         super().__init__(capacity, capacity * each, max_bytes)
-        self.device, self.merges = device, merges
+        self.merges, self.graphs = merges, graphs_on(device)
         # A cell's channels lie side by side, as they are read.
         self._keys = torch.zeros(capacity, channels, device=device).mT
         self._values = torch.zeros(2, capacity, device=device)
@@ -126,29 +138,31 @@ class Cells(Bank):
                 raise ValueError(f'{self.capacity} cells are too few for frames of {self._first}.')
             self._append(keys, values)
         else:
-            similarity, cell = self.nearest(keys)
-            self._uses.index_add_(0, cell, torch.ones_like(cell))
-            merged = similarity > (MERGED if self.merges else torch.inf)
-            added = (similarity >= least_similar(similarity)) & ~merged
-            alike, new = _places(merged), _places(added)
-            merge(self._keys, keys[:, alike], cell[alike])
-            for stored, seen in zip(self._values, values, strict=True):
-                merge(stored[None], seen[None, alike], cell[alike])
-            self._append(keys[:, new], values[:, new])
+            fate = self._decided(self._keys, self._filled, keys)
+            self._uses.index_add_(0, fate.cell, torch.ones_like(fate.cell))
+            # The host decides on all places at once: a device is waited for but once.
+            cell, merged, added = fetched(fate)
+            alike, new = merged.nonzero()[:, 0], added.nonzero()[:, 0]
+            first = torch.from_numpy(np.sort(np.unique(cell[alike], return_index=True)[1]))
+            chosen = alike, cell[alike], cell[alike][first], new
+            places = carried(torch.cat(chosen), keys.device).split([*map(len, chosen)])
+            alike, cells, once, new = places
+            if len(alike):
+                seen = keys[:, alike], *values[:, None, alike]
+                merge((self._keys, *self._values[:, None]), seen, cells, once)
+            if len(new):
+                self._append(keys[:, new], values[:, new])
         self.writes += 1
 
     def nearest(self, keys: Tensor) -> Nearest:
         """The stored cell most similar to each of the keys (C, n), eq. 7."""
-        stored = F.normalize(self._keys.mT, dim=1)
-        unfilled = torch.zeros_like(stored[:, :1]).masked_fill(~self._filled[:, None], -torch.inf)
-        similarity = torch.addmm(unfilled, stored, F.normalize(keys, dim=0))
-        # In two steps, of which the first is the one that a CPU's vector units do.
-        length = math.gcd(self.capacity, ROW)
-        rows = similarity.unflatten(0, (-1, length))
-        row = rows.amax(1).argmax(0)
-        within = rows[row, :, torch.arange(len(row), device=row.device)]
-        best, column = within.max(1)
-        return Nearest(best, row * length + column)
+        return nearest(self._keys, self._filled, keys)
+
+    @captured
+    def _decided(self, stored: Tensor, filled: Tensor, keys: Tensor) -> Fate:
+        similarity, cell = nearest(stored, filled, keys)
+        merged = similarity > (MERGED if self.merges else torch.inf)
+        return Fate(cell, merged, (similarity >= least_similar(similarity)) & ~merged)
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """All cells, the shapes never change.
@@ -173,23 +187,32 @@ class Cells(Bank):
         self._since[places] = self.writes
 
 
-def merge(stored: Tensor, seen: Tensor, cells: Tensor) -> None:
-    """Turn `stored` (D, M) in place: |s| ((1 - beta) s / |s| + beta mean(t / |t|)).
+def nearest(stored: Tensor, filled: Tensor, keys: Tensor) -> Nearest:
+    """Of cells (C, M), those `filled` (M,), the one most similar to each of the keys (C, n)."""
+    cells = F.normalize(stored.mT, dim=1)
+    unfilled = torch.zeros_like(cells[:, :1]).masked_fill(~filled[:, None], -torch.inf)
+    similarity = torch.addmm(unfilled, cells, F.normalize(keys, dim=0))
+    # In two steps, of which the first is the one that a CPU's vector units do.
+    length = math.gcd(len(cells), ROW)
+    rows = similarity.unflatten(0, (-1, length))
+    row = rows.amax(1).argmax(0)
+    within = rows[row, :, torch.arange(len(row), device=row.device)]
+    best, column = within.max(1)
+    return Nearest(best, row * length + column)
 
-    s is each of the stored vectors that `cells` (n,) names, t all those of `seen` (D, n) that go
-    there. The paper mixes the vectors themselves (eq. 8 to 10); the authors' implementation, like
-    this, turns the stored direction and keeps its length. A value, being a vector of one number,
-    so never leaves 0 and hardly ever what it was.
+
+def merge(stored: Iterable[Tensor], seen: Iterable[Tensor], cells: Tensor, once: Tensor) -> None:
+    """Turn each `stored` (D, M) in place: |s| ((1 - beta) s / |s| + beta mean(t / |t|)).
+
+    s is each of the stored vectors that `cells` (n,) names, and `once` (m,) but once, t all those
+    of the `seen` (D, n) that go there. The paper mixes the vectors themselves (eq. 8 to 10); the
+    authors' implementation, like this, turns the stored direction and keeps its length. A value,
+    being a vector of one number, so never leaves 0 and hardly ever what it was.
     """
-    same = cells[:, None] == cells
-    once = _places(~same.tril(-1).any(1))
-    share = same[once].to(seen.dtype)
-    mean = F.normalize(seen, dim=0) @ (share / share.sum(1, keepdim=True)).T
-    before = stored[:, cells[once]]
-    turned = (1 - UPDATE) * F.normalize(before, dim=0) + UPDATE * mean
-    stored[:, cells[once]] = before.norm(dim=0) * turned
-
-
-def _places(marks: Tensor) -> Tensor:
-    """The numbers (m,) of what is marked (n,): a GPU need not be waited for but once."""
-    return marks.nonzero()[:, 0]
+    share = (once[:, None] == cells).float()
+    share = (share / share.sum(1, keepdim=True)).T
+    for own, new in zip(stored, seen, strict=True):
+        before = own[:, once]
+        turned = (1 - UPDATE) * F.normalize(before, dim=0)
+        turned = turned + UPDATE * (F.normalize(new, dim=0) @ share)
+        own[:, once] = before.norm(dim=0) * turned

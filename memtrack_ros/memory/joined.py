@@ -64,9 +64,9 @@ class JoinedBanks(Bank):
         """What `main` holds."""
         return self.main.held()
 
-    def renewed(self) -> NDArray[np.float64]:
+    def renewed(self, held: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of these."""
-        return self.main.renewed()
+        return self.main.renewed(held)
 
     def clear(self) -> None:
         """Forget everything in both."""

@@ -62,8 +62,11 @@ class SeenCells(Bank):
             return
         ring = self.capacity - self._room
         kept = evenly(cells, ring)
-        places = (self._later + torch.arange(len(kept), device=cells.device)) % ring
-        self._cells[self._room + places] = kept
+        free = self._cells[self._room :]
+        first = self._later % ring
+        before_end = min(len(kept), ring - first)
+        free[first : first + before_end] = kept[:before_end]
+        free[: len(kept) - before_end] = kept[before_end:]
         self._later += len(kept)
         self.writes += 1
 

@@ -65,7 +65,7 @@ class TemplateSlots(Bank):
         """Numbers of the slots, from 1."""
         return np.arange(1, self.capacity + 1)
 
-    def renewed(self) -> NDArray[np.float64]:
+    def renewed(self, held: NDArray[np.int64]) -> NDArray[np.float64]:
         """How much of each slot the newest template took."""
         return self._shares[0].double().cpu().numpy()
 

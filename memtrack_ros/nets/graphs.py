@@ -6,11 +6,13 @@ takes to run. A graph holds all the launches of a function, and is launched at o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 from memtrack_ros.nets.trees import leaves, mapped
 
@@ -99,10 +101,22 @@ class Graph:
 
     def __call__(self, inputs: Any) -> Any:
         """What the function gives for `inputs`, in tensors that the next run leaves alone."""
-        for held, given in zip(leaves(self._inputs), leaves(inputs), strict=True):
-            held.copy_(given)
+        copy(inputs, self._inputs)
         self._graph.replay()
-        return mapped(torch.clone, self._outputs)
+        outputs = mapped(torch.empty_like, self._outputs)
+        copy(self._outputs, outputs)
+        return outputs
+
+
+def copy(source: Any, target: Any) -> None:
+    """Make the tensors of a tree those of another, with one launch for all of a type."""
+    pairs = defaultdict[torch.dtype, tuple[list[Tensor], list[Tensor]]](lambda: ([], []))
+    for given, held in zip(leaves(source), leaves(target), strict=True):
+        givens, helds = pairs[held.dtype]
+        givens.append(given)
+        helds.append(held)
+    for givens, helds in pairs.values():
+        torch._foreach_copy_(helds, givens)
 
 
 @cache

@@ -66,7 +66,7 @@ TABLE = (
     Parameter(
         'threads',
         0,
-        'Threads that a CPU computes with; 0: as many as measure fastest at configure.',
+        'Threads that a CPU computes with; 0: as many as measure fastest at configure, 1 on a GPU.',
         range=(0, 64),
         at_configure=True,
     ),

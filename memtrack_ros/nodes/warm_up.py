@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from memtrack_ros.nets.threads import BESIDE_GPU, compute_with
 from memtrack_ros.session import Group, Prompt
 from memtrack_ros.trackers import Prior
 
@@ -22,18 +23,20 @@ _WORTH = 0.9
 def warm_up(group: Group, threads: int) -> int:
     """Runs everything once on a blank image; returns the threads that are computed with now.
 
-    threads: so many, 0: as many as measure fastest here and now. They are the process's.
+    threads: so many, 0: as many as measure fastest here and now, or one beside a GPU. They are the
+    process's.
     """
     width, height = _SIZE
     blank = np.zeros((height, width, 3), np.uint8)
     box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
+    on_gpu = group.tracker.device.type != 'cpu'
+    if threads or on_gpu:
+        compute_with(threads or BESIDE_GPU)
     group.prompt(1, blank, Prompt('box', box))
     group.step(blank)
     group.remember()
-    if threads:
-        torch.set_num_threads(threads)
-    elif group.tracker.device.type == 'cpu':
-        torch.set_num_threads(_fastest(lambda: group.tracker.find(blank, Prior(box))))
+    if not (threads or on_gpu):
+        compute_with(_fastest(lambda: group.tracker.find(blank, Prior(box))))
     group.reset()
     return torch.get_num_threads()
 
@@ -45,7 +48,7 @@ def _fastest(step: Callable[[], object]) -> int:
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(_ROUNDS if len(counts) > 1 else 0):
         for count in counts:
-            torch.set_num_threads(count)
+            compute_with(count)
             for _ in range(_STEPS):
                 begun = time.perf_counter()
                 step()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +36,9 @@ class Thumbnails:
         """Those of the bank after it was written what was found in `frame`."""
         extent = ROOM * float(box[2:].max())
         window = Window.around(boxes.centre(box), extent / SIDE, SIDE)
-        tile = np.dstack([cut(frame, window, 0), cut(mask, window, 0)])
-        held = zip(bank.held().tolist(), bank.renewed().tolist(), strict=True)
+        tile = cv2.merge([cut(frame, window, 0), cut(mask, window, 0)])
+        numbers = bank.held()
+        held = zip(numbers.tolist(), bank.renewed(numbers).tolist(), strict=True)
         tiles = {
             number: blended(self.tiles.get(number), tile, share)
             for number, share in sorted(held)
@@ -53,4 +55,6 @@ def blended(before: Tile | None, tile: Tile, share: float) -> Tile:
         return tile
     if before is None:
         before = np.zeros_like(tile)
-    return before if share == 0 else np.asarray((1 - share) * before + share * tile, np.float32)
+    if share == 0:
+        return before
+    return cv2.addWeighted(before, 1 - share, tile, share, 0, dtype=cv2.CV_32F)

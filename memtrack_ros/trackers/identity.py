@@ -10,7 +10,7 @@ paper of the five has it, and the paper variants have none of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -22,6 +22,7 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.masks.colour import Singles
 from memtrack_ros.memory import SeenCells, Stateful
 from memtrack_ros.memory.seen_cells import evenly
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
@@ -81,6 +82,25 @@ class Rival(NamedTuple):
     likeness: float
 
 
+class Viewed(NamedTuple):
+    """An answer, its box (4,) and its mask, beside what is known of the target.
+
+    What of the mask is `shown` in the window (S, S); of the sight's cells (h w,), on the host,
+    which are `inside` the answer, the `likeness` and the `ratio`; and what else may be the target,
+    by what `margin` less.
+    """
+
+    sight: Sight
+    box: Floats
+    mask: Pixels
+    shown: Singles
+    inside: Tensor
+    likeness: Tensor
+    ratio: Tensor
+    rival: Rival
+    margin: float
+
+
 class Identity(Stateful):
     """What is known of one target and of what it could be mistaken for."""
 
@@ -102,6 +122,9 @@ class Identity(Stateful):
         """Share of its first box that the target fills."""
         self._usual = 0.0
         """The ratio of what was learned lately."""
+        self._viewed: Viewed | None = None
+        """The newest answer, while what is known is what it was viewed with: what is judged is
+        learned next."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The mean is one of features."""
@@ -119,16 +142,17 @@ class Identity(Stateful):
         self._mean = sight.features.float().flatten(1).mean(1, keepdim=True)
         self._fill = float(np.clip(cv2.countNonZero(mask) / box[2:].prod(), LEAST_FILL, 1))
         cells = self._cells(sight)
-        shown = _shown(sight, mask)
+        shown = label_map(mask, sight.window)
         outside = _outside(sight, box, shown)
-        self.target.begin(_marked(cells, _inside(sight, box, shown)))
+        self.target.begin(_marked(cells, _inside(sight, box, shown), TARGET_CELLS[0]))
         near = _marked(cells, outside, NEAR_CELLS)
         apart = ~_in_box(whole, box, 1.0, 1.0)
         afar = _marked(self._cells(whole), apart, OTHER_CELLS[0] - NEAR_CELLS)
         self.others.begin(torch.cat([near, afar]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
-        self.rivals.begin(_of_rival(sight, box, outside, cells, *self._compared(sight)))
+        rival, _ = _rival(sight, box, *self._compared(sight))
+        self.rivals.begin(_marked(cells, _of_rival(sight, box, outside, rival), CELLS_OF_RIVAL))
 
     def look_alikes(self, whole: Sight, box: Floats) -> Floats:
         """Where in the whole first frame, but not in `box`, what is most like the target is (N, 2).
@@ -152,37 +176,40 @@ class Identity(Stateful):
             core = _in_box(sight, there, RIVAL_CORE, 0.0)
             cells.append(_marked(self._cells(sight), core, CELLS_OF_RIVAL))
         self.rivals.begin(torch.cat(cells))
+        self._viewed = None
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it.
 
         What of that is most like it is known for longer.
         """
-        likeness, ratio = self._compared(sight)
-        shown = _shown(sight, mask)
-        inside, outside = _inside(sight, box, shown), _outside(sight, box, shown)
+        seen = self._view(sight, box, mask)
+        outside = _outside(sight, box, seen.shown)
         if not self.frozen:
-            now = float(ratio[inside].mean()) / self._contrast
+            now = float(seen.ratio[seen.inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
+        chosen = (
+            _places_of(_of_rival(sight, box, outside, seen.rival), CELLS_OF_RIVAL),
+            _places_of(seen.inside, TARGET_CELLS[1]),
+            _places_of(outside, OTHER_CELLS[1]),
+        )
         cells = self._cells(sight)
-        self.rivals.write(_of_rival(sight, box, outside, cells, likeness, ratio))
-        self.target.write(_marked(cells, inside))
-        self.others.write(_marked(cells, outside))
+        admitted = cells[carried(torch.cat(chosen), cells.device)].split([*map(len, chosen)])
+        for known, new in zip((self.rivals, self.target, self.others), admitted, strict=True):
+            known.write(new)
+        self._viewed = None
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
-        sight = found.sight
-        assert sight is not None
-        likeness, ratio = self._compared(sight)
-        inside = _inside(sight, found.box, _shown(sight, found.mask))
-        rival, margin = _rival(sight, found.box, likeness, ratio)
+        assert found.sight is not None
+        seen = self._view(found.sight, found.box, found.mask)
         evidence = Evidence(
-            1 - float(1 - likeness[inside].mean()) / self._contrast,
-            float(ratio[inside].mean()) / self._contrast,
-            margin / self._contrast,
+            1 - float(1 - seen.likeness[seen.inside].mean()) / self._contrast,
+            float(seen.ratio[seen.inside].mean()) / self._contrast,
+            seen.margin / self._contrast,
         )
-        like = 1 - (1 - rival.likeness) / self._contrast
-        return evidence, rival._replace(likeness=like)
+        like = 1 - (1 - seen.rival.likeness) / self._contrast
+        return evidence, seen.rival._replace(likeness=like)
 
     def distinguishes(self, said: Evidence) -> bool:
         """Whether the evidence tells an answer from all that was seen beside the target."""
@@ -221,6 +248,23 @@ class Identity(Stateful):
         for known in (self.target, self.others, self.rivals):
             known.clear()
         self._usual = 0.0
+        self._viewed = None
+
+    def _become(self, state: Mapping[str, Tensor]) -> None:
+        super()._become(state)
+        self._viewed = None
+
+    def _view(self, sight: Sight, box: Floats, mask: Pixels) -> Viewed:
+        """What is to be known of an answer; that of the newest is known already."""
+        newest = self._viewed if self._viewed and self._viewed.sight is sight else None
+        if newest and newest.box is box and newest.mask is mask:
+            return newest
+        compared = (newest.likeness, newest.ratio) if newest else self._compared(sight)
+        shown = label_map(mask, sight.window)
+        inside = _inside(sight, box, shown)
+        rival, margin = _rival(sight, box, *compared)
+        self._viewed = Viewed(sight, box, mask, shown, inside, *compared, rival, margin)
+        return self._viewed
 
     def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
         """Of its cells (h w,) the best cosine to the target, and that less the best to others.
@@ -243,17 +287,13 @@ class Identity(Stateful):
         return _cells(sight.features, self._mean)
 
 
-def _shown(sight: Sight, mask: Pixels) -> Tensor:
-    """What of a mask the sight's window shows, (1, 1, S, S) in 0..1."""
-    return torch.from_numpy(label_map(mask, sight.window))[None, None]
-
-
-def _inside(sight: Sight, box: Floats, shown: Tensor) -> Tensor:
+def _inside(sight: Sight, box: Floats, shown: Singles) -> Tensor:
     """Which cells (h w,) are the target's: in its mask or, where that shows none, in its box.
 
     At least one is: the one that is nearest to its middle.
     """
-    share = F.avg_pool2d(shown, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
+    whole = torch.from_numpy(shown)[None, None]
+    share = F.avg_pool2d(whole, STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
     inside = share.flatten() >= INSIDE
     if not inside.any():
         inside = _in_box(sight, box, 1.0, 0.0)
@@ -263,21 +303,17 @@ def _inside(sight: Sight, box: Floats, shown: Tensor) -> Tensor:
     return inside
 
 
-def _outside(sight: Sight, box: Floats, shown: Tensor) -> Tensor:
+def _outside(sight: Sight, box: Floats, shown: Singles) -> Tensor:
     """Which cells (h w,) are surely not the target's."""
     reach = STRIDE * (1 + 2 * int(BESIDE)) | 1
-    rows = F.max_pool2d(shown, (reach, 1), (STRIDE, 1), (reach // 2, 0))
-    near = F.max_pool2d(rows, (1, reach), (1, STRIDE), (0, reach // 2)).flatten() > 0
-    return ~(near | _in_box(sight, box, 1.0, BESIDE))
+    near = cv2.dilate((shown > 0).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    at_cells = torch.from_numpy(near[::STRIDE, ::STRIDE].ravel() > 0)
+    return ~(at_cells | _in_box(sight, box, 1.0, BESIDE))
 
 
-def _of_rival(
-    sight: Sight, box: Floats, outside: Tensor, cells: Tensor, likeness: Tensor, ratio: Tensor
-) -> Tensor:
-    """Of `cells` (h w, C) those (N, C) of the next best thing beside the target in `box` (4,)."""
-    rival, _ = _rival(sight, box, likeness, ratio)
-    core = _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
-    return _marked(cells, outside & core, CELLS_OF_RIVAL)
+def _of_rival(sight: Sight, box: Floats, outside: Tensor, rival: Rival) -> Tensor:
+    """Which cells (h w,) of those `outside` are those of the next best thing, as large as `box`."""
+    return outside & _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
 
 
 def _rival(sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor) -> tuple[Rival, float]:
@@ -292,7 +328,9 @@ def _rival(sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor) -> tuple[
         return Rival(boxes.centre(box), -1.0), FAR_ABOVE
     best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
     margin = float(smooth[here].amax() - smooth[best])
-    return Rival(_places(sight)[best], float(alike[best])), margin
+    across, down = _axes(sight)
+    row, column = divmod(best, len(across))
+    return Rival(np.array([across[column], down[row]]), float(alike[best])), margin
 
 
 def _cells(features: Tensor, mean: Tensor) -> Tensor:
@@ -300,10 +338,14 @@ def _cells(features: Tensor, mean: Tensor) -> Tensor:
     return F.normalize(features.float().flatten(1) - mean, dim=0).T
 
 
-def _marked(cells: Tensor, marks: Tensor, most: int | None = None) -> Tensor:
+def _marked(cells: Tensor, marks: Tensor, most: int) -> Tensor:
     """Of cells (h w, C) those marked (h w,) on the host; at most so many, evenly."""
-    places = marks.nonzero()[:, 0]
-    return cells[carried(places if most is None else evenly(places, most), cells.device)]
+    return cells[carried(_places_of(marks, most), cells.device)]
+
+
+def _places_of(marks: Tensor, most: int) -> Tensor:
+    """The numbers of what is marked (h w,); at most so many, evenly."""
+    return evenly(marks.nonzero()[:, 0], most)
 
 
 def _smooth(sight: Sight, box: Floats, *maps: Tensor) -> Tensor:

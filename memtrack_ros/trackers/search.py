@@ -26,6 +26,7 @@ FILLING = 0.4, 0.7  # share of the image from which a target begins to fill it, 
 ROOM = 1.75  # times the box in which its mask lies
 ASKING = 32  # cells of a query, at most, whose reads stand for that of the target
 LEAST_FILL = 0.2  # share of its box that a segmented target must fill to be believed
+SHARES = np.asarray(np.arange(256) / 255, np.float32)  # in 0..1, of each value of a pixel
 
 
 def search_window(frame: Pixels, box: Floats, search: float, side: int) -> Window:
@@ -110,7 +111,7 @@ def by_number(numbers: ArrayLike, weights: Tensor) -> dict[int, float]:
 
 def label_map(mask: Pixels, window: Window) -> NDArray[np.float32]:
     """The target's mask 0/255 as the window shows it, (S, S) in 0..1."""
-    return np.asarray(cut(mask, window, 0) / 255, np.float32)
+    return np.asarray(cv2.LUT(cut(mask, window, 0), SHARES), np.float32)
 
 
 def shares_in_frame(

@@ -146,6 +146,8 @@ class TargetFilter(Stateful):
         )
         self._peaks: Floats = np.ones(1)
         self._frames = 0
+        if self.graphs is not None:  # captured now: no frame that is followed waits for it
+            self._bettered(samples.features, samples.labels, samples.weights, self._filter)
 
     def faults(self, given: Given) -> Iterator[str]:
         """All is as small as what keeps it so lets it be."""
@@ -168,7 +170,7 @@ class TargetFilter(Stateful):
     def learn_first(self, features: Tensor, labels: Tensor) -> None:
         """Find projection and filter for features (N, C, h, w) with labels (N, h, w)."""
         settings = self.settings
-        self._projection, self._filter = fit_jointly(
+        fitted = fit_jointly(
             features,
             labels,
             features.new_full((len(features),), 1 / len(features)),
@@ -178,6 +180,8 @@ class TargetFilter(Stateful):
             steps=settings.steps,
             iterations=settings.step_iterations,
         )
+        # Each in memory of its own: one that is bettered leaves nothing of itself with the other.
+        self._projection, self._filter = (part.clone() for part in fitted)
 
     def learn_on(self) -> None:
         """Better the filter by the samples there are."""

@@ -1,0 +1,15 @@
+"""How many threads the host computes with, in PyTorch and in OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import torch
+
+BESIDE_GPU = 1
+"""What is left to the host there is small: waking other threads takes longer than computing."""
+
+
+def compute_with(threads: int) -> None:
+    """With so many, from now on, in this process."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
