@@ -85,9 +85,8 @@ def test_what_asks_the_host_is_found() -> None:
         owner.ask(torch.ones(1))
 
 
-@pytest.mark.parametrize('name', trackers.NAMES)
-def test_no_graph_asks_the_host(name: str, make: Maker, video: Video) -> None:
-    tracker: Any = make(name)
+def watch(tracker: Any) -> Watched:
+    """Watches what of a tracker would be graphs."""
     parts = [
         tracker,
         *vars(tracker).values(),
@@ -97,6 +96,24 @@ def test_no_graph_asks_the_host(name: str, make: Maker, video: Video) -> None:
     for part in parts:
         if 'graphs' in getattr(part, '__dict__', ()):
             part.graphs = watched
+    return watched
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_no_graph_of_a_published_network_asks_the_host(
+    name: str, make: Maker, video: Video
+) -> None:
+    tracker: Any = make(name, 'paper')
+    watched = watch(tracker)
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
+    assert len(list(follow(tracker, video.frames[1:2], video.box))) == 1
+    assert watched.signatures
+
+
+@pytest.mark.parametrize('name', trackers.NAMES)
+def test_no_graph_asks_the_host(name: str, make: Maker, video: Video) -> None:
+    tracker: Any = make(name)
+    watched = watch(tracker)
     if name == 'dmv':
         tracker.bank.interval = 2
     tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))

@@ -56,6 +56,18 @@ def identity() -> Identity:
     return known
 
 
+def test_what_hides_the_target_is_not_learned_as_its_part() -> None:
+    known = Identity(CPU)
+    first = sight((HERE, TARGET), (THERE, OTHER))
+    known.begin(first, first, HERE, boxes.box_mask(HERE, *FRAME))
+    lower = np.array([40.0, 64, 48, 24])
+    hidden = sight((HERE, TARGET), (lower, OTHER))
+    known.learn(hidden, HERE, boxes.box_mask(HERE, *FRAME))
+    target, hiding = (known.judge(found(first, box))[0] for box in (HERE, THERE))
+    assert target.likeness > 0.9 and target.ratio > 0.5
+    assert hiding.strange and not known.resembles(hiding)
+
+
 def test_the_target_is_told_from_ground_and_from_other_things(identity: Identity) -> None:
     seen = sight((THERE, TARGET), (HERE, OTHER))
     ours, _ = identity.judge(found(seen, THERE))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from memtrack_ros.nets.graphs import constants
 from memtrack_ros.nets.heads import cell_centres, tower
 
 LARGEST = 4.0  # logarithm of how many times an anchor's side a box's is, at most
@@ -30,8 +31,7 @@ class Anchors(NamedTuple):
     def grid(self, height: int, width: int, device: torch.device) -> Tensor:
         """Centre and size of all anchors, (A, 4: x, y, w, h, height, width) in crop pixels."""
         centres = cell_centres(height, width, self.stride, 0.0, device)
-        # Filled in on the device: a graph can hold no copy from the host.
-        ratios = torch.stack([torch.full((), ratio, device=device) for ratio in self.ratios])
+        ratios = constants(self.ratios, device)
         size = self.size * torch.stack([ratios.rsqrt(), ratios.sqrt()], 1)
         return torch.cat(
             [

@@ -7,7 +7,7 @@ takes to run. A graph holds all the launches of a function, and is launched at o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -39,6 +39,11 @@ def captured(method: Callable[P, T]) -> Callable[P, T]:
         return given
 
     return run
+
+
+def constants(values: Sequence[float], device: torch.device) -> Tensor:
+    """Values (N,) that are filled in on the device: a graph can hold no copy from the host."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 def graphs_on(device: torch.device) -> Graphs | None:

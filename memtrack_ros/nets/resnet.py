@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from memtrack_ros.nets.graphs import constants
 
 WIDTHS = (64, 128, 256, 512)  # of layer1 to layer4, before a block's expansion
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, R, G, B in 0..1
@@ -124,8 +125,8 @@ class ResNet(nn.Module):
 
 def normalised(crops: Tensor) -> Tensor:
     """Crops (N, 3, H, W), RGB 0..255, less ImageNet's mean and over its standard deviation."""
-    mean = torch.tensor(MEAN, device=crops.device)[:, None, None]
-    std = torch.tensor(STD, device=crops.device)[:, None, None]
+    mean = constants(MEAN, crops.device)[:, None, None]
+    std = constants(STD, crops.device)[:, None, None]
     return (crops / 255 - mean) / std
 
 

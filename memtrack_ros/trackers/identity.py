@@ -82,12 +82,24 @@ class Rival(NamedTuple):
     likeness: float
 
 
+class Compared(NamedTuple):
+    """The cells (h w,) of a sight beside what is known, on the host.
+
+    The best cosine to the target, and that less the best to what is not the target; and of what was
+    known of the first frame alone the best to the target, and to what was not it.
+    """
+
+    likeness: Tensor
+    ratio: Tensor
+    own_first: Tensor
+    other_first: Tensor
+
+
 class Viewed(NamedTuple):
     """An answer, its box (4,) and its mask, beside what is known of the target.
 
-    What of the mask is `shown` in the window (S, S); of the sight's cells (h w,), on the host,
-    which are `inside` the answer, the `likeness` and the `ratio`; and what else may be the target,
-    by what `margin` less.
+    What of the mask is `shown` in the window (S, S), which cells (h w,) are `inside` the answer,
+    and what else may be the target, by what `margin` less.
     """
 
     sight: Sight
@@ -95,8 +107,7 @@ class Viewed(NamedTuple):
     mask: Pixels
     shown: Singles
     inside: Tensor
-    likeness: Tensor
-    ratio: Tensor
+    compared: Compared
     rival: Rival
     margin: float
 
@@ -151,7 +162,7 @@ class Identity(Stateful):
         self.others.begin(torch.cat([near, afar]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
-        rival, _ = _rival(sight, box, *self._compared(sight))
+        rival, _ = _rival(sight, box, self._compared(sight))
         self.rivals.begin(_marked(cells, _of_rival(sight, box, outside, rival), CELLS_OF_RIVAL))
 
     def look_alikes(self, whole: Sight, box: Floats) -> Floats:
@@ -159,7 +170,7 @@ class Identity(Stateful):
 
         Apart from each other, the likeliest first.
         """
-        likeness = _smooth(whole, box, self._compared(whole)[0])[0]
+        likeness = _smooth(whole, box, self._compared(whole).likeness)[0]
         likeness[_in_box(whole, box, 2 * APART, 1.0)] = -1.0
         places: list[Floats] = []
         while len(places) < RIVALS and likeness.max() > -1.0:
@@ -185,12 +196,13 @@ class Identity(Stateful):
         """
         seen = self._view(sight, box, mask)
         outside = _outside(sight, box, seen.shown)
+        own = seen.inside & ~self._foreign(seen.compared)
         if not self.frozen:
-            now = float(seen.ratio[seen.inside].mean()) / self._contrast
+            now = float(seen.compared.ratio[seen.inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
         chosen = (
             _places_of(_of_rival(sight, box, outside, seen.rival), CELLS_OF_RIVAL),
-            _places_of(seen.inside, TARGET_CELLS[1]),
+            _places_of(own, TARGET_CELLS[1]),
             _places_of(outside, OTHER_CELLS[1]),
         )
         cells = self._cells(sight)
@@ -204,8 +216,8 @@ class Identity(Stateful):
         assert found.sight is not None
         seen = self._view(found.sight, found.box, found.mask)
         evidence = Evidence(
-            1 - float(1 - seen.likeness[seen.inside].mean()) / self._contrast,
-            float(seen.ratio[seen.inside].mean()) / self._contrast,
+            1 - float(1 - seen.compared.likeness[seen.inside].mean()) / self._contrast,
+            float(seen.compared.ratio[seen.inside].mean()) / self._contrast,
             seen.margin / self._contrast,
         )
         like = 1 - (1 - seen.rival.likeness) / self._contrast
@@ -221,7 +233,7 @@ class Identity(Stateful):
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
         """Where in a wide window (2,) the target may be, and how many times as large as `box`."""
-        likeness, ratio = self._compared(sight)
+        likeness, ratio, *_ = self._compared(sight)
         side = sight.features.shape[-1]
         smooth = F.avg_pool2d(ratio.view(1, 1, side, side), 3, 1, 1, count_include_pad=False)
         best = int(smooth.argmax())
@@ -259,28 +271,39 @@ class Identity(Stateful):
         newest = self._viewed if self._viewed and self._viewed.sight is sight else None
         if newest and newest.box is box and newest.mask is mask:
             return newest
-        compared = (newest.likeness, newest.ratio) if newest else self._compared(sight)
+        compared = newest.compared if newest else self._compared(sight)
         shown = label_map(mask, sight.window)
         inside = _inside(sight, box, shown)
-        rival, margin = _rival(sight, box, *compared)
-        self._viewed = Viewed(sight, box, mask, shown, inside, *compared, rival, margin)
+        rival, margin = _rival(sight, box, compared)
+        self._viewed = Viewed(sight, box, mask, shown, inside, compared, rival, margin)
         return self._viewed
 
-    def _compared(self, sight: Sight) -> tuple[Tensor, Tensor]:
-        """Of its cells (h w,) the best cosine to the target, and that less the best to others.
-
-        On the host, as all is that is asked of a cell's place.
-        """
+    def _compared(self, sight: Sight) -> Compared:
+        """Its cells beside what is known: on the host, as all is that is asked of their places."""
         known = self.target.read(), self.others.read(), self.rivals.read()
         return fetched(self._comparison(sight.features, self._mean, *known))
 
     @captured
     def _comparison(
         self, features: Tensor, mean: Tensor, target: Tensor, others: Tensor, rivals: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Compared:
         cells = _cells(features, mean)
-        likeness = (cells @ target.T).amax(1)
-        return likeness, likeness - (cells @ torch.cat([others, rivals]).T).amax(1)
+        own, other, rival = (cells @ known.T for known in (target, others, rivals))
+        likeness = own.amax(1)
+        return Compared(
+            likeness,
+            likeness - torch.maximum(other.amax(1), rival.amax(1)),
+            own[:, : TARGET_CELLS[0]].amax(1),
+            torch.maximum(other[:, : OTHER_CELLS[0]].amax(1), rival[:, : RIVAL_CELLS[0]].amax(1)),
+        )
+
+    def _foreign(self, compared: Compared) -> Tensor:
+        """Which cells (h w,) were another thing's in the first frame: rather like that.
+
+        They are not learned as the target's, whatever hides or holds that.
+        """
+        like = 1 - (1 - compared.other_first) / self._contrast >= LIKE
+        return like & (compared.other_first > compared.own_first)
 
     def _cells(self, sight: Sight) -> Tensor:
         """Its cells (h w, C), less what all have in common, of one length."""
@@ -316,12 +339,12 @@ def _of_rival(sight: Sight, box: Floats, outside: Tensor, rival: Rival) -> Tenso
     return outside & _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
 
 
-def _rival(sight: Sight, box: Floats, likeness: Tensor, ratio: Tensor) -> tuple[Rival, float]:
+def _rival(sight: Sight, box: Floats, compared: Compared) -> tuple[Rival, float]:
     """The best thing away from `box` (4,), and how far the ratio in the box is above its.
 
     Both are the best means over places half as wide and high as the box.
     """
-    smooth, alike = _smooth(sight, box, ratio, likeness)
+    smooth, alike = _smooth(sight, box, compared.ratio, compared.likeness)
     elsewhere = ~_in_box(sight, box, 2 * APART, 0.0)
     here = _in_box(sight, box, 0.5, 0.5)
     if not elsewhere.any() or not here.any():
