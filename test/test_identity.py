@@ -1,5 +1,6 @@
 """The judge: what an answer's mask holds, against what is surely the target and surely not."""
 
+import weakref
 from copy import deepcopy
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def identity() -> Identity:
     seen = sight((HERE, TARGET))
     known.begin(seen, seen, HERE, boxes.box_mask(HERE, *FRAME))
     return known
+
+
+def test_what_was_judged_is_not_held_beyond_its_frame(identity: Identity) -> None:
+    seen = sight((HERE, TARGET))
+    identity.judge(found(seen, HERE))
+    held = weakref.ref(seen)
+    del seen
+    assert held() is None
 
 
 def test_what_hides_the_target_is_not_learned_as_its_part() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -102,7 +103,6 @@ class Viewed(NamedTuple):
     and what else may be the target, by what `margin` less.
     """
 
-    sight: Sight
     box: Floats
     mask: Pixels
     shown: Singles
@@ -133,9 +133,9 @@ class Identity(Stateful):
         """Share of its first box that the target fills."""
         self._usual = 0.0
         """The ratio of what was learned lately."""
-        self._viewed: Viewed | None = None
-        """The newest answer, while what is known is what it was viewed with: what is judged is
-        learned next."""
+        self._viewed = WeakKeyDictionary[Sight, Viewed]()
+        """What is judged is learned next: the newest answer by its sight, as long as that is held
+        and what is known stays."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The mean is one of features."""
@@ -187,7 +187,7 @@ class Identity(Stateful):
             core = _in_box(sight, there, RIVAL_CORE, 0.0)
             cells.append(_marked(self._cells(sight), core, CELLS_OF_RIVAL))
         self.rivals.begin(torch.cat(cells))
-        self._viewed = None
+        self._viewed.clear()
 
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it.
@@ -209,7 +209,7 @@ class Identity(Stateful):
         admitted = cells[carried(torch.cat(chosen), cells.device)].split([*map(len, chosen)])
         for known, new in zip((self.rivals, self.target, self.others), admitted, strict=True):
             known.write(new)
-        self._viewed = None
+        self._viewed.clear()
 
     def judge(self, found: Observation) -> tuple[Evidence, Rival]:
         """How far the answer is the target, and what else in its window may be."""
@@ -260,23 +260,23 @@ class Identity(Stateful):
         for known in (self.target, self.others, self.rivals):
             known.clear()
         self._usual = 0.0
-        self._viewed = None
+        self._viewed.clear()
 
     def _become(self, state: Mapping[str, Tensor]) -> None:
         super()._become(state)
-        self._viewed = None
+        self._viewed.clear()
 
     def _view(self, sight: Sight, box: Floats, mask: Pixels) -> Viewed:
-        """What is to be known of an answer; that of the newest is known already."""
-        newest = self._viewed if self._viewed and self._viewed.sight is sight else None
+        """What is to be known of an answer; of what was just judged it is known already."""
+        newest = self._viewed.get(sight)
         if newest and newest.box is box and newest.mask is mask:
             return newest
         compared = newest.compared if newest else self._compared(sight)
         shown = label_map(mask, sight.window)
         inside = _inside(sight, box, shown)
         rival, margin = _rival(sight, box, compared)
-        self._viewed = Viewed(sight, box, mask, shown, inside, compared, rival, margin)
-        return self._viewed
+        view = self._viewed[sight] = Viewed(box, mask, shown, inside, compared, rival, margin)
+        return view
 
     def _compared(self, sight: Sight) -> Compared:
         """Its cells beside what is known: on the host, as all is that is asked of their places."""

@@ -51,9 +51,12 @@ class Prior:
         return self.search == 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
-    """What a compact tracker saw: the trunk's features (C, h, w) of a window."""
+    """What a compact tracker saw: the trunk's features (C, h, w) of a window.
+
+    It is that one, whatever another shows.
+    """
 
     window: Window
     features: Tensor
