@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import pytest
 import torch
-from tracking import Video, boxed
+from tracking import Video, boxed, owners_of_graphs
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError, TrackingError
@@ -79,9 +79,7 @@ def test_it_answers_as_the_cpu(name: str, video: Video) -> None:
 
 def graphs_of(session: Session) -> Iterator[tuple[Any, Graphs]]:
     """Whatever of a session's tracker has graphs, and these."""
-    tracker: Any = session.tracker
-    parts = [*vars(tracker).values(), *vars(getattr(tracker, 'appearance', tracker)).values()]
-    for part in {id(part): part for part in parts if hasattr(part, 'graphs')}.values():
+    for part in owners_of_graphs(session.tracker):
         yield part, part.graphs
 
 

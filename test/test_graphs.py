@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from tracking import Maker, Video, boxed, follow
+from tracking import Maker, Video, boxed, follow, owners_of_graphs
 
 from memtrack_ros import trackers
 from memtrack_ros.nets.graphs import captured
@@ -87,15 +87,9 @@ def test_what_asks_the_host_is_found() -> None:
 
 def watch(tracker: Any) -> Watched:
     """Watches what of a tracker would be graphs."""
-    parts = [
-        tracker,
-        *vars(tracker).values(),
-        *vars(getattr(tracker, 'appearance', tracker)).values(),
-    ]
     watched = Watched()
-    for part in parts:
-        if 'graphs' in getattr(part, '__dict__', ()):
-            part.graphs = watched
+    for part in owners_of_graphs(tracker):
+        part.graphs = watched
     return watched
 
 

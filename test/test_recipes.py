@@ -17,7 +17,7 @@ from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.training.beginning import begin_with
 from memtrack_ros.training.clips import Clips
 from memtrack_ros.training.drawn_clips import DrawnClips
-from memtrack_ros.training.loop import PEAK_RATE, trunk_of
+from memtrack_ros.training.loop import PEAK_RATE, own_parameters, trunk_of
 from memtrack_ros.training.memtrack import template_at, where
 from memtrack_ros.training.recipe import (
     LATEST,
@@ -193,12 +193,6 @@ def test_the_truth_of_later_frames_is_not_told(
     assert torch.equal(masks(tracker, net, clips), masks(tracker, net, other))
 
 
-def own(net: nn.Module) -> dict[str, nn.Parameter]:
-    """A network's parameters but those of the trunk that all stand on."""
-    common = {p for part in trunk_of(net).common().values() for p in part.parameters()}
-    return {name: p for name, p in net.named_parameters() if p not in common}
-
-
 @pytest.mark.parametrize('tracker', RECIPES)
 def test_every_parameter_in_use_learns_from_a_batch(tracker: str) -> None:
     net = network(tracker)
@@ -206,7 +200,7 @@ def test_every_parameter_in_use_learns_from_a_batch(tracker: str) -> None:
     parts = RECIPES[tracker].losses(net, answer, clips)
     assert all(part.shape == () and part.isfinite() for part in parts.values())
     torch.stack(list(parts.values())).sum().backward()
-    gradients = {name: p.grad for name, p in own(net).items()}
+    gradients = {name: p.grad for name, p in own_parameters(net).items()}
     unused = {'trunk.label.weight'} if tracker in WITHOUT_LABEL else set()
     assert {name for name, grad in gradients.items() if grad is None} == unused
     learnt = {name: grad for name, grad in gradients.items() if grad is not None}
@@ -232,7 +226,7 @@ def test_every_frame_is_answered_with_a_box_a_score_and_a_mask(tracker: str) -> 
 @pytest.mark.parametrize('tracker', RECIPES)
 def test_ten_steps_on_one_batch_lower_its_loss(tracker: str) -> None:
     net, clips = network(tracker), batch()
-    optimiser = torch.optim.AdamW(own(net).values(), PEAK_RATE)
+    optimiser = torch.optim.AdamW(own_parameters(net).values(), PEAK_RATE)
     losses = []
     for _ in range(10):
         parts = RECIPES[tracker].losses(net, asked(tracker, net, clips), clips)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -123,3 +123,11 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
 def live_tensors() -> dict[int, torch.Tensor]:
     gc.collect()
     return {id(thing): thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)}
+
+
+def owners_of_graphs(tracker: Any) -> list[Any]:
+    """What of a tracker has functions that are graphs on a GPU."""
+    appearance = getattr(tracker, 'appearance', tracker)
+    parts = [tracker, *vars(tracker).values(), *vars(appearance).values()]
+    owners = {id(part): part for part in parts if 'graphs' in getattr(part, '__dict__', ())}
+    return list(owners.values())

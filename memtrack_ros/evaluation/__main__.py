@@ -30,7 +30,7 @@ from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.evaluation.runner import SessionFollower
-from memtrack_ros.nets.threads import BESIDE_GPU, compute_with
+from memtrack_ros.nets.threads import compute_with, settled
 from memtrack_ros.scenes.imagery import read_imagery
 from memtrack_ros.session import Session
 from memtrack_ros.trackers.registry import find_device
@@ -146,9 +146,8 @@ def time(arguments: argparse.Namespace) -> int:
     """Times trackers and peers, shows the tables and writes them, with a picture."""
     if arguments.against and not arguments.against.is_file():
         raise MemtrackError(f'There is no file {arguments.against} to compare with.')
-    on_gpu = find_device(arguments.device).type != 'cpu'
-    if arguments.threads or on_gpu:
-        compute_with(arguments.threads or BESIDE_GPU)
+    if threads := settled(arguments.threads, find_device(arguments.device)):
+        compute_with(threads)
     make = {
         name: partial(
             trackers.create,

@@ -9,6 +9,11 @@ BESIDE_GPU = 1
 """What is left to the host there is small: waking other threads takes longer than computing."""
 
 
+def settled(threads: int, device: torch.device) -> int:
+    """So many; where that is 0 one beside a GPU, and 0 on a CPU, which has to be asked."""
+    return threads or (0 if device.type == 'cpu' else BESIDE_GPU)
+
+
 def compute_with(threads: int) -> None:
     """With so many, from now on, in this process."""
     torch.set_num_threads(threads)

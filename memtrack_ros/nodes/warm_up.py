@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from memtrack_ros.nets.threads import BESIDE_GPU, compute_with
+from memtrack_ros.nets.threads import compute_with, settled
 from memtrack_ros.session import Group, Prompt
 from memtrack_ros.trackers import Prior
 
@@ -29,13 +29,12 @@ def warm_up(group: Group, threads: int) -> int:
     width, height = _SIZE
     blank = np.zeros((height, width, 3), np.uint8)
     box = np.array([width * 0.4, height * 0.4, width * 0.2, height * 0.2])
-    on_gpu = group.tracker.device.type != 'cpu'
-    if threads or on_gpu:
-        compute_with(threads or BESIDE_GPU)
+    if fixed := settled(threads, group.tracker.device):
+        compute_with(fixed)
     group.prompt(1, blank, Prompt('box', box))
     group.step(blank)
     group.remember()
-    if not (threads or on_gpu):
+    if not fixed:
         compute_with(_fastest(lambda: group.tracker.find(blank, Prior(box))))
     group.reset()
     return torch.get_num_threads()

@@ -11,7 +11,7 @@ paper of the five has it, and the paper variants have none of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -53,6 +53,9 @@ USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
 GROWN = 0.5, 3.0  # times as large as it was last may a target be that was lost
+
+
+Number = TypeVar('Number', float, Tensor)
 
 
 class Evidence(NamedTuple):
@@ -216,11 +219,11 @@ class Identity(Stateful):
         assert found.sight is not None
         seen = self._view(found.sight, found.box, found.mask)
         evidence = Evidence(
-            1 - float(1 - seen.compared.likeness[seen.inside].mean()) / self._contrast,
+            self._likeness(float(seen.compared.likeness[seen.inside].mean())),
             float(seen.compared.ratio[seen.inside].mean()) / self._contrast,
             seen.margin / self._contrast,
         )
-        like = 1 - (1 - seen.rival.likeness) / self._contrast
+        like = self._likeness(seen.rival.likeness)
         return evidence, seen.rival._replace(likeness=like)
 
     def distinguishes(self, said: Evidence) -> bool:
@@ -297,12 +300,16 @@ class Identity(Stateful):
             torch.maximum(other[:, : OTHER_CELLS[0]].amax(1), rival[:, : RIVAL_CELLS[0]].amax(1)),
         )
 
+    def _likeness(self, cosine: Number) -> Number:
+        """A cosine in units of the contrast: 1 is quite alike, 0 as the surroundings are."""
+        return 1 - (1 - cosine) / self._contrast
+
     def _foreign(self, compared: Compared) -> Tensor:
         """Which cells (h w,) were another thing's in the first frame: rather like that.
 
         They are not learned as the target's, whatever hides or holds that.
         """
-        like = 1 - (1 - compared.other_first) / self._contrast >= LIKE
+        like = self._likeness(compared.other_first) >= LIKE
         return like & (compared.other_first > compared.own_first)
 
     def _cells(self, sight: Sight) -> Tensor:

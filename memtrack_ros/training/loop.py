@@ -82,8 +82,7 @@ class Run(Learning):
         self._trunk = [p for part in first.common().values() for p in part.parameters()]
         for parameter in self._trunk:
             parameter.requires_grad_(trunk_rate > 0)
-        told = set(self._trunk)
-        self._own = [[p for p in net.parameters() if p not in told] for net in self.nets.values()]
+        self._own = [[*own_parameters(net).values()] for net in self.nets.values()]
         groups = {1.0: [p for own in self._own for p in own]}
         if trunk_rate > 0:
             groups[trunk_rate] = [*groups.get(trunk_rate, []), *self._trunk]
@@ -141,6 +140,12 @@ def trunk_of(net: nn.Module) -> CompactTrunk:
     return cast(CompactTrunk, net.trunk)
 
 
+def own_parameters(net: nn.Module) -> dict[str, nn.Parameter]:
+    """A network's parameters but those of the trunk that all stand on."""
+    common = {p for part in trunk_of(net).common().values() for p in part.parameters()}
+    return {name: p for name, p in net.named_parameters() if p not in common}
+
+
 def see(nets: nn.ModuleDict, clips: Clips) -> Seen:
     """What the trunk that all `nets` have makes of clips."""
     return Seen.by(trunk_of(next(iter(nets.values()))), clips.crops)
@@ -165,11 +170,10 @@ def train(
     """Train compact trackers for `minutes` in all, going on from a checkpoint in `out`.
 
     They learn at `rate` at most, their trunk at the share `trunk_rate` of it, of `batch` clips a
-    step. A new training begins with what fits of the parameters that
-    `beginning` has for each. Writes checkpoint.pt, log.jsonl and for each TRACKER-compact
-    .safetensors every minute, so that a stop loses no more; in the end calibrates the weights, and
-    writes training.png and model cards, TRACKER-compact.md, that say with which `command` they
-    were made.
+    step. A new training begins with what fits of the parameters that `beginning` has for each.
+    Writes checkpoint.pt, log.jsonl and for each TRACKER-compact.safetensors every minute, so that
+    a stop loses no more; in the end calibrates the weights, and writes training.png and model
+    cards, TRACKER-compact.md, that say with which `command` they were made.
     """
     length = seconds_of(minutes)
     out.mkdir(parents=True, exist_ok=True)
