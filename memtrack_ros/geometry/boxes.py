@@ -67,6 +67,13 @@ def intersect(box: ArrayLike, width: int, height: int) -> Floats:
     return np.concatenate([first, np.maximum(last - first, 0)], -1)
 
 
+def part(box: ArrayLike, share: ArrayLike) -> Floats:
+    """What of boxes (..., 4) lies between shares (..., 4: left, top, right, bottom) of them."""
+    box, share = np.asarray(box, float), np.asarray(share, float)
+    first = box[..., :2] + share[..., :2] * box[..., 2:]
+    return np.concatenate([first, (share[..., 2:] - share[..., :2]) * box[..., 2:]], -1)
+
+
 def box_mask(box: ArrayLike, height: int, width: int) -> NDArray[np.uint8]:
     """The box (4,) filled: uint8 (height, width), 255 on the pixels whose centre it covers.
 

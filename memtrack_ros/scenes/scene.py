@@ -16,6 +16,7 @@ from memtrack_ros.scenes.layer import Layer, seen
 from memtrack_ros.scenes.light import Daylight, Light
 from memtrack_ros.scenes.motion import PARAMETERS, Absences, Path, pose_path
 from memtrack_ros.scenes.objects import Objects
+from memtrack_ros.scenes.parts import on_canvas, parts
 from memtrack_ros.scenes.textures import chance, choose, uniform
 
 # World units: the target's canvas spans about one unit at scale 0.
@@ -95,18 +96,18 @@ class Scenes:
         count: int,
         strength: float,
         imagery: Imagery | None = None,
+        partial: float = 0.0,
     ) -> None:
         """Draw `count` scenes.
 
-        `strength` 0..1 scales motion, distractors, occlusion, absences and degradation.
+        `strength` 0..1 scales motion, distractors, occlusion, absences and degradation. In a share
+        `partial` of the scenes the target is a part of an object.
         """
         self.generator, self.count, self.strength = generator, count, strength
         self.light = Light(generator, count, strength)
         self.camera = Camera(generator, count, strength)
         self.ground = Ground(generator, count, strength, imagery)
         self.objects = Objects(generator, 2 * count, strength, imagery)
-        start = torch.zeros(2 * count, 1, device=generator.device)
-        self.extent = _extent(self.objects.at(start, moves=False)[:count, 0, 3])
         self.absences = Absences(generator, count, LEAVING * strength)
         every = torch.ones(count, dtype=torch.bool, device=generator.device)
         path = self._path(0.5, scale=0.3, turn=0.5, aspect=0.25, bend=0.12, tilt=0.2, longest=160)
@@ -117,6 +118,10 @@ class Scenes:
         self.front = self._distractor(alike * IN_FRONT, 0.0, turn=1)
         self.occluder = self._occluder()
         self.daylight = Daylight(generator, count, strength)
+        start = torch.zeros(2 * count, 1, device=generator.device)
+        alpha = self.objects.at(start, moves=False)[:count, 0, 3]
+        self.part, self.middle = on_canvas(parts(generator, count, partial), alpha)
+        self.extent = _extent(alpha * self.part)
 
     # -- drawing -----------------------------------------------------------------------------------
     def _path(self, travel: float, *, longest: float, **extents: float) -> Path:
@@ -190,9 +195,13 @@ class Scenes:
         Returns (B, T, 3: x, y, size). A target that is away for a while has its place on the way it
         would have gone: where one would look for it.
         """
-        pose = self.target.path.at(times)
-        size = (self.target.half * self.extent)[:, None] * pose[..., 2].exp()
-        return torch.stack([pose[..., 0], pose[..., 1], size], -1)
+        x, y, scale, turn, aspect, *_ = self.target.path.at(times).unbind(-1)
+        half = self.target.half[:, None] * scale.exp()
+        u, v = (half * middle[:, None] for middle in self.middle.T)
+        across, down = u * aspect.exp(), v * (-aspect).exp()
+        x = x + across * turn.cos() - down * turn.sin()
+        y = y + across * turn.sin() + down * turn.cos()
+        return torch.stack([x, y, half * self.extent[:, None]], -1)
 
     def render(
         self,
@@ -230,8 +239,10 @@ class Scenes:
             colour, alpha = seen(look[:, :, :4], warp, height, width).split([3, 1], 2)
             picture[layer.scenes] = torch.addcmul(colour, picture[layer.scenes], 1 - alpha)
             if layer is self.target:
-                visible, whole = alpha.clone(), alpha.sum((2, 3, 4))
-                endless = warp.area(look[:, :, 3])
+                part = look[:, :, 3:4] * self.part[:, None, None]
+                visible = seen(part, warp, height, width)
+                whole = visible.sum((2, 3, 4))
+                endless = warp.area(part[:, :, 0])
             else:
                 visible[layer.scenes] *= 1 - alpha
             if shown is not None and surface:

@@ -43,6 +43,7 @@ from memtrack_ros.training.beginning import begin_with, origin
 from memtrack_ros.training.bending import BentClips
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
+from memtrack_ros.training.framing import PARTIAL
 from memtrack_ros.training.loop import BATCH, LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.paper_loop import train as train_paper
@@ -189,7 +190,7 @@ def start(arguments: argparse.Namespace) -> None:
         raise ConfigurationError('--scenes off leaves nothing to learn from; name --data.')
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
-    scenes = DrawnClips(imagery)
+    scenes = DrawnClips(imagery, PARTIAL)
     # The trunk's label convolution is each tracker's own.
     trunk = {
         name: tensor
@@ -197,11 +198,11 @@ def start(arguments: argparse.Namespace) -> None:
         if not name.startswith(LABEL)
     }
     beginning = {name: begin_with(arguments.begin or name) | trunk for name in arguments.trackers}
-    real = [BentClips(RealClips(folder)) for folder in arguments.data]
+    real = [BentClips(RealClips(folder, PARTIAL)) for folder in arguments.data]
     drawn = [] if arguments.scenes == 'off' else [scenes]
     validation: dict[str, ClipSource] = {'drawn': scenes}
     if arguments.validation:
-        validation['real'] = BentClips(RealClips(arguments.validation))
+        validation['real'] = BentClips(RealClips(arguments.validation, PARTIAL))
     workers = Workers.join(device)
     train(
         {name: RECIPES[name] for name in arguments.trackers},

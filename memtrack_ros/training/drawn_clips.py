@@ -16,9 +16,13 @@ from memtrack_ros.training.framing import framing, moments, strange
 
 @dataclass(frozen=True)
 class DrawnClips:
-    """Clips of drawn scenes, with the pieces of `imagery` where there is any."""
+    """Clips of drawn scenes, with the pieces of `imagery` where there is any.
+
+    The target of a share `partial` of them is a part of an object.
+    """
 
     imagery: Imagery | None
+    partial: float = 0.0
 
     def draw(
         self,
@@ -29,7 +33,7 @@ class DrawnClips:
         strength: float,
     ) -> Clips:
         """As ClipSource: each clip is of a scene of its own, at `strength`."""
-        scenes = Scenes(generator, count, strength, self.imagery)
+        scenes = Scenes(generator, count, strength, self.imagery, self.partial)
         times = moments(generator, count, length) + uniform(generator, 0, 500, count, 1)
         place = scenes.target_place(times)
         windows = framing(generator, count, length).windows(place, side)

@@ -15,6 +15,7 @@ LATER_SIZE = (26.0, 80.0)
 # Of the crop's side: how far from its middle the target is, at most, and in the steadiest frame.
 FIRST_SHIFT = 0.05
 LATER_SHIFT, STEADY_SHIFT = 0.3, 0.05
+PARTIAL = 0.25  # share of the clips in which a part of a thing is the target: a face, a badge
 STRANGE = 1 / 5  # share of the later frames that show another clip, without the target
 
 

@@ -19,6 +19,7 @@ from memtrack_ros.errors import SequenceError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Window, cut
 from memtrack_ros.scenes.degrade import Camera
+from memtrack_ros.scenes.parts import SOLID, parts
 from memtrack_ros.scenes.textures import chance, uniform
 from memtrack_ros.trackers.search import NARROWEST, WIDEST
 from memtrack_ros.training.clips import SEEN, Clips, boxes_of, filled_boxes
@@ -26,6 +27,7 @@ from memtrack_ros.training.framing import Framing, framing, moments, strange
 
 SMALLEST = 8.0  # pixels of sqrt(w h) that a target has in the first frame of a clip
 FAULTS = 0.4  # of a drawn scene's camera: a real one has had its own
+WHOLE = np.array([0.0, 0, 1, 1])
 TRIES = 50  # videos that may be unreadable, one after the other
 # Videos whose truth is kept once it was read; of images, none is.
 KEPT = 4096
@@ -39,6 +41,7 @@ class Plan(NamedTuple):
     start: float  # share of the frames before the first
     moments: NDArray[np.float64]  # (T,): when its frames are taken, in frames
     framing: Framing  # of T frames
+    part: NDArray[np.float64]  # (4,) of the target that is meant, as `parts` has it
 
 
 class Cut(NamedTuple):
@@ -61,9 +64,13 @@ class RealClips:
     A video that cannot be used is named in a warning, and the next one taken in its place.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """SequenceError when there is nothing to draw clips of."""
-        self._folder = folder
+    def __init__(self, folder: Path, partial: float = 0.0) -> None:
+        """Of what is in the folder; in a share `partial` of them a part of the target is meant,
+        where its mask is known.
+
+        SequenceError when there is nothing to draw clips of.
+        """
+        self._folder, self._partial = folder, partial
         self._videos = find_videos(folder)
         self._read = lru_cache(KEPT)(read_video)
         self._threads = ThreadPoolExecutor()
@@ -83,7 +90,8 @@ class RealClips:
         device = generator.device
         times = moments(generator, count, length)
         seen_as = framing(generator, count, length)
-        plans = self._plans(uniform(generator, 0, 1, count, 3), times, seen_as)
+        meant = parts(generator, count, self._partial)
+        plans = self._plans(uniform(generator, 0, 1, count, 3), times, seen_as, meant)
         cuts = list(self._threads.map(lambda plan: self._cut(plan, side), plans))
         crops = _stack([cut.crops for cut in cuts], device).permute(0, 1, 4, 2, 3) / 255
         inside = _stack([cut.inside for cut in cuts], device)
@@ -116,7 +124,7 @@ class RealClips:
         )
         return _mirrored(clips, chance(generator, 0.5, count))
 
-    def _plans(self, shares: Tensor, times: Tensor, seen_as: Framing) -> list[Plan]:
+    def _plans(self, shares: Tensor, times: Tensor, seen_as: Framing, meant: Tensor) -> list[Plan]:
         """Plans of clips from shares (B, 3) of videos, of their targets and of their frames."""
         size, reach, direction = (part.cpu() for part in seen_as)
         return [
@@ -126,6 +134,7 @@ class RealClips:
                 start,
                 times[n].cpu().double().numpy(),
                 Framing(size[n], reach[n], direction[n]),
+                meant[n].cpu().double().numpy(),
             )
             for n, (video, target, start) in enumerate(shares.tolist())
         ]
@@ -152,7 +161,9 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
     """One clip of a sequence. SequenceError when an image cannot be read."""
     numbers, places = _frames(sequence, plan)
     frames = [sequence.frame(number) for number in numbers]
-    known = sequence.truth[places]
+    part = _meant(sequence, int(numbers[0]), plan.part)
+    truth = boxes.part(sequence.truth, part)
+    known = truth[places]
     size = np.sqrt(known[:, 2:].prod(1))
     # No wider than a tracker's search window gets.
     longer = np.array([max(frame.shape[:2]) for frame in frames])
@@ -168,7 +179,7 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
         colour = cv2.mean(frame)[:3]
         crops.append(cut(frame, window, colour)[..., ::-1])
         crops[-1][~inside[-1]] = np.floor(colour[::-1])
-        box = sequence.truth[number]
+        box = truth[number]
         edges = np.stack([box[:2], box[:2] + box[2:]]) - 0.5
         corners.append(window.to_crop(edges).ravel())
         if sequence.masks is not None:
@@ -178,6 +189,7 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
                     f'{sequence.name}: the mask of frame {number} is {mask.shape[1]} x '
                     f'{mask.shape[0]} pixels, the frame {frame.shape[1]} x {frame.shape[0]}'
                 )
+            mask = cv2.bitwise_and(mask, boxes.box_mask(box, *mask.shape))
             masks.append(cut(mask, window, 0))
     return Cut(
         video,
@@ -186,6 +198,16 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
         np.stack(masks) if masks else None,
         np.stack(corners),
     )
+
+
+def _meant(sequence: Sequence, first: int, part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part (4,) of its target, if that is solid and large enough in the first frame."""
+    if sequence.masks is None:
+        return WHOLE
+    box, mask = boxes.part(sequence.truth[first], part), sequence.mask(first)
+    inside = cv2.bitwise_and(mask, boxes.box_mask(box, *mask.shape))
+    solid = cv2.countNonZero(inside) > SOLID * cv2.countNonZero(mask)
+    return part if solid and boxes.scale(box) >= SMALLEST else WHOLE
 
 
 def _frames(sequence: Sequence, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
