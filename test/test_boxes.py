@@ -61,6 +61,11 @@ def test_intersect_keeps_what_is_inside() -> None:
     np.testing.assert_array_equal(boxes.intersect(given, width=20, height=18), expected)
 
 
+def test_a_part_is_between_shares_of_the_sides() -> None:
+    parts = boxes.part([[10, 20, 40, 80], [0, 0, 8, 8]], [0.25, 0, 0.75, 0.5])
+    np.testing.assert_array_equal(parts, [[20, 20, 20, 40], [2, 0, 4, 4]])
+
+
 def test_box_mask_fills_the_pixels_of_the_extent() -> None:
     mask = boxes.box_mask([1, 2, 3, 1], height=4, width=6)
     assert mask.dtype == np.uint8

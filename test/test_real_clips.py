@@ -125,10 +125,10 @@ MASKS: list[Write] = [youtube_vos, davis, coco]
 MOVING: list[Box | None] = [None if n in ABSENT else box_at(n) for n in range(FRAMES)]
 
 
-def draw(folder: Path, seed: int = 0, count: int = 12) -> Clips:
+def draw(folder: Path, seed: int = 0, count: int = 12, partial: float = 0.0) -> Clips:
     """Clips without faults of a camera."""
     generator = torch.Generator().manual_seed(seed)
-    return RealClips(folder).draw(generator, count, SIDE, LENGTH, 0.0)
+    return RealClips(folder, partial).draw(generator, count, SIDE, LENGTH, 0.0)
 
 
 def seen(clips: Clips) -> torch.Tensor:
@@ -155,6 +155,26 @@ def test_crops_boxes_and_masks_agree(tmp_path: Path, write: Write) -> None:
     wrong = ((clips.masks > 0.5) != there).sum((2, 3))[present]
     assert wrong.max() <= 2 * 80
     assert torch.equal(clips.exact, torch.full_like(present, write in MASKS) | ~present)
+
+
+@pytest.mark.parametrize('write', MASKS)
+def test_a_part_of_a_target_keeps_its_share_of_it(tmp_path: Path, write: Write) -> None:
+    write(tmp_path, 'a', [box_at(n) for n in range(5)])
+    clips = draw(tmp_path, partial=1.0)
+    size = (clips.boxes[..., 2:] - clips.boxes[..., :2]).prod(-1)
+    # The target is an even rectangle: a part that is wholly in the crop is one, too.
+    whole = (clips.boxes.amin(-1) > 0) & (clips.boxes.amax(-1) < SIDE - 1) & clips.present
+    assert (clips.masks.sum((2, 3)) - size)[whole].abs().max() < 0.05 * size.max()
+    # All but the pixels at one of its edges are the target's.
+    assert (clips.masks * ~seen(clips)).round().sum((2, 3)).max() <= 80
+    share = clips.masks.sum((2, 3)) / seen(clips).sum((2, 3)).clamp_min(1)
+    assert (share[:, 0] < 0.9).sum() >= 6
+
+
+def test_a_part_of_a_box_alone_is_not_asked_for(tmp_path: Path) -> None:
+    got10k(tmp_path, 'a', MOVING)
+    whole, part = (draw(tmp_path, partial=partial) for partial in (0.0, 1.0))
+    assert torch.equal(whole.boxes, part.boxes)
 
 
 def test_later_frames_are_less_well_centred_and_of_more_sizes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from memtrack_ros.scenes.light import Daylight, Light
 from memtrack_ros.scenes.motion import PARAMETERS, Absences, wander
 from memtrack_ros.scenes.motion import Path as Motion
 from memtrack_ros.scenes.objects import Objects, another_side
+from memtrack_ros.scenes.parts import on_canvas
 from memtrack_ros.scenes.scene import MIRRORED, Scenes
 from memtrack_ros.scenes.turntables import Turntables
 from memtrack_ros.scenes.warp import Warp, pixels
@@ -65,16 +66,51 @@ def test_motion_is_smooth_and_bounded() -> None:
     assert poses.diff(dim=1).abs().max() <= 3 * 0.5 * 2 * np.pi / 30
 
 
-def test_the_target_is_where_its_place_says() -> None:
-    scenes = Scenes(torch.Generator().manual_seed(5), 8, 0.0)
+@pytest.mark.parametrize('partial', [0.0, 1.0])
+def test_the_target_is_where_its_place_says(partial: float) -> None:
+    scenes = Scenes(torch.Generator().manual_seed(5), 8, 0.0, partial=partial)
     times = torch.zeros(8, 1)
     place = scenes.target_place(times)
     windows = torch.cat([place[..., :2], place[..., 2:] * 4 / 128], -1)
     target = scenes.render(times, windows, 128, 128).target[:, 0]
     # A window of four target sizes: sqrt(w h) of what is seen is a quarter of it.
     for alpha in target.numpy() > 0.5:
-        _, _, width, height = cv2.boundingRect(alpha.astype(np.uint8))
+        left, top, width, height = cv2.boundingRect(alpha.astype(np.uint8))
         assert np.sqrt(width * height) == pytest.approx(32, rel=0.15)
+        centre = left + width / 2, top + height / 2
+        assert np.abs(np.subtract(centre, 64)).max() < 16
+
+
+def test_a_part_of_a_thing_is_its_target_and_goes_where_that_goes() -> None:
+    scenes = (
+        Scenes(torch.Generator().manual_seed(5), 8, 0.0, partial=partial) for partial in (0.0, 1.0)
+    )
+    times = torch.linspace(0, 60, 3).expand(8, 3)
+    windows = torch.tensor([0.0, 0.0, 4 / 128]).expand(8, 3, 3)
+    whole, part = (each.render(times, windows, 128, 128) for each in scenes)
+    assert torch.equal(whole.pictures, part.pictures)  # a part looks like what it is a part of
+    assert (part.target <= whole.target).all()
+    share = part.target.sum((2, 3)) / whole.target.sum((2, 3))
+    partial = share[:, 0] < 0.99
+    # One in .3 * .3 is all of both sides; what is hardly anything of a thing is left whole.
+    assert partial.sum() >= 5
+    assert 0.1 < share.min() <= share[partial].max() < 0.9
+    assert share.diff(dim=1).abs().max() < 0.02
+
+
+def test_parts_are_shares_of_a_thing_on_its_canvas() -> None:
+    alpha = torch.zeros(3, 16, 16)
+    alpha[:, 4:12, 2:14] = 1  # 12 wide and 8 high
+    corner = torch.tensor([[0.0, 0.5, 0.25, 1.0], [0, 0, 1, 1], [0, 0, 0.25, 0.25]])
+    inside, middle = on_canvas(corner, alpha)
+    meant = (inside * alpha).bool()
+    assert meant[0].nonzero().amin(0).tolist() == [8, 2]
+    assert meant[0].nonzero().amax(0).tolist() == [11, 4]
+    # x from 2 to 5 and y from 8 to 12 of 16 pixels, which span -1..1.
+    assert middle[0].tolist() == [3.5 / 8 - 1, 10 / 8 - 1]
+    # The whole, and a sixteenth, which is too little to be followed.
+    assert torch.equal(meant[1:], alpha[1:].bool())
+    assert not middle[1:].any()
 
 
 def test_imagery_is_read_and_its_absence_said(tmp_path: Path) -> None:

@@ -189,8 +189,7 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
                     f'{sequence.name}: the mask of frame {number} is {mask.shape[1]} x '
                     f'{mask.shape[0]} pixels, the frame {frame.shape[1]} x {frame.shape[0]}'
                 )
-            mask = cv2.bitwise_and(mask, boxes.box_mask(box, *mask.shape))
-            masks.append(cut(mask, window, 0))
+            masks.append(cut(boxes.box_mask(box, *mask.shape) & mask, window, 0))
     return Cut(
         video,
         np.stack(crops),
@@ -205,7 +204,7 @@ def _meant(sequence: Sequence, first: int, part: NDArray[np.float64]) -> NDArray
     if sequence.masks is None:
         return WHOLE
     box, mask = boxes.part(sequence.truth[first], part), sequence.mask(first)
-    inside = cv2.bitwise_and(mask, boxes.box_mask(box, *mask.shape))
+    inside = boxes.box_mask(box, *mask.shape) & mask
     solid = cv2.countNonZero(inside) > SOLID * cv2.countNonZero(mask)
     return part if solid and boxes.scale(box) >= SMALLEST else WHOLE
 
