@@ -899,11 +899,14 @@ def test_quality_of_service_can_be_overridden() -> None:
     with staged(
         '-p qos_overrides.NS/image.subscription.reliability:=reliable',
         '-p qos_overrides.NS/image.subscription.depth:=5',
+        '-p qos_overrides.NS/camera_info.subscription.durability:=transient_local',
         '-p qos_overrides.NS/memtrack/overlay.publisher.reliability:=best_effort',
     ) as stage:
         stage.bring(CONFIGURE, ACTIVATE, DEACTIVATE, ACTIVATE)
         (image,) = stage.tracker.get_subscriptions_info_by_topic(f'{stage.space}/image')
         assert image.qos_profile.reliability.name == 'RELIABLE'
+        (info,) = stage.tracker.get_subscriptions_info_by_topic(f'{stage.space}/camera_info')
+        assert info.qos_profile.durability.name == 'TRANSIENT_LOCAL'
         (overlay,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/overlay')
         assert overlay.qos_profile.reliability.name == 'BEST_EFFORT'
         (target,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/target')
