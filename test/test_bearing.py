@@ -215,6 +215,8 @@ def with_roi(**fields: int) -> CameraInfo:
         (changed('p', 3, nan), 'P[3] of camera_info is nan'),
         (changed('r', 4, -inf), 'R[4] of camera_info is -inf'),
         (info_of(d=(0.1, nan, 0, 0, 0)), 'D[1] of camera_info is nan'),
+        (info_of(d=(1e200, 0, 0, 0, 0)), 'D[0] of camera_info is 1e+200, not -10000 to 10000'),
+        (info_of('fisheye', (0, 0, 0, -1e5)), 'D[3] of camera_info is -100000, not'),
         (info_of(d=(0.1, 0.2, 0.3)), 'D of camera_info has 3 numbers, plumb_bob has 0 or 4 or 5'),
         (info_of(d=(0.1,) * 8), 'D of camera_info has 8 numbers, plumb_bob has'),
         (info_of('rational_polynomial', (0.1,) * 5), 'has 5 numbers, rational_polynomial has 8'),

@@ -29,7 +29,8 @@ BGR = (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)
 
 CODECS = ['h264', 'H.264', 'h265', 'hevc', 'hevc_nvenc', 'libx264;yuv420p;bgr8;bgr8', 'libx265']
 CODECS += ['av1', 'libaom-av1', 'librav1e', 'libsvtav1', 'vp8', 'libvpx-vp9', 'mpeg4', 'theora']
-CODECS += ['ffmpeg', 'ffv1', 'bgr8; h264']
+CODECS += ['ffmpeg', 'ffv1', 'bgr8; h264', 'libopenh264', 'av01', 'avc1', 'hvc1', 'hev1', 'vp09']
+CODECS += ['mp4v', 'msmpeg4', 'xvid', 'divx', 'vc1', 'wmv3', 'huffyuv']
 
 THOROUGH = settings(
     deadline=None,
@@ -304,6 +305,8 @@ def test_a_compressed_image_that_does_not_decode_is_refused() -> None:
         ('16UC1; compressedDepth png', 'holds depth'),
         ('32FC1; compressedDepth', 'holds depth'),
         ('16UC1; compressedDepth rvl', 'holds depth'),
+        ('16UC1; rvl', 'holds depth'),
+        ('zdepth', 'holds depth'),
         *((name, 'is one of a video') for name in CODECS),
     ],
 )

@@ -22,6 +22,7 @@ from memtrack_ros.scenes import DrawnScene, drawn_scene
 from memtrack_ros.session import Points, Presence, Prompt, Session, State
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.motion import MEASURED, Motion
+from memtrack_ros.session.picture import shows_anything
 from memtrack_ros.session.presence import Belief
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.weights.files import Calibration
@@ -577,13 +578,15 @@ def test_what_is_no_frame_is_refused(frame: NDArray[np.generic], session: Sessio
     assert session.state is State.TRACKING
 
 
-@pytest.mark.parametrize('level', [0, 128, 255])
+@pytest.mark.parametrize(('level', 'noise'), [(0, 1.0), (128, 1.0), (255, 1.0), (60, 10.0)])
 @pytest.mark.parametrize('name', trackers.NAMES)
-def test_an_image_without_contrast_shows_nothing(name: str, level: int, scene: DrawnScene) -> None:
+def test_an_image_without_contrast_shows_nothing(
+    name: str, level: int, noise: float, scene: DrawnScene
+) -> None:
     first = scene.render(0)
     session = Session(trackers.create(name, device='cpu'))
     session.prompt(first.image, Prompt('box', first.box))
-    lens = np.random.default_rng(0).normal(level, 1.0, first.image.shape).clip(0, 255)
+    lens = np.random.default_rng(0).normal(level, noise, first.image.shape).clip(0, 255)
     for number in range(10):
         covered = np.full_like(first.image, level) if number % 2 else lens.astype(np.uint8)
         estimate = session.step(covered)
@@ -600,6 +603,30 @@ def test_a_small_target_before_nothing_is_shown() -> None:
     session = Session(Double())
     session.prompt(frame, Prompt('box', np.array([300.0, 200, 5, 5])))
     assert session.step(frame).state is State.TRACKING
+
+
+@pytest.mark.parametrize('size', [(64, 48), (320, 240), (1280, 720)])
+def test_noise_is_no_contrast(size: tuple[int, int]) -> None:
+    random, shape = np.random.default_rng(1), (*size[::-1], 3)
+
+    def noisy(picture: Floats | float, noise: float) -> Pixels:
+        return (picture + random.normal(0, noise, shape)).clip(0, 255).astype(np.uint8)
+
+    for level in (0, 10, 60, 128, 255):
+        for noise in (0.0, 1.0, 3.0, 5.0, 10.0, 20.0):
+            covered = noisy(level, noise)
+            assert not shows_anything(covered), (level, noise)
+            _, compressed = cv2.imencode('.jpg', covered, [cv2.IMWRITE_JPEG_QUALITY, 60])
+            assert not shows_anything(cv2.imdecode(compressed, cv2.IMREAD_COLOR)), (level, noise)
+    blurred = cv2.GaussianBlur(random.normal(0, 1, shape), (0, 0), 1.5)
+    assert not shows_anything(noisy(100 + 4 / blurred.std() * blurred, 0.0))
+    # Little is something, in noise, too, and a texture is.
+    fog = 100 + 12 * np.sin(np.arange(size[0]) / 9)[None, :, None] + np.zeros(shape)
+    assert shows_anything(noisy(fog, 2.0))
+    small = np.full(shape, 90.0)
+    small[20:25, 30:35] = 200
+    assert shows_anything(noisy(small, 10.0))
+    assert shows_anything(random.integers(0, 255, shape, np.uint8))
 
 
 def test_a_search_visits_the_whole_image_and_again_the_last_place() -> None:

@@ -147,6 +147,10 @@ def given(name: str, value: torch.Tensor) -> Callable[[Snapshot], Snapshot]:
             given('course.home', torch.zeros(4).double()),
             r'home is \[0.0, 0.0, 0.0, 0.0\], which is',
         ),
+        (
+            given('course.hunch', torch.tensor([10.0, 10, 0, 20]).double()),
+            r'hunch is \[10.0, 10.0, 0.0, 20.0\], which is',
+        ),
         (given('course.rival', torch.full((2,), 1e9).double()), 'course.rival holds 1e'),
         (given('course.seen.rate', torch.full((2, 2), 1e9).double()), 'course.seen.rate holds 1e'),
         (
@@ -234,6 +238,33 @@ def test_whatever_stands_in_it_is_refused_in_a_sentence_or_harmless(
         assert all(torch.equal(good.state[key], after[key]) for key in after)
     assert refused > 6 * len(good.state)
     check_followed(session, scene[11])
+
+
+@pytest.mark.parametrize('again', [False, True], ids=['hidden', 'seen again'])
+def test_whatever_stands_in_it_of_a_target_that_is_not_seen_is_refused_or_harmless(
+    again: bool, scene: list[SceneFrame]
+) -> None:
+    """What was not looked at while the target was seen is, then."""
+    session = prompted(fresh(), scene[0])
+    session.presence = Presence(unseen_seconds=2 / 30, lost_seconds=6 / 30, seen_frames=3)
+    follow(session, scene, 1, 4)
+    for _ in range(9 if again else 1):
+        session.step(np.full((240, 320, 3), 127, np.uint8))
+    if again:
+        session.step(scene[4].image)
+    good = Snapshot.of(session)
+    for name in (name for name in good.state if not name.startswith('tracker.')):
+        value = good.state[name]
+        parts = [value.clone() for _ in range(value.numel())]
+        for number, part in enumerate(parts):  # a side of no length, for one
+            part.view(-1)[number] = 0
+        for other in (*corrupted(value), *parts):
+            try:
+                given(name, other)(good).restore(session)
+            except SnapshotError:
+                continue
+            check_followed(session, scene[5])
+            good.restore(session)
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'text', 'empty'])

@@ -465,6 +465,53 @@ def test_catching_up_is_faster_than_the_images_came(
     assert taken == list(range(1, 24, 3))
 
 
+def test_a_recording_that_is_played_fast_is_caught_up_with(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(number: int) -> Time:  # at 25 Hz
+        second, part = divmod(number, 25)
+        return Time(sec=4000 + second, nanosec=40_000_000 * part)
+
+    for number in range(25):
+        active.target(active.publish(FRAME, at(number)))
+    recent = active.tracker.pipeline.frames.recent
+    step, came, taken = Session.step, count(25), []
+
+    def slow(session: Session, frame: Any, time: float) -> Estimate:
+        taken.append(time)
+        assert len(taken) < 100, 'it never ends'
+        for _ in range(6):  # those of 50 ms, at nearly five times the pace
+            header = Header(stamp=at(next(came)), frame_id='camera')
+            recent.add(messages.bgr_to_image(FRAME, header))
+        return step(session, frame, time)
+
+    ticks = count()
+    ticking = SimpleNamespace(perf_counter=lambda: 0.05 * next(ticks))
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, 'step', slow)
+        patch.setattr(pipeline, 'time', ticking)
+        assert active.init_target(box=BOX, stamp=at(0)).success
+    assert 1 < len(taken) < 9
+
+
+def test_what_fails_while_it_catches_up_leaves_the_target_set(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = [Time(sec=3500, nanosec=40_000_000 * number) for number in range(5)]
+    for stamp in stamps:
+        active.target(active.publish(FRAME, stamp))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError('the graph fell over')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, 'step', fail)
+        answer = active.init_target(box=BOX, stamp=stamps[0])
+    assert answer.success, answer.message
+    assert active.shown().target_id == answer.target_id
+    active.until(lambda: active.said('RuntimeError: the graph fell over'), 'the reason in the log')
+
+
 def test_images_without_stamps_are_followed_and_warned_of_once() -> None:
     with staged() as stage:
         stage.bring(CONFIGURE, ACTIVATE)
@@ -852,11 +899,14 @@ def test_quality_of_service_can_be_overridden() -> None:
     with staged(
         '-p qos_overrides.NS/image.subscription.reliability:=reliable',
         '-p qos_overrides.NS/image.subscription.depth:=5',
+        '-p qos_overrides.NS/camera_info.subscription.durability:=transient_local',
         '-p qos_overrides.NS/memtrack/overlay.publisher.reliability:=best_effort',
     ) as stage:
         stage.bring(CONFIGURE, ACTIVATE, DEACTIVATE, ACTIVATE)
         (image,) = stage.tracker.get_subscriptions_info_by_topic(f'{stage.space}/image')
         assert image.qos_profile.reliability.name == 'RELIABLE'
+        (info,) = stage.tracker.get_subscriptions_info_by_topic(f'{stage.space}/camera_info')
+        assert info.qos_profile.durability.name == 'TRANSIENT_LOCAL'
         (overlay,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/overlay')
         assert overlay.qos_profile.reliability.name == 'BEST_EFFORT'
         (target,) = stage.tracker.get_publishers_info_by_topic(f'{stage.space}/memtrack/target')

@@ -109,6 +109,12 @@ class Ring:
         with self._lock:
             return len(self._images), self._bytes
 
+    @property
+    def newest(self) -> int:
+        """The stamp (nanoseconds) of the newest image; 0 without one."""
+        with self._lock:
+            return nanoseconds(self._images[-1].header.stamp) if self._images else 0
+
     def find(self, stamp: Time) -> AnyImage:
         """The image with this stamp, the newest one for a stamp of zero.
 

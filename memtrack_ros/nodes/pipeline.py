@@ -240,22 +240,24 @@ class Pipeline:
     def _catch_up(self, frames: Frames, entry: Entry, since: Time) -> None:
         """Follows a target through the images kept since this stamp, up to the newest.
 
-        Of these it takes so few that it is faster than they came. The others wait where they are.
+        Of these it takes so few that it is faster than they come, by the clock and by their stamps:
+        a recording may be played faster than it was made. The others wait where they are.
         """
         if not nanoseconds(since):
             return
         session = self.roster.session
         next_stamp = nanoseconds(since) + 1
         while (image := frames.recent.after(next_stamp)) is not None:
-            began = time.perf_counter()
+            began, newest = time.perf_counter(), frames.recent.newest
             try:
                 estimate = session.step(frames.decode(image), seconds(image.header.stamp))
                 session.remember()
                 if estimate.state is State.TRACKING:
                     entry.last_seen = image.header.stamp
-            except MemtrackError as error:
+            except Exception as error:  # whatever it is, the target is set
                 self._report(error)
-            lead = round(_CATCH_UP * (time.perf_counter() - began) * 1e9)
+            passed = (time.perf_counter() - began) * 1e9, frames.recent.newest - newest
+            lead = round(_CATCH_UP * max(passed))
             next_stamp = nanoseconds(image.header.stamp) + max(lead, 1)
 
     def _run(self, frames: Frames, positions: Positions) -> None:

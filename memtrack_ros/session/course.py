@@ -67,7 +67,7 @@ class Course(Stateful):
         for side in ('width', 'height'):
             yield from outside(given, side, 1, LARGEST_FRAME)
         frame = np.array([given['width'], given['height']])
-        for name in ('box', 'home'):
+        for name in ('box', 'hunch', 'home'):
             box = given[name]
             beside = np.abs(boxes.centre(box) - frame / 2) > 1.5 * frame
             if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():

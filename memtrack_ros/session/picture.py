@@ -16,6 +16,8 @@ ALIVE = 5  # pictures, each unlike the one before, after which a camera is known
 FROZEN = 2  # repetitions of the last of them, bit by bit, that no living camera gives
 SPARSE = 4  # pixels from one that is compared to the next
 FAINTEST = 8  # of 0..255: less between the darkest and the brightest block is a covered lens
+BY_CHANCE = 14.0  # deviations: more than blocks of noise differ by, 9 of white one, 12 of a JPEG's
+NOISIEST = 5.0  # of 0..255, deviation of a block, 20 of a pixel: more is no noise but a texture
 
 
 def require_picture(frame: Pixels) -> None:
@@ -36,20 +38,30 @@ def shows_anything(frame: Pixels) -> bool:
     band = len(frame) // (2 * BANDS * BLOCK) * BLOCK
     middle = len(frame) // (2 * BLOCK) * BLOCK
     # Nearly always there is some in the middle of it.
-    return any(
-        _contrast(part) >= FAINTEST for part in (frame[middle - band : middle + band], frame)
-    )
+    return _has_contrast(frame[middle - band : middle + band]) or _has_contrast(frame)
 
 
-def _contrast(part: Pixels) -> float:
-    """Between the darkest and the brightest block, of the colour that has most."""
+def _has_contrast(part: Pixels) -> bool:
+    """Whether blocks of `part` differ in a colour, and by more than noise has them differ."""
     height, width = part.shape[:2]
     blocks = max(1, width // BLOCK), max(1, height // BLOCK)
     if not part.size:
-        return 0.0
+        return False
     small = cv2.resize(part, blocks, interpolation=cv2.INTER_AREA)
-    extremes = (cv2.minMaxLoc(channel)[:2] for channel in cv2.split(small))
-    return max(brightest - darkest for darkest, brightest in extremes)
+    return any(_differ(np.asarray(channel, np.uint8)) for channel in cv2.split(small))
+
+
+def _differ(blocks: Pixels) -> bool:
+    """Whether there is anything else in `blocks` (h, w) than one grey with noise.
+
+    By how far each is off the mean of its neighbours the noise is told; a picture is even there.
+    """
+    darkest, brightest = cv2.minMaxLoc(blocks)[:2]
+    if brightest - darkest < FAINTEST:
+        return False
+    bend = np.abs(np.diff(blocks.ravel().astype(np.int16), n=2)).sum() / blocks.size
+    deviation = min(bend / np.sqrt(12 / np.pi), NOISIEST)  # if all are normal and independent
+    return bool(brightest - darkest >= BY_CHANCE * deviation)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _LENGTHS = {
 _NEAR = 0.5  # pixels
 _FARTHEST = 1e7  # pixels: what lies beyond is in no image, and half a pixel is rounded away
 _SHORTEST = 1.0  # pixel: a focal length below is one in other units
+_STRONGEST = 1e4  # of a coefficient of distortion: those of real lenses are below a hundred
 _SIDEWAYS = 1e3  # a tangent; OpenCV makes 90 degrees of what is more
 _ROUNDED = 1e-6
 _EXACT = cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 2000, 1e-6  # next to a fold many
@@ -69,8 +70,8 @@ class Lens:
         Binning and region of interest are honoured.
 
         Raises CalibrationError: numbers that are not finite, a focal length or a principal point
-        that no image has, K or P of another form, an unknown model, D of a wrong length, a region
-        that is not on the sensor.
+        that no image has, K or P of another form, an unknown model, D of a wrong length or of
+        numbers that no lens has, a region that is not on the sensor.
         """
         numbers = {name: np.array(getattr(info, name.lower()), float) for name in 'KDRP'}
         for name, values in numbers.items():
@@ -86,6 +87,11 @@ class Lens:
             matrix = _pinhole('K', numbers['K'].reshape(3, 3))
             distortion = numbers['D']
             fisheye = _is_fisheye(info.distortion_model, len(distortion))
+            for index in np.flatnonzero(abs(distortion) > _STRONGEST):
+                raise CalibrationError(
+                    f'D[{index}] of camera_info is {distortion[index]:g}, not {-_STRONGEST:g} to '
+                    f'{_STRONGEST:g}: calibrate the camera anew'
+                )
         size = _fit(matrix, info)
         return cls(size, matrix, distortion, fisheye)
 

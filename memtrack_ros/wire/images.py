@@ -77,12 +77,14 @@ ENCODINGS = {
 }
 """What is read."""
 
-# As FFmpeg, its image transport and Foxglove name them, and the encoders: libx264, hevc_nvenc.
+# As FFmpeg, its image transport and Foxglove name them, the encoders: libx264, hevc_nvenc, and
+# containers by four letters: avc1, hvc1, mp4v.
 _VIDEO = re.compile(
     r'(?<![a-z0-9])(lib)?'
-    r'(ffmpeg|h\.?26[3-6]|[xv]26[45]|hevc|vvc|avc|(aom-|svt)?av1|rav1e|'
-    r'vp[89x]|mpeg-?[124]|theora|ogg|ffv1|prores)'
+    r'(ffmpeg|(open)?h\.?26[3-6]|[xv]26[45]|hevc|hvc1|hev1|vvc|avc|(aom-|svt)?av0?1|rav1e|'
+    r'vp0?[89x]|(ms)?mpeg-?[124]|mp4v|xvid|divx|vc-?1|wmv|theora|ogg|ffv1|ffvhuff|huffyuv|prores)'
 )
+_DEPTH = re.compile('depth|rvl')
 
 
 class Image(Protocol):
@@ -252,7 +254,7 @@ def _refuse_size(name: str, encoding: Encoding, width: int, height: int) -> None
 def _refuse_other_transports(name: str) -> None:
     """Raises ImageError for what other image transports send as compressed images."""
     known = name.lower()
-    if 'compresseddepth' in known:
+    if _DEPTH.search(known):
         raise ImageError(
             f'the compressed image ({name!r}) holds depth: send pictures, as JPEG or PNG'
         )
