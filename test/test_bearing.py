@@ -119,6 +119,7 @@ def test_binning_and_region_of_interest(rectified: bool) -> None:
         ('plumb_bob', (-0.3, 0.1, 0.001, -0.002, 0.01)),
         ('plumb_bob', (-0.3, 0.1, 0.001, -0.002)),
         ('rational_polynomial', (0.4, -0.2, 0.001, 0.002, 0.05, 0.6, -0.1, 0.1)),
+        ('rational_polynomial', (0.0,) * 12 + (0.3, -0.2)),
         ('equidistant', (0.05, -0.02, 0.01, -0.003)),
         ('fisheye', (0.05, -0.02, 0.01, -0.003)),
     ],
@@ -220,6 +221,14 @@ def with_roi(**fields: int) -> CameraInfo:
         (info_of(d=(0.1, 0.2, 0.3)), 'D of camera_info has 3 numbers, plumb_bob has 0 or 4 or 5'),
         (info_of(d=(0.1,) * 8), 'D of camera_info has 8 numbers, plumb_bob has'),
         (info_of('rational_polynomial', (0.1,) * 5), 'has 5 numbers, rational_polynomial has 8'),
+        (
+            info_of('rational_polynomial', (0.0,) * 12 + (2.0, 0.0)),
+            'D[12] of camera_info tilts the sensor by 2 rad, and 1.57 or more shows nothing',
+        ),
+        (
+            info_of('rational_polynomial', (0.0,) * 12 + (0.3, -pi / 2)),
+            'D[13] of camera_info tilts the sensor by -1.5708 rad',
+        ),
         (info_of('equidistant', (0.1,) * 5), 'has 5 numbers, equidistant has 4'),
         (info_of('fisheye'), 'has 0 numbers, fisheye has 4'),
         (info_of('thin_prism', (0.1,) * 5), "distortion_model 'thin_prism' of camera_info is unkn"),

@@ -22,11 +22,13 @@ aiohttp = pytest.importorskip('aiohttp', reason='needs aiohttp: pip install "mem
 from memtrack_ros.msg import TrackedTarget  # noqa: E402
 from stage import ACTIVATE, BOX, CONFIGURE, FRAME, SIZE, Stage, staged  # noqa: E402
 
+from memtrack_ros.nodes.frames import Frames  # noqa: E402
 from memtrack_ros.page import commands, link  # noqa: E402
 from memtrack_ros.page.access import Access, listening  # noqa: E402
-from memtrack_ros.page.scene import outlines  # noqa: E402
-from memtrack_ros.page.server import LARGEST, MOST_CONNECTIONS, MOST_VIEWERS  # noqa: E402
+from memtrack_ros.page.scene import Scene, outlines  # noqa: E402
+from memtrack_ros.page.server import LARGEST, MOST_CONNECTIONS, MOST_VIEWERS, Server  # noqa: E402
 from memtrack_ros.tools.processes import NodeProcess  # noqa: E402
+from memtrack_ros.wire.bearing import CameraCalibration  # noqa: E402
 
 DEADLINE = 60
 TOKEN = 'a token nobody guesses'
@@ -77,7 +79,7 @@ def test_the_token_is_known_by_header_or_cookie() -> None:
     access = Access.at('0.0.0.0', TOKEN)
     assert access.knows({'Authorization': f'Bearer {TOKEN}'}, {})
     assert access.knows({}, {'memtrack_token': TOKEN})
-    for wrong in ('', TOKEN[:-1], TOKEN + 'x', 'ünïcödé'):
+    for wrong in ('', TOKEN[:-1], TOKEN + 'x', 'ünïcödé', '\udcff', '\ud800'):
         assert not access.knows({'Authorization': f'Bearer {wrong}'}, {})
         assert not access.knows({}, {'memtrack_token': wrong})
     assert Access.at('localhost', '').knows({}, {})
@@ -88,6 +90,57 @@ def test_a_port_that_is_taken_is_refused() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f'127.0.0.1 port {port} cannot be served'):
             listening('127.0.0.1', port)
+
+
+async def nothing_asked(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    raise AssertionError(f'{name} was asked')
+
+
+@pytest.fixture(scope='module')
+def empty_page() -> Iterator[int]:
+    """The port of a page that demands a token, of a camera that sends nothing."""
+    socket_ = listening('127.0.0.1', 0)
+    frames = Frames('/image', 1, CameraCalibration(rectified=False, warn=print))
+    server = Server(socket_, Access(TOKEN), Scene(frames), nothing_asked, [])
+    yield socket_.getsockname()[1]
+    server.close()
+
+
+def form(kind: str, body: bytes, path: str = '/login', *lines: bytes) -> tuple[bytes, ...]:
+    length = b'Content-Length: %d' % len(body)
+    return f'POST {path} HTTP/1.1'.encode(), *lines, b'Content-Type: ' + kind.encode(), length, body
+
+
+URLENCODED, MULTIPART = 'application/x-www-form-urlencoded', 'multipart/form-data'
+PART = b'--a\r\nContent-Disposition: form-data; name="token"\r\n'
+
+
+@pytest.mark.parametrize(
+    ('request_', 'status'),
+    [
+        ((b'GET / HTTP/1.1', b'Authorization: Bearer \xff\xfe', b''), 401),
+        ((b'GET / HTTP/1.1', b'Cookie: memtrack_token=\xff', b''), 401),
+        ((b'GET / HTTP/1.1', b'Origin: \xff', b''), 403),
+        (form(URLENCODED, b'token=' + TOKEN.replace(' ', '+').encode()), 303),
+        (form(URLENCODED, b'token=wrong'), 401),
+        (form(URLENCODED, b'token=\xff%ff'), 401),
+        (form(URLENCODED + '; charset=none', b'token=wrong'), 401),
+        (form(URLENCODED + '; charset=utf-7', b'token=+2AA-'), 401),
+        (form(MULTIPART, b'x'), 401),
+        (form(MULTIPART + '; boundary=a', b'--a\r\nnonsense\r\n\r\nx'), 401),
+        (form(MULTIPART + '; boundary=a', PART + b'Content-Type: a/b; charset=none\r\n\r\n'), 401),
+        (form(URLENCODED, b'x' * (LARGEST + 1)), 413),
+        (form(URLENCODED, b'no archive', '/login', b'Content-Encoding: gzip'), 400),
+    ],
+)
+def test_whatever_somebody_without_the_token_sends_is_answered(
+    empty_page: int, request_: tuple[bytes, ...], status: int
+) -> None:
+    *lines, body = request_
+    head = [lines[0], b'Host: robot', *lines[1:]]
+    with socket.create_connection(('127.0.0.1', empty_page), DEADLINE) as connection:
+        connection.sendall(b'\r\n'.join(head) + b'\r\n\r\n' + body)
+        assert connection.recv(100).split()[1] == str(status).encode()
 
 
 # What the way to a viewer carries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from memtrack_ros.data.labelled_videos import labelled_videos
 from memtrack_ros.data.masks import read_labels
 from memtrack_ros.data.results.palette import palette, write_labels
 from memtrack_ros.errors import SequenceError
+from memtrack_ros.evaluation import vos
 from memtrack_ros.evaluation.__main__ import main
 
 HEIGHT, WIDTH, FRAMES, LATE = 120, 160, 6, 2
@@ -112,7 +114,7 @@ def test_the_palette_is_that_of_pascal_voc() -> None:
 
 def test_what_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SequenceError, match='no labelled videos'):
-        labelled_videos(tmp_path)
+        labelled_videos(tmp_path, [])
     folder = lay(tmp_path / 'DAVIS', '480p', {0})
     write_labels(folder / 'Annotations' / '480p' / 'both' / '00009.png', drawn(0)[1])
     assert run(folder, tmp_path / 'out') == 2
@@ -122,6 +124,12 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     write_labels(folder / 'Annotations' / '480p' / 'both' / '00000.png', empty)
     assert run(folder, tmp_path / 'out') == 2
     assert 'both: no object is labelled' in capsys.readouterr().err
+    (folder / 'val.txt').write_text('neither\n')
+    assert run(folder, tmp_path / 'out', '--split', 'val') == 2
+    told = capsys.readouterr().err
+    assert '1 of the 1 videos of val are not in it, the first is neither' in told
+    assert run(folder, tmp_path / 'out', '--trackers', '') == 2
+    assert '--trackers names none' in capsys.readouterr().err
 
 
 def test_an_object_too_small_to_point_at_keeps_others_from_nothing(
@@ -131,13 +139,16 @@ def test_an_object_too_small_to_point_at_keeps_others_from_nothing(
     labels = drawn(0)[1]
     labels[2, 2:5] = 2
     write_labels(folder / 'Annotations' / 'both' / '00000.png', labels)
-    # And a video beside it whose labels are of another size.
+    # And videos beside it: one without labels, one whose labels are of another size.
+    (folder / 'JPEGImages' / 'bare').mkdir()
+    cv2.imwrite(str(folder / 'JPEGImages' / 'bare' / '00000.jpg'), drawn(0)[0])
     (folder / 'JPEGImages' / 'half').mkdir()
     cv2.imwrite(str(folder / 'JPEGImages' / 'half' / '00000.jpg'), drawn(0)[0])
     write_labels(folder / 'Annotations' / 'half' / '00000.png', labels[::2, ::2])
     assert run(folder, tmp_path / 'out') == 0
     told = ' '.join(capsys.readouterr().out.split())
     assert 'skipped: both: object 2 of frame 1 is no prompt: The mask marks 3 pixels' in told
+    assert 'skipped: bare: no images in bare/' in told
     assert 'skipped: half: frame 1 is 160 x 120, but its labels are 80 x 60' in told
     answers = [
         read_labels(tmp_path / 'out' / 'samn' / 'Annotations' / 'both' / f'{number:05}.png')
@@ -145,3 +156,57 @@ def test_an_object_too_small_to_point_at_keeps_others_from_nothing(
     ]
     assert np.array_equal(answers[0], labels)
     assert all(set(np.unique(answer)) == {0, 1} for answer in answers[1:])
+
+
+class Interrupted(BaseException):
+    """As a user's Ctrl-C."""
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = lay(tmp_path / 'DAVIS', '480p', set(range(FRAMES))), tmp_path / 'out'
+    for part in ('JPEGImages', 'Annotations'):
+        shutil.copytree(folder / part / '480p' / 'both', folder / part / '480p' / 'copy')
+    written: list[Path] = []
+    allowed = FRAMES + 2  # the second video is stopped in its third frame
+
+    def counted(path: Path, labels: NDArray[np.uint8]) -> None:
+        if len(written) == allowed:
+            raise Interrupted
+        write_labels(path, labels)
+        written.append(path)
+
+    monkeypatch.setattr(vos, 'write_labels', counted)
+    with pytest.raises(Interrupted):
+        run(folder, out)
+    assert not (out / 'vos.json').exists()
+    written, allowed = [], 100
+    assert run(folder, out) == 0
+    assert {path.parent.name for path in written} == {'copy'}
+    scores = json.loads((out / 'vos.json').read_text())['samn']
+    for label in (1, 2):
+        assert scores[f'both.{label}'] == scores[f'copy.{label}']
+    for number in range(FRAMES):
+        one, other = (out / 'samn' / name / f'{number:05}.png' for name in ('both', 'copy'))
+        assert one.read_bytes() == other.read_bytes()
+    # What lacks an answer, and what has other labels, is segmented anew.
+    (out / 'samn' / 'copy' / '00003.png').unlink()
+    written = []
+    assert run(folder, out) == 0
+    assert {path.parent.name for path in written} == {'copy'}
+    write_labels(folder / 'Annotations' / '480p' / 'both' / '00004.png', drawn(3)[1])
+    written = []
+    assert run(folder, out) == 0
+    assert {path.parent.name for path in written} == {'both'}
+
+
+def test_what_other_settings_found_is_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / 'a' / 'video.json'
+    made = vos.Segmented({'video.1': {'j_mean': 0.5}}, ['video: said'])
+    made.save(file, 'samn compact 12, labels 34')
+    assert vos.load(file, 'samn compact 12, labels 34') == made
+    assert vos.load(file, 'samn compact 12 every=1, labels 34') is None
+    assert vos.load(tmp_path / 'none.json', '') is None
+    file.write_text(file.read_text()[:40])
+    assert vos.load(file, 'samn compact 12, labels 34') is None

@@ -6,14 +6,15 @@ are labelled in which an object appears.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from memtrack_ros.data.files import Pixels, images_by_number, naming, read_image
+from memtrack_ros.data.files import Pixels, images_by_number, naming, read_bytes, read_image
 from memtrack_ros.data.masks import read_labels
 from memtrack_ros.data.splits import listed, missing, read_split
 from memtrack_ros.errors import SequenceError
@@ -51,6 +52,17 @@ class LabelledVideo:
             labels = read_labels(self.labels[index])
         return np.where(labels == VOID, np.uint8(0), labels)
 
+    @cached_property
+    def digest(self) -> str:
+        """Of the frames' names and of all labels. SequenceError when these cannot be read."""
+        content = hashlib.sha256()
+        with naming(self.name):
+            for index, frame in enumerate(self.frames):
+                content.update(frame.name.encode())
+                if index in self.labels:
+                    content.update(read_bytes(self.labels[index]))
+        return content.hexdigest()[:12]
+
     def beginnings(self) -> dict[int, int]:
         """In which frame each object is labelled first, by label; at least one is."""
         first: dict[int, int] = {}
@@ -64,43 +76,47 @@ class LabelledVideo:
         return first
 
 
-def labelled_videos(folder: Path, split: str | None = None) -> list[LabelledVideo]:
+def labelled_videos(
+    folder: Path, faults: list[SequenceError], split: str | None = None
+) -> list[LabelledVideo]:
     """Those of a benchmark's folder, sorted by name; of a `split`, if there is one.
 
-    SequenceError when there are none, one is malformed, or some of the split are not there.
+    A malformed one, and some of the split that are not there, are added to faults. SequenceError
+    when the folder has no videos in either layout.
     """
-    videos = list(_videos(folder.resolve()))
-    if not videos:
+    folder = folder.resolve()
+    davis = (folder / _LABELS / _SIZE).is_dir()
+    images, labels = (folder / part / (_SIZE if davis else '') for part in (_IMAGES, _LABELS))
+    names = [path.name for path in images.glob('*') if path.is_dir()] if labels.is_dir() else []
+    if not names:
         raise SequenceError(
             f'{folder}: no labelled videos in it; known are DAVIS ({_IMAGES}/{_SIZE}/NAME and '
             f'{_LABELS}/{_SIZE}/NAME) and YouTube-VOS ({_IMAGES}/NAME and {_LABELS}/NAME)'
         )
-    if split is None:
-        return videos
-    names = read_split(folder, split)
-    if lost := missing(names, [video.name for video in videos]):
-        raise SequenceError(
-            f'{folder}: {len(lost)} of the {len(names)} videos of {split} are not in it, the first '
-            f'is {lost[0]}'
-        )
-    return [video for video in videos if listed(video.name, names)]
+    if split is not None:
+        wanted = read_split(folder, split)
+        if lost := missing(wanted, names):
+            faults.append(
+                SequenceError(
+                    f'{folder}: {len(lost)} of the {len(wanted)} videos of {split} are not in it, '
+                    f'the first is {lost[0]}'
+                )
+            )
+        names = [name for name in names if listed(name, wanted)]
+    videos = []
+    for name in sorted(names):
+        try:
+            with naming(name):
+                videos.append(_video(name, images / name, labels / name, '' if davis else _LABELS))
+        except SequenceError as error:
+            faults.append(error)
+    return videos
 
 
-def _videos(folder: Path) -> Iterator[LabelledVideo]:
-    davis = (folder / _LABELS / _SIZE).is_dir()
-    images, labels = (folder / part / (_SIZE if davis else '') for part in (_IMAGES, _LABELS))
-    if not (images.is_dir() and labels.is_dir()):
-        return
-    for path in sorted(path for path in images.iterdir() if path.is_dir()):
-        with naming(path.name):
-            frames = images_by_number(path)
-            files = images_by_number(labels / path.name)
-            if lost := files.keys() - frames.keys():
-                raise SequenceError(f'frame {min(lost)} is labelled, but not there')
-        places = {number: index for index, number in enumerate(frames)}
-        yield LabelledVideo(
-            path.name,
-            tuple(frames.values()),
-            {places[number]: file for number, file in files.items()},
-            '' if davis else _LABELS,
-        )
+def _video(name: str, images: Path, labels: Path, answers: str) -> LabelledVideo:
+    frames, files = images_by_number(images), images_by_number(labels)
+    if lost := files.keys() - frames.keys():
+        raise SequenceError(f'frame {min(lost)} is labelled, but not there')
+    places = {number: index for index, number in enumerate(frames)}
+    labelled = {places[number]: file for number, file in files.items()}
+    return LabelledVideo(name, tuple(frames.values()), labelled, answers)

@@ -29,6 +29,7 @@ from memtrack_ros.data.sequences import read_sequences
 from memtrack_ros.errors import MemtrackError, SequenceError
 from memtrack_ros.evaluation.export import export
 from memtrack_ros.evaluation.parity.reference import Reference
+from memtrack_ros.evaluation.passes import origin_of
 from memtrack_ros.evaluation.runner import SessionFollower
 from memtrack_ros.nets.threads import compute_with, settled
 from memtrack_ros.scenes.imagery import read_imagery
@@ -89,9 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     entrants = []
     for name, tracker in chosen(arguments).items():
         settings = settings_of(arguments)
-        origin = f'{name} {tracker.variant} {tracker.weights[:12]}'
-        if text := str(settings):
-            origin += f' {text}'
+        origin = origin_of(tracker, settings)
         make = partial(
             SessionFollower.of,
             name,
@@ -122,8 +121,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def segment_videos(arguments: argparse.Namespace) -> int:
     """Segments all objects of labelled videos at once, and writes what their servers take."""
-    videos = labelled_videos(arguments.sequences, arguments.split)
-    vos.run(videos, chosen(arguments), arguments.out, Console())
+    if not arguments.trackers:
+        raise MemtrackError(f'--trackers names none; name some of {", ".join(trackers.NAMES)}.')
+    faults: list[SequenceError] = []
+    videos = labelled_videos(arguments.sequences, faults, arguments.split)
+    segmenters = {
+        name: vos.Segmenter(tracker, origin_of(tracker, settings_of(arguments)))
+        for name, tracker in chosen(arguments).items()
+    }
+    vos.run(videos, segmenters, arguments.out, faults, Console())
     return 0
 
 
@@ -360,7 +366,11 @@ def main(args: list[str] | None = None) -> int:
     )
     command.add_argument('--split', metavar='LIST', help='only what it lists (DAVIS: 2017/val)')
     command.add_argument(
-        '--out', type=Path, metavar='DIR', default='vos', help='for indexed PNGs and scores'
+        '--out',
+        type=Path,
+        metavar='DIR',
+        default='vos',
+        help='for indexed PNGs and scores; videos that it holds are not run again',
     )
     command.set_defaults(run=segment_videos)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.geometry.boxes import Floats
+from memtrack_ros.trackers import AnyTracker, Chosen
 
 COLUMNS = ('frame', 'x', 'y', 'w', 'h', 'confidence', 'seconds', 'j', 'f')
 
@@ -38,6 +39,12 @@ class Pass:
         partial = path.with_suffix('.partial')
         partial.write_text(header + rows)
         partial.replace(path)
+
+
+def origin_of(tracker: AnyTracker, settings: Chosen) -> str:
+    """What the answers of a tracker that was made with these settings depend on."""
+    parts = [tracker.name, tracker.variant, tracker.weights[:12], str(settings)]
+    return ' '.join(filter(None, parts))
 
 
 def load(path: Path, origin: str) -> Pass | None:

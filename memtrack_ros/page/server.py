@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import parse_qs
 
 from memtrack_ros.errors import MemtrackError
 from memtrack_ros.page.access import COOKIE, Access
@@ -167,8 +168,9 @@ class Server:
         return web.Response(text=text, status=status, content_type='text/html', headers=headers)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        token = (await request.post()).get('token', '')
-        if not isinstance(token, str) or not self._access.matches(token):
+        form = parse_qs((await self._body(request)).decode(errors='replace'))
+        token = form.get('token', [''])[0]
+        if not self._access.matches(token):
             return self._html(LOGIN, 401)
         response = web.Response(status=303, headers={'Location': '/'})
         response.set_cookie(COOKIE, token, httponly=True, samesite='Strict')
@@ -180,9 +182,8 @@ class Server:
             return _no(404, f'command {name!r:.50} is unknown: there are {", ".join(COMMANDS)}')
         if request.content_type != 'application/json':
             return _no(415, 'a command is application/json')
-        body = await asyncio.wait_for(request.read(), _IDLE)
         try:
-            given = json.loads(body)
+            given = json.loads(await self._body(request))
         except (ValueError, RecursionError):
             return _no(400, 'the command is no JSON')
         if not isinstance(given, dict):
@@ -194,6 +195,13 @@ class Server:
         except TimeoutError as error:
             return _no(504, str(error))
         return web.json_response(answer)
+
+    async def _body(self, request: web.Request) -> bytes:
+        """All that a request brings; HTTPBadRequest where that cannot be unpacked."""
+        try:
+            return await asyncio.wait_for(request.read(), _IDLE)
+        except web.RequestPayloadError as error:
+            raise web.HTTPBadRequest(reason='the request cannot be unpacked') from error
 
     # Pictures
 

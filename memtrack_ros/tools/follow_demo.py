@@ -38,6 +38,7 @@ from memtrack_ros.evaluation.film import Film
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.scenes import DEMO_SEEDS
+from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.layer import Layer
 from memtrack_ros.scenes.scene import Scenes
 from memtrack_ros.tools import processes
@@ -54,6 +55,9 @@ FOCAL = 300.0
 """Pixels."""
 SHARE = 0.2
 """Apparent size of the target in the beginning, of the height of the image."""
+FAULTS = 0.3
+"""Of the camera, as a share of those of the cameras that trackers learn with, some of which show
+nothing to point at."""
 RANGE = 4.0
 """Times as far as in other scenes the things of this one walk."""
 PACE = 3.0
@@ -100,6 +104,8 @@ class World:
         self._count = 0
         scenes = self._scenes
         scenes.absences.reach.zero_()  # here it is the camera that has to lose it
+        scenes.camera = Camera(torch.Generator().manual_seed(seed), 1, FAULTS)
+        scenes.camera.light.fill_(1.0)  # by day
         scenes.target, scenes.shadow = _wider(scenes.target), _wider(scenes.shadow)
         scenes.behind = replace(scenes.behind, layer=_wider(scenes.behind.layer))
         scenes.front = replace(scenes.front, layer=_wider(scenes.front.layer))

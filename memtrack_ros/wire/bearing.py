@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import atan, hypot
+from math import atan, hypot, pi
 from typing import Any, Protocol
 
 import cv2
@@ -23,6 +23,7 @@ _LENGTHS = {
     'rational_polynomial': (8, 12, 14),
     **dict.fromkeys(_FISHEYE, (4,)),
 }
+_TILTS = slice(12, 14)  # of D
 _NEAR = 0.5  # pixels
 _FARTHEST = 1e7  # pixels: what lies beyond is in no image, and half a pixel is rounded away
 _SHORTEST = 1.0  # pixel: a focal length below is one in other units
@@ -71,7 +72,8 @@ class Lens:
 
         Raises CalibrationError: numbers that are not finite, a focal length or a principal point
         that no image has, K or P of another form, an unknown model, D of a wrong length or of
-        numbers that no lens has, a region that is not on the sensor.
+        numbers that no lens has, a sensor that is tilted away from its lens, a region that is not
+        on the sensor.
         """
         numbers = {name: np.array(getattr(info, name.lower()), float) for name in 'KDRP'}
         for name, values in numbers.items():
@@ -92,6 +94,7 @@ class Lens:
                     f'D[{index}] of camera_info is {distortion[index]:g}, not {-_STRONGEST:g} to '
                     f'{_STRONGEST:g}: calibrate the camera anew'
                 )
+            _require_faced(distortion)
         size = _fit(matrix, info)
         return cls(size, matrix, distortion, fisheye)
 
@@ -199,6 +202,19 @@ def _is_fisheye(model: str, length: int) -> bool:
             f'{" or ".join(map(str, _LENGTHS[model]))}: calibrate the camera anew'
         )
     return model in _FISHEYE
+
+
+def _require_faced(distortion: Array) -> None:
+    """CalibrationError where tilted by tau x, tau y the sensor has its back or an edge to the lens.
+
+    OpenCV images the world through it all the same, mirrored.
+    """
+    for index, tilt in enumerate(distortion[_TILTS], _TILTS.start):
+        if abs(tilt) >= pi / 2:
+            raise CalibrationError(
+                f'D[{index}] of camera_info tilts the sensor by {tilt:g} rad, and {pi / 2:.2f} or '
+                'more shows nothing: calibrate the camera anew'
+            )
 
 
 def _pinhole(name: str, given: Array) -> Array:
