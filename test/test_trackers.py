@@ -139,7 +139,11 @@ def test_locating_changes_nothing(tracker: Tracker, run: Run, video: Video) -> N
 def test_boxes_are_as_large_as_the_prompt_would_have_them(
     run: Run, make: Maker, video: Video
 ) -> None:
-    """Of what the first answer is larger than the prompt, later ones lose .4; not in the papers."""
+    """Of what the first answer is larger than the prompt, later ones lose .4; not in the papers.
+
+    STMTrack's lose .8.
+    """
+    share = 0.8 if run.tracker.name == 'stmtrack' else 0.4
     tracker, frame = make(run.tracker.name, run.tracker.variant), video.frames[0]
     loose = boxes.from_centre(boxes.centre(video.box), 1.25 * video.box[2:])
     for box in (video.box, loose):
@@ -147,7 +151,7 @@ def test_boxes_are_as_large_as_the_prompt_would_have_them(
         larger = np.log(tracker.locate(frame, Prior(box)).box[2:] / box[2:])
         located = tracker.locate(video.frames[1], Prior(box)).box
         found = tracker.find(video.frames[1], Prior(box)).box
-        lasting = 0.4 * larger if tracker.variant == 'compact' else np.zeros(2)
+        lasting = share * larger if tracker.variant == 'compact' else np.zeros(2)
         assert np.allclose(np.log(located[2:] / found[2:]), lasting)
         assert np.allclose(boxes.centre(found), boxes.centre(located))
     if tracker.variant == 'compact':

@@ -207,6 +207,8 @@ class CompactSTMTracker(STMTracker):
     variant = 'compact'
     segments = gated = True
     remembered = 0.7
+    # What is remembered of a box too large says that the target is: parts of things grow the most.
+    lasting = 0.8
     kept = (*Tracker.kept, 'identity')
 
     @torch.inference_mode()

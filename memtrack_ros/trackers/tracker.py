@@ -29,10 +29,6 @@ from memtrack_ros.trackers.search import (
 from memtrack_ros.weights.files import Calibration
 
 RECKONED = 1.25  # how much wider than usual to look where a survey says
-# Of what the first answer's sides are longer than the target's, logarithms, later ones are, too:
-# the slope is .29 (CMEDFL) to .53 (MemTrack) on 24 drawn scenes, .31 to .52 on 16 real sequences.
-# Where a tracker takes a shadow for a part of a car, each frame would add to the box else.
-LASTING = 0.4
 MOST_EXCESS = 0.3
 
 Found = TypeVar('Found', bound=Observation)
@@ -58,6 +54,13 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     authors do it."""
     remembered: float = 0.6
     """Confidence from which it remembers best what it sees, if it is gated."""
+    lasting: float = 0.4
+    """Share of the first answer's excess over the target, in logarithms of sides, that later ones
+    have, too.
+
+    The slope is .29 (CMEDFL) to .53 (MemTrack) on 24 drawn scenes, .31 to .52 on 16 real sequences.
+    Where a tracker takes a shadow for a part of a car, each frame would add to the box else.
+    """
     bank: Bank
     trunk: CompactTrunk | None = None
     """What a compact tracker sees with."""
@@ -117,7 +120,7 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
             sights = (self._sight(frame, window) for window in closer)
             self.identity.tell_apart(sights, target.box)
         if self.gated:
-            excess = LASTING * np.log(found.box[2:] / target.box[2:])
+            excess = self.lasting * np.log(found.box[2:] / target.box[2:])
             self.excess = np.clip(excess, -MOST_EXCESS, MOST_EXCESS)
         return Observation(found.score, target.box, target.mask, sight=found.sight)
 
