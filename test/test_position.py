@@ -82,26 +82,104 @@ def views() -> list[tuple[Pixels, Pixels]]:
     return made
 
 
-@pytest.mark.parametrize('noise', [0.01, 0.04])
-def test_distances_from_1_to_20_m_are_right_and_as_uncertain_as_is_said(
-    views: list[tuple[Pixels, Pixels]], noise: float
-) -> None:
+def smooth(noise: Pixels, length: float) -> Pixels:
+    """Noise of a standard deviation of 1 whose neighbours within a length in pixels are alike."""
+    if not length:
+        return noise
+    return cv2.GaussianBlur(noise, (0, 0), length) * 2 * length * np.sqrt(np.pi)
+
+
+def errors(
+    views: list[tuple[Pixels, Pixels]], noise: float, length: float = 0, step: float = 0
+) -> tuple[Pixels, Pixels]:
+    """Of distances from 1 to 20 m: as shares of these, and in standard deviations.
+
+    The noise is a share of the depth, its length in pixels, a step in 1/m; of each fifth pixel
+    nothing is known.
+    """
     rng = np.random.default_rng(3)
     relative, normal = [], []
+    margin = round(4 * length)
     for _ in range(40):
         for surfaces, mask in views:
             distance = float(np.exp(rng.uniform(0, np.log(20))))
-            depth = distance * LAYERS[surfaces] * (1 + rng.normal(0, noise, surfaces.shape))
+            wider = rng.normal(0, 1, (HEIGHT + 2 * margin, WIDTH + 2 * margin))
+            off = smooth(wider, length)[margin : margin + HEIGHT, margin : margin + WIDTH]
+            depth = distance * LAYERS[surfaces] * (1 + noise * off)
+            if step:
+                depth = 1 / (step * np.maximum(np.round(1 / depth / step), 1))
             depth[rng.random(depth.shape) < 0.2] = rng.choice([nan, 0, inf])
             metres = pixels_to_metres(message(depth.astype(np.float32), '32FC1'))
             found = placed(mask, metres)
             assert found is not None
-            error = found.point[2] - distance
-            relative.append(abs(error) / distance)
-            normal.append(abs(error) / np.sqrt(found.covariance[2, 2]))
+            error = abs(found.point[2] - distance)
+            relative.append(error / distance)
+            normal.append(error / np.sqrt(found.covariance[2, 2]))
+    return np.array(relative), np.array(normal)
+
+
+@pytest.mark.parametrize('noise', [0.01, 0.04])
+def test_distances_from_1_to_20_m_are_right_and_as_uncertain_as_is_said(
+    views: list[tuple[Pixels, Pixels]], noise: float
+) -> None:
+    relative, normal = errors(views, noise)
     assert np.median(relative) <= 0.02
     assert max(relative) < 0.1
-    assert 0.6 <= np.mean(np.array(normal) < 1) <= 0.8
+    assert 0.6 <= np.mean(normal < 1) <= 0.8
+
+
+@pytest.mark.parametrize(
+    ('length', 'least', 'most'), [(2, 0.6, 0.8), (6, 0.6, 0.85), (20, 0.5, 0.8)]
+)
+def test_noise_that_neighbours_share_is_as_uncertain_as_is_said(
+    views: list[tuple[Pixels, Pixels]], length: float, least: float, most: float
+) -> None:
+    """Of 20 pixels there is little to be seen in 40: all have much the same error."""
+    _, normal = errors(views, 0.02, length)
+    assert least <= np.mean(normal < 1) <= most
+
+
+@pytest.mark.parametrize('length', [0, 1, 2])
+def test_few_pixels_are_as_uncertain_as_is_said(length: float) -> None:
+    mask = disc(5)
+    rng = np.random.default_rng(4)
+    normal = []
+    for _ in range(300):
+        off = smooth(rng.normal(0, 1, mask.shape), length)
+        found = placed(mask, (4 + 0.1 * off).astype(np.float32))
+        assert found is not None
+        normal.append(abs(found.point[2] - 4) / np.sqrt(found.covariance[2, 2]))
+    assert 0.6 <= np.mean(np.array(normal) < 1) <= 0.85
+
+
+@pytest.mark.parametrize('step', [1 / 104, 1 / 416])
+def test_depth_in_steps_is_as_uncertain_as_these_are_high(
+    views: list[tuple[Pixels, Pixels]], step: float
+) -> None:
+    """Whole disparities, and quarters, of a focal length times a base of 104 pixel metres.
+
+    Of errors that are anywhere within half a step 58 % are within their standard deviation.
+    """
+    _, normal = errors(views, 0.01, step=step)
+    assert 0.55 <= np.mean(normal < 1) <= 0.8
+
+
+def test_the_variance_is_that_of_the_step_and_what_parts_tell() -> None:
+    mask = disc()
+    depth = seen(mask, 4.0, 9.0)
+    depth[100, 150] = 4.25  # what else is near is 0.25 m off
+    found = placed(mask, depth)
+    assert found is not None
+    assert found.covariance[2, 2] == pytest.approx(0.25**2 / 12)
+    # Each part of either half is 0.05 m off the median, be it a quarter or a sixteenth.
+    halves = seen(mask, 4.0, 9.0)
+    halves[:, :150] += 0.4
+    halves[:, 150] = nan
+    halves[:, 151:] += 0.5
+    found = placed(mask, halves)
+    assert found is not None
+    assert found.point[2] == pytest.approx(4.45)
+    assert found.covariance[2, 2] == pytest.approx(0.05**2 / 0.15 + 0.05**2 / 12, rel=1e-3)
 
 
 def test_the_place_is_on_the_ray_and_uncertain_along_it_and_across() -> None:
