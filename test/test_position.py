@@ -171,6 +171,11 @@ def test_the_variance_is_that_of_the_step_and_what_parts_tell() -> None:
     found = placed(mask, depth)
     assert found is not None
     assert found.covariance[2, 2] == pytest.approx(0.25**2 / 12)
+    # Flat, before a flat wall: what is far off is no step, be it as far as can be.
+    for behind in (9.0, np.inf):
+        found = placed(mask, seen(mask, 4.0, behind))
+        assert found is not None
+        assert found.covariance[2, 2] < 0.001**2
     # Each part of either half is 0.05 m off the median, be it a quarter or a sixteenth.
     halves = seen(mask, 4.0, 9.0)
     halves[:, :150] += 0.4

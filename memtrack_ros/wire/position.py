@@ -28,6 +28,7 @@ WIDTH = 0.12
 """Standard deviation of its apparent width, as a share of it."""
 _PARTS = 2  # along a side, and along a side of each
 _ALIKE = 1.15  # the least q, see _variance: of what all pixels share nothing is seen
+_COARSEST = 0.5  # of the distance: what is further off is another thing's depth, no next step
 _FAR = 3.0  # robust standard deviations from the median: another surface
 _NORMAL = 1.4826  # standard deviations in a median absolute deviation
 _MOST = 20_000  # pixels that are looked at
@@ -154,9 +155,12 @@ def _inner_half(mask: Pixels, size: tuple[int, int]) -> tuple[NDArray[np.bool_],
 
 
 def _step(around: Depth, distance: float) -> float:
-    """From a distance to the nearest other depth: next to nothing, unless depths are in steps."""
+    """From a distance to the nearest other depth: next to nothing, unless depths are in steps.
+
+    0 where nothing else is as far, as on a wall that a simulator has face the camera.
+    """
     off = np.abs(around - distance)
-    others = off[off > 0]
+    others = off[(off > 0) & (off < _COARSEST * distance)]
     return float(others.min()) if others.size else 0.0
 
 
