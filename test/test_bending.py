@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.training.bending import BENT, TURN, BentClips, bending
-from memtrack_ros.training.clips import Clips, boxes_of
+from memtrack_ros.training.clips import Clips
 
 COUNT, LENGTH, SIDE = 32, 6, 48
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from test_layouts import write_indexed, write_text
 
 from memtrack_ros.errors import SequenceError
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.training import __main__ as command
-from memtrack_ros.training.clips import Clips, boxes_of
+from memtrack_ros.training.clips import Clips
 from memtrack_ros.training.loop import PEAK_RATE, trunk_of
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.real_clips import RealClips

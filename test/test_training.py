@@ -19,6 +19,7 @@ from memtrack_ros.nets.anchors import AnchorMaps, Anchors
 from memtrack_ros.nets.compact import CompactTrunk
 from memtrack_ros.nets.efficientnet import EfficientNetLite0
 from memtrack_ros.nets.heads import BoxMaps
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.training import __main__ as command
 from memtrack_ros.training import loop, record
 from memtrack_ros.training.__main__ import RECIPES
@@ -30,7 +31,6 @@ from memtrack_ros.training.clips import (
     PEAK_ASTRAY,
     PEAK_ERROR,
     Clips,
-    boxes_of,
     label_maps,
     label_of,
     peaks,

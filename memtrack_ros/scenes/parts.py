@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.scenes.textures import chance, uniform
 
 # Of a thing's width or height: how much a part takes; in CUT of them less than all.
@@ -31,12 +32,8 @@ def on_canvas(part: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     side = alpha.shape[-1]
     axis = torch.arange(side, device=alpha.device) + 0.5
     solid = alpha > 0.5
-    low, high = [], []
-    for other in (-2, -1):  # columns, then rows
-        filled = solid.any(other).float()
-        low.append(filled.argmax(-1))
-        high.append(side - filled.flip(-1).argmax(-1))
-    first, length = torch.stack(low, 1), torch.stack(high, 1) - torch.stack(low, 1)
+    around = boxes_of(solid)[0] + 0.5
+    first, length = around[:, :2], around[:, 2:] - around[:, :2]
     start, end = first + part[:, :2] * length, first + part[:, 2:] * length
     across, down = ((axis >= start[:, [number]]) & (axis < end[:, [number]]) for number in range(2))
     inside = down[:, :, None] & across[:, None]

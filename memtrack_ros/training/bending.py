@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.scenes.textures import chance, uniform
-from memtrack_ros.training.clips import SEEN, Clips, ClipSource, boxes_of
+from memtrack_ros.training.clips import SEEN, Clips, ClipSource
 
 BENT = 0.5  # share of the clips
 # At most, of all frames but the first; small values are drawn far more often than large ones.

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.scenes.imagery import Imagery
 from memtrack_ros.scenes.scene import Scenes
 from memtrack_ros.scenes.textures import chance, uniform
-from memtrack_ros.training.clips import SEEN, Clips, boxes_of
+from memtrack_ros.training.clips import SEEN, Clips
 from memtrack_ros.training.framing import framing, moments, strange
 
 

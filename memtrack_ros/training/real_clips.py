@@ -18,11 +18,12 @@ from memtrack_ros.data.sequences import Sequence, find_videos, read_video
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.windows import Window, cut
+from memtrack_ros.scenes.bounds import boxes_of
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.parts import SOLID, parts
 from memtrack_ros.scenes.textures import chance, uniform
 from memtrack_ros.trackers.search import NARROWEST, WIDEST
-from memtrack_ros.training.clips import SEEN, Clips, boxes_of, filled_boxes
+from memtrack_ros.training.clips import SEEN, Clips, filled_boxes
 from memtrack_ros.training.framing import Framing, framing, moments, strange
 
 SMALLEST = 8.0  # pixels of sqrt(w h) that a target has in the first frame of a clip
@@ -162,7 +163,7 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
     numbers, places = _frames(sequence, plan)
     frames = [sequence.frame(number) for number in numbers]
     part = _meant(sequence, int(numbers[0]), plan.part)
-    truth = boxes.part(sequence.truth, part)
+    truth = sequence.truth if part is None else boxes.part(sequence.truth, part)
     known = truth[places]
     size = np.sqrt(known[:, 2:].prod(1))
     # No wider than a tracker's search window gets.
@@ -189,7 +190,9 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
                     f'{sequence.name}: the mask of frame {number} is {mask.shape[1]} x '
                     f'{mask.shape[0]} pixels, the frame {frame.shape[1]} x {frame.shape[0]}'
                 )
-            masks.append(cut(boxes.box_mask(box, *mask.shape) & mask, window, 0))
+            if part is not None:
+                mask = boxes.box_mask(box, *mask.shape) & mask
+            masks.append(cut(mask, window, 0))
     return Cut(
         video,
         np.stack(crops),
@@ -199,14 +202,17 @@ def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
     )
 
 
-def _meant(sequence: Sequence, first: int, part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part (4,) of its target, if that is solid and large enough in the first frame."""
-    if sequence.masks is None:
-        return WHOLE
+def _meant(sequence: Sequence, first: int, part: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The part (4,) of its target, if that is solid and large enough in the first frame.
+
+    None for the whole, as of what has no masks.
+    """
+    if sequence.masks is None or np.array_equal(part, WHOLE):
+        return None
     box, mask = boxes.part(sequence.truth[first], part), sequence.mask(first)
     inside = boxes.box_mask(box, *mask.shape) & mask
     solid = cv2.countNonZero(inside) > SOLID * cv2.countNonZero(mask)
-    return part if solid and boxes.scale(box) >= SMALLEST else WHOLE
+    return part if solid and boxes.scale(box) >= SMALLEST else None
 
 
 def _frames(sequence: Sequence, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

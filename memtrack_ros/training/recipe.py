@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from memtrack_ros.nets.compact import CompactTrunk, Features
 from memtrack_ros.nets.efficientnet import Levels
 from memtrack_ros.nets.heads import Answer
-from memtrack_ros.training.clips import Clips, boxes_of
+from memtrack_ros.scenes.bounds import boxes_of
+from memtrack_ros.training.clips import Clips
 
 REMEMBERED = 0.5  # score from which an answer is remembered in training
 LATEST = 4  # frames that are read beside the first
