@@ -445,13 +445,19 @@ def test_a_prompt_for_an_old_image_is_caught_up_with(
         assert target.roi[0] + target.roi[2] / 2 == pytest.approx(centre, abs=W / 4)
 
 
+def ticking() -> SimpleNamespace:
+    """A clock that goes on by 50 ms whenever it is read."""
+    ticks = count()
+    return SimpleNamespace(perf_counter=lambda: 0.05 * next(ticks))
+
+
 def test_catching_up_is_faster_than_the_images_came(
     active: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamps = [Time(sec=3000, nanosec=40_000_000 * number) for number in range(25)]
     for stamp in stamps:
         active.target(active.publish(FRAME, stamp))
-    step, clock, taken = Session.step, count(), []
+    step, taken = Session.step, []
 
     def slow(session: Session, frame: Any, time: float) -> Estimate:
         taken.append(round((time - 3000) / 0.04))
@@ -459,8 +465,7 @@ def test_catching_up_is_faster_than_the_images_came(
 
     monkeypatch.setattr(Session, 'step', slow)
     # A step takes 50 ms: at twice the pace of a camera of 25 Hz that is one image in three.
-    ticking = SimpleNamespace(perf_counter=lambda: 0.05 * next(clock))
-    monkeypatch.setattr(pipeline, 'time', ticking)
+    monkeypatch.setattr(pipeline, 'time', ticking())
     assert active.init_target(box=BOX, stamp=stamps[0]).success
     assert taken == list(range(1, 24, 3))
 
@@ -485,11 +490,9 @@ def test_a_recording_that_is_played_fast_is_caught_up_with(
             recent.add(messages.bgr_to_image(FRAME, header))
         return step(session, frame, time)
 
-    ticks = count()
-    ticking = SimpleNamespace(perf_counter=lambda: 0.05 * next(ticks))
     with monkeypatch.context() as patch:
         patch.setattr(Session, 'step', slow)
-        patch.setattr(pipeline, 'time', ticking)
+        patch.setattr(pipeline, 'time', ticking())
         assert active.init_target(box=BOX, stamp=at(0)).success
     assert 1 < len(taken) < 9
 
