@@ -44,21 +44,34 @@ def test_an_interrupt_while_it_imports_is_quiet(module: str) -> None:
 
 @pytest.mark.parametrize('jobs', [1, 2])
 def test_an_interrupted_run_ends_quietly_with_all_its_processes(jobs: int, tmp_path: Path) -> None:
-    first = drawn_scene(9, width=160, height=120).render(0)
-    for name, frames in (('1 short', 2), ('2 long', 2000)):
-        folder = tmp_path / 'SET' / name
-        (folder / 'img').mkdir(parents=True)
-        for number in range(frames):
-            cv2.imwrite(str(folder / 'img' / f'{number + 1:06}.jpg'), first.image)
-        np.savetxt(folder / 'groundtruth.txt', np.tile(first.box, (frames, 1)), '%.2f', ',')
-    given = ['--trackers', '', '--peers', 'mil', '--jobs', jobs]
-    process = start('evaluation', 'run', '--sequences', tmp_path, *given, '--out', tmp_path / 'out')
-    assert process.stdout
-    passes = tmp_path / 'out' / 'passes'
-    while not list(passes.rglob('*.csv')):  # it is in the midst of the others
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = run_in_the_midst(tmp_path, jobs)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=DEADLINE)
     assert 'Traceback' not in output, output
     assert process.returncode == 130, output
+
+
+def test_a_run_told_to_end_ends_its_processes_though_they_were_not_told(tmp_path: Path) -> None:
+    process = run_in_the_midst(tmp_path, jobs=2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert 'Traceback' not in output, output
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert [kept.stem for kept in tmp_path.rglob('passes/**/*.csv')] == ['1 short']
+
+
+def run_in_the_midst(folder: Path, jobs: int) -> subprocess.Popen[str]:
+    """A run over a short and a long sequence that has answered the short one."""
+    first = drawn_scene(9, width=160, height=120).render(0)
+    for name, frames in (('1 short', 2), ('2 long', 2000)):
+        sequence = folder / 'SET' / name
+        (sequence / 'img').mkdir(parents=True)
+        for number in range(frames):
+            cv2.imwrite(str(sequence / 'img' / f'{number + 1:06}.jpg'), first.image)
+        np.savetxt(sequence / 'groundtruth.txt', np.tile(first.box, (frames, 1)), '%.2f', ',')
+    given = ['--trackers', '', '--peers', 'mil', '--jobs', jobs]
+    process = start('evaluation', 'run', '--sequences', folder, *given, '--out', folder / 'out')
+    while not list((folder / 'out' / 'passes').rglob('*.csv')):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process

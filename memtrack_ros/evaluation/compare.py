@@ -162,8 +162,9 @@ def side_by_side(
                     advance(done.get())
                 for future in finished:
                     yield due.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        finally:  # the queues stay until the last of the processes is gone, which may yet import
+            for process in multiprocessing.active_children():
+                process.terminate()
 
 
 def run_task(
