@@ -342,11 +342,10 @@ def test_the_command_distils_stops_goes_on_and_trackers_begin_with_its_trunk(
 
     # A tracker that learns on it keeps it, and says where it comes from.
     monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 0.25),))
-    monkeypatch.setattr(loop, 'LENGTH', 2)
     monkeypatch.setattr(loop, 'VALIDATION_COUNT', 2)
     # Instead of following 24 scenes twice, which takes a minute.
     monkeypatch.setattr(loop, 'calibrate', lambda tracker: Calibration(1.0, 0.0))
-    words = ['stmtrack', '--trunk', source, '--minutes', '1e-4', '--device', 'cpu']
+    words = ['stmtrack', '--trunk', source, '--minutes', '1e-4', '--device', 'cpu', '--frames', '2']
     monkeypatch.setattr('sys.argv', ['training', *words, '--out', str(folder)])
     assert command.main() == 0
     written = load_weights(folder / 'stmtrack-compact.safetensors', 'stmtrack', 'compact').tensors

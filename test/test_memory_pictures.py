@@ -141,21 +141,21 @@ def test_they_come_with_writes_and_go_with_the_target() -> None:
     scene = drawn_scene(2, 320, 240, 4)
     session = Session(trackers.create('stmtrack', device='cpu'))
     first = scene.render(0)
-    session.prompt(first.image, Prompt('mask', first.mask))
-    session.step(scene.render(1).image)
+    session.prompt(first.image, Prompt('mask', first.mask), 0.0)
+    session.step(scene.render(1).image, 0.1)
     assert session.reads() == {1: pytest.approx(1)}
     session.remember()
     assert session.reads() == {}
     assert list(session.thumbnails.tiles) == [1, 2]
     snapshot = session.snapshot()
     session.pause()
-    session.step(scene.render(2).image)
+    session.step(scene.render(2).image, 0.2)
     session.remember()
     assert list(session.thumbnails.tiles) == [1, 2]
     session.resume()
     session.restore(snapshot)
     assert session.thumbnails.tiles == {}
-    session.step(scene.render(3).image)
+    session.step(scene.render(3).image, 0.3)
     assert session.reads().keys() == {1, 2}
     session.remember()
     assert list(session.thumbnails.tiles) == [3]

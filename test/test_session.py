@@ -76,7 +76,7 @@ def test_a_prompt_of_any_kind_is_followed(session: Session, scene: DrawnScene, k
     assert estimate.mask.shape == frame.image.shape[:2]
     assert set(np.unique(estimate.mask)) <= {0, 255}
     assert estimate.frames_tracked == 9
-    assert session.tracker.bank.status().writes == 9
+    assert session.tracker.bank.status().writes == 5  # at 30 Hz every second image
 
 
 @pytest.mark.parametrize(
@@ -274,22 +274,36 @@ def test_a_change_of_resolution_keeps_the_target(session: Session, scene: DrawnS
 
 def test_only_what_is_surely_seen_is_remembered(session: Session, scene: DrawnScene) -> None:
     first, second = scene.render(0), scene.render(1)
-    session.prompt(first.image, Prompt('box', first.box))
-    confidence = session.step(second.image).confidence
+    session.prompt(first.image, Prompt('box', first.box), 0.0)
+    confidence = session.step(second.image, 0.1).confidence
     session.remember()
     assert confidence > session.tracker.remembered
     assert session.tracker.bank.status().writes == 2
     session.presence = Presence(remembered=1.0)
-    assert session.step(second.image).state is State.TRACKING
+    assert session.step(second.image, 0.2).state is State.TRACKING
     session.remember()
     assert session.tracker.bank.status().writes == 2
     assert session.tracker.bank.status().refused == 1
     # Nobody asks for more than the user does.
     session.tracker.remembered = 1.0
     session.presence = Presence(remembered=0.0)
-    session.step(second.image)
+    session.step(second.image, 0.3)
     session.remember()
     assert session.memory.writes == 3
+
+
+@pytest.mark.parametrize(('rate', 'written'), [(10, 12), (15, 12), (30, 6), (60, 4), (None, 6)])
+def test_neighbours_in_time_are_not_both_remembered(
+    rate: float | None, written: int, session: Session, scene: DrawnScene
+) -> None:
+    first = scene.render(0)
+    session.presence = Presence(remembered=0.0)
+    session.prompt(first.image, Prompt('box', first.box), None if rate is None else 0.0)
+    for number in range(1, 13):
+        session.step(first.image, None if rate is None else number / rate)
+        session.remember()
+    assert session.memory.writes == 1 + written
+    assert session.memory.refused == 12 - written
 
 
 @pytest.mark.parametrize('name', trackers.NAMES)
@@ -298,13 +312,13 @@ def test_from_where_on_is_remembered_is_what_the_user_says(
 ) -> None:
     first, second = scene.render(0), scene.render(1)
     session = Session(trackers.create(name, device='cpu'))
-    session.prompt(first.image, Prompt('box', first.box))
+    session.prompt(first.image, Prompt('box', first.box), 0.0)
     written: list[float] = []
     monkeypatch.setattr(Calibration, 'confidence', lambda *_: 0.55)
     monkeypatch.setattr(session.tracker, 'remember', lambda *_: written.append(wanted))
-    for wanted in (-1.0, 0.5, 0.6, 0.0):  # its own is more than .55
+    for number, wanted in enumerate((-1.0, 0.5, 0.6, 0.0), 1):  # its own is more than .55
         session.presence = Presence(remembered=wanted)
-        assert session.step(second.image).state is State.TRACKING
+        assert session.step(second.image, 0.1 * number).state is State.TRACKING
         session.remember()
     assert written == [0.5, 0.0]
 

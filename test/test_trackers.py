@@ -27,9 +27,9 @@ SEGMENTING = {'samn', 'cmedfl'}  # as published; all compact ones do
 CAPACITY = {
     'stmtrack': {'compact': 128, 'paper': 256},
     'memtrack': {'compact': 8, 'paper': 8},
-    'dmv': {'compact': 16, 'paper': 32},
-    'samn': {'compact': 16, 'paper': 32},
-    'cmedfl': {'compact': 4096, 'paper': 16384},
+    'dmv': {'compact': 8, 'paper': 32},
+    'samn': {'compact': 8, 'paper': 32},
+    'cmedfl': {'compact': 2304, 'paper': 16384},
 }
 COMPACT_FILE = 8 * 2**20  # bytes, at most
 

@@ -222,9 +222,8 @@ def test_all_share_one_backbone() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings with short clips of small crops, and little to validate with."""
+    """Trainings with small crops, and little to validate with."""
     monkeypatch.setattr(loop, 'STAGES', ((1.0, 64, 0.25),))
-    monkeypatch.setattr(loop, 'LENGTH', 3)
     monkeypatch.setattr(loop, 'VALIDATION_BATCHES', 1)
     monkeypatch.setattr(loop, 'VALIDATION_COUNT', 4)
     monkeypatch.setattr(loop, 'VALIDATION_SIDE', 64)
@@ -239,7 +238,7 @@ def begun(
     """A run of some trackers."""
     torch.manual_seed(0)
     recipes = {name: RECIPES[name] for name in names}
-    return loop.Run(recipes, out, beginning or {}, CPU, Workers(), trunk_rate=trunk_rate)
+    return loop.Run(recipes, out, beginning or {}, CPU, Workers(), trunk_rate=trunk_rate, frames=3)
 
 
 def learn(run: loop.Run) -> None:
@@ -369,6 +368,7 @@ def test_a_training_of_two_stops_goes_on_and_writes_weights_and_cards(
             minutes=minutes,
             seed=1,
             rate=loop.PEAK_RATE,
+            frames=3,
             device=CPU,
             sources=loop.Sources(
                 DrawnClips(None), {'drawn': DrawnClips(None), 'real': DrawnClips(None)}

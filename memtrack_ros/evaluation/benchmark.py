@@ -38,7 +38,7 @@ from memtrack_ros.wire.images import compressed_to_bgr
 SIZES = ((640, 480), (1920, 1080))
 SEED = 4
 DISTINCT = 30  # frames that are drawn; they are shown to and fro
-TURN = 5  # frames of one tracker before it is the next one's turn
+TURN = 6  # frames of one tracker before it is the next one's turn; it may write every second one
 SETTLING = 2  # frames before them that are not counted: the caches are another's
 CLOCKS: dict[str, Clock] = {'wall': perf_counter, 'cpu': process_time}
 FILLS = ('one', 'half', 'full')
@@ -116,9 +116,13 @@ class Course:
         self._state = self.tracker.state()
 
     def turn(self, fill: str) -> None:
-        """A few frames at this fill; what they write is undone before."""
+        """A few frames at this fill; what they write is undone before.
+
+        The `whole` is the mean of a turn, in which some frames are written and others are not.
+        """
         self.tracker.restore(self._state)
         times, bank = self.times[fill], self.tracker.bank
+        whole = 0.0
         for number in range(SETTLING + TURN):
             frame = next(self._frames)
             seconds = {'locate': self._timed(self.tracker.locate, frame, Prior(self._box))}
@@ -128,11 +132,12 @@ class Course:
             seconds['remember'] = remembering
             if bank.writes > writes:
                 seconds['remember that wrote'] = remembering
-            seconds['whole'] = seconds['step'] + remembering
             if number >= SETTLING:
+                whole += seconds['step'] + remembering
                 self.writes, self.asked = self.writes + (bank.writes > writes), self.asked + 1
                 for name, one in seconds.items():
                     times.add(name, one)
+        times.add('whole', whole / TURN)
 
     def turn_by_stages(self) -> None:
         """The same, each stage of a step for itself."""

@@ -31,6 +31,7 @@ from memtrack_ros.trackers import AnyTracker, Observation, Prior
 from memtrack_ros.trackers.looking import Look, LookingTracker
 
 FILLED = 0.2  # of a box that is drawn: less of it segmented is not what was meant
+APART = 0.045  # seconds from one frame in the memory to the next, at least: neighbours are alike
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Session:
             belief=Belief(),
             searched=0,
             frames_tracked=track.frames_tracked + 1,
+            unwritten=0.0,
         )
         return self._estimate(self._track, judge(self._track, corrected))
 
@@ -193,9 +195,10 @@ class Session:
     def remember(self) -> None:
         """Write the last step into the memory, if the target was surely seen in it.
 
+        At 30 Hz that is every second one at most, but of paper variants, which remember them all.
         TrackingError where the device has no room for that.
         """
-        if self._last is None:
+        if self._last is None or self._track is None:
             return
         frame, estimate, judgement = self._last.frame, self._last.estimate, self._last.judgement
         self._last = None
@@ -203,7 +206,9 @@ class Session:
         if sure < 0:  # nobody asks for more than the user does
             sure, distinct = self.tracker.remembered, judgement.distinct
         seen = estimate.state is State.TRACKING and distinct
-        if seen and estimate.confidence >= sure:
+        due = not self.tracker.gated or self._track.unwritten >= APART
+        if due and seen and estimate.confidence >= sure:
+            self._track = replace(self._track, unwritten=0.0)
             self._write(frame, judgement.observation)
         else:
             self.tracker.bank.refuse()

@@ -13,7 +13,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import MOST, Given, outside
-from memtrack_ros.session.clock import Clock
+from memtrack_ros.session.clock import COUNTED, Clock
 from memtrack_ros.session.course import WIDER, Course
 from memtrack_ros.session.estimate import State
 from memtrack_ros.session.judgement import Judgement
@@ -38,6 +38,7 @@ class Track(Stateful):
         'clock',
         'searched',
         'frames_tracked',
+        'unwritten',
         'tracker',
     )
 
@@ -49,11 +50,14 @@ class Track(Stateful):
     """Frames in which it was searched for."""
     frames_tracked: int = 1
     """Frames that showed it, that of the prompt among them."""
+    unwritten: float = 0.0
+    """Seconds since something was written into the memory."""
 
     def faults(self, given: Given) -> Iterator[str]:
         """The frame of the prompt showed it."""
         yield from outside(given, 'searched', 0, MOST)
         yield from outside(given, 'frames_tracked', 1, MOST)
+        yield from outside(given, 'unwritten', 0, COUNTED)
 
     @property
     def sure(self) -> bool:
@@ -76,7 +80,8 @@ class Track(Stateful):
         ImageError for a frame of quite another size.
         """
         clock = self.clock.at(time, presence.lost_seconds)
-        before = replace(self, course=self.course.fitted(frame), clock=clock)
+        unwritten = min(self.unwritten + clock.seconds, COUNTED)
+        before = replace(self, course=self.course.fitted(frame), clock=clock, unwritten=unwritten)
         if not self.tracker.gated:  # its authors look where it was
             return before
         if clock.jumped:

@@ -40,7 +40,7 @@ class CMEDFLSettings(NamedTuple):
     filters: bool = True  # the filter says where to look; else it is where the target was
 
 
-COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 4096)
+COMPACT = CMEDFLSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 2304)
 # The authors count the pixels of the distance from 1 and the middle from 0.
 PAPER = CMEDFLSettings(D3S_CROP, D3S_CROP / 2 - 1, 16384)
 

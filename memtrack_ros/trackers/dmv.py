@@ -53,7 +53,7 @@ class DMVSettings(NamedTuple):
 COMPACT = DMVSettings(
     side=CROP,
     chooser=Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0),
-    capacity=16,
+    capacity=8,
 )
 # The paper says nothing of how one box is chosen of those predicted 'similar to' SiamRPN: as there.
 PAPER = DMVSettings(

@@ -46,7 +46,7 @@ class SAMNSettings(NamedTuple):
     last: bool = True  # the last frame is read, too
 
 
-COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 16, True)
+COMPACT = SAMNSettings(COMPACT_FILTER.side, (COMPACT_FILTER.side - 1) / 2, 8, True)
 # The authors count the distance's pixels from 1 and the middle from 0. Their paper implies that the
 # first frame stays.
 PAPER = SAMNSettings(D3S_CROP, D3S_CROP / 2 - 1, 32, False)

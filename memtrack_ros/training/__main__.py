@@ -44,7 +44,7 @@ from memtrack_ros.training.bending import BentClips
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.framing import PARTIAL
-from memtrack_ros.training.loop import BATCH, LABEL, PEAK_RATE, Sources, train
+from memtrack_ros.training.loop import BATCH, FRAMES, LABEL, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.paper_loop import train as train_paper
 from memtrack_ros.training.paper_recipes import PAPER_RECIPES
@@ -85,6 +85,7 @@ def main() -> int:
         type=int,
         help=f'clips a step and process: {BATCH}, unless the paper has its own',
     )
+    parser.add_argument('--frames', type=int, default=FRAMES, help='of a clip of compact trackers')
     parser.add_argument(
         '--scenes',
         choices=('on', 'off'),
@@ -213,6 +214,7 @@ def start(arguments: argparse.Namespace) -> None:
         rate=arguments.rate,
         trunk_rate=arguments.trunk_rate,
         batch=arguments.batch or BATCH,
+        frames=arguments.frames,
         device=device,
         sources=Sources(MixedClips([*drawn, *real]) if real else scenes, validation),
         attribution='; '.join(

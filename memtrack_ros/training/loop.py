@@ -27,7 +27,7 @@ from memtrack_ros.training.recipe import Recipe, Seen
 from memtrack_ros.training.workers import Workers
 from memtrack_ros.weights.files import Calibration, save_weights
 
-LENGTH = 8  # frames of a clip
+FRAMES = 8  # of a clip
 PEAK_RATE = 1e-3
 WARM_UP = 50  # steps
 VALIDATE_EVERY = 1200.0
@@ -64,6 +64,7 @@ class Run(Learning):
         rate: float = PEAK_RATE,
         trunk_rate: float = 0.0,
         batch: int = BATCH,
+        frames: int = FRAMES,
     ) -> None:
         """Go on from `out` / checkpoint.pt where there is one.
 
@@ -72,7 +73,8 @@ class Run(Learning):
         normalisations know of features stays. ConfigurationError where the checkpoint is damaged
         or another training's.
         """
-        self.recipes, self.workers, self.batch, self.device = recipes, workers, batch, device
+        self.recipes, self.workers, self.device = recipes, workers, device
+        self.batch, self.frames = batch, frames
         self.nets = nn.ModuleDict({name: recipe.net() for name, recipe in recipes.items()})
         first = trunk_of(next(iter(self.nets.values())))
         for name, net in self.nets.items():
@@ -93,7 +95,7 @@ class Run(Learning):
         side, share = next((side, share) for until, side, share in STAGES if done <= until)
         count = max(1, round(share * self.batch))
         strength = 0.3 + 0.7 * min(done / FULL_STRENGTH_AT, 1.0)
-        return source.draw(generator, count, side, LENGTH, strength).pointed_at()
+        return source.draw(generator, count, side, self.frames, strength).pointed_at()
 
     def step(self, generator: torch.Generator, done: float, clips: Clips) -> dict[str, float]:
         """One optimiser step at the share `done` of the training; returns the losses by name."""
@@ -161,6 +163,7 @@ def train(
     rate: float,
     trunk_rate: float = 0.0,
     batch: int = BATCH,
+    frames: int = FRAMES,
     device: torch.device,
     sources: Sources,
     attribution: str,
@@ -169,8 +172,9 @@ def train(
 ) -> None:
     """Train compact trackers for `minutes` in all, going on from a checkpoint in `out`.
 
-    They learn at `rate` at most, their trunk at the share `trunk_rate` of it, of `batch` clips a
-    step. A new training begins with what fits of the parameters that `beginning` has for each.
+    They learn at `rate` at most, their trunk at the share `trunk_rate` of it, of `batch` clips of
+    so many `frames` a step. A new training begins with what fits of the parameters that
+    `beginning` has for each.
     Writes checkpoint.pt, log.jsonl and for each TRACKER-compact.safetensors every minute, so that
     a stop loses no more; in the end calibrates the weights, and writes training.png and model
     cards, TRACKER-compact.md, that say with which `command` they were made.
@@ -178,7 +182,7 @@ def train(
     length = seconds_of(minutes)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    run = Run(recipes, out, beginning, device, workers, rate, trunk_rate, batch)
+    run = Run(recipes, out, beginning, device, workers, rate, trunk_rate, batch, frames)
     validated = run.seconds
     first = workers.rank == 0
 
@@ -252,7 +256,7 @@ def validate(run: Run, sources: Mapping[str, ClipSource], device: torch.device) 
     for kind, source in sources.items():
         for batch in range(VALIDATION_BATCHES):
             generator.manual_seed(VALIDATION_SEEDS + batch)
-            clips = source.draw(generator, VALIDATION_COUNT, VALIDATION_SIDE, LENGTH, 1.0)
+            clips = source.draw(generator, VALIDATION_COUNT, VALIDATION_SIDE, run.frames, 1.0)
             clips = clips.pointed_at()
             seen = see(nets, clips)
             for name, recipe in run.recipes.items():
