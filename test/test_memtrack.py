@@ -9,16 +9,21 @@ import pytest
 import torch
 from tracking import Maker, Video, boxed
 
+from memtrack_ros.nets.heads import Answer
 from memtrack_ros.nets.memtrack import (
     Attention,
     CompactMemTrack,
     Controller,
     LayerNormLSTM,
+    Memory,
+    MemTrackQuery,
     PaperMemTrack,
+    Signals,
     correlation,
     read_weights,
     written,
 )
+from memtrack_ros.trackers import Prior
 from memtrack_ros.trackers.memtrack import (
     CompactMemTracker,
     best_place,
@@ -255,3 +260,28 @@ def test_a_box_is_labelled_as_the_network_was_taught_until_it_is_segmented(
     monkeypatch.setattr(tracker.net, 'template', noted)
     tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
     assert highest == pytest.approx([0.5, 1.0], abs=0.01)
+
+
+def test_what_the_compact_variant_reads_counts_half_and_is_read_alike(
+    make: Maker, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = make('memtrack')
+    assert isinstance(tracker, CompactMemTracker)
+    tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
+    held = Memory(*(tensor.clone() for tensor in tracker.bank.read()))
+    asked: list[tuple[Memory, MemTrackQuery]] = []
+    answer = tracker.net.answer
+
+    def noted(memory: Memory, query: MemTrackQuery) -> tuple[Answer, Signals]:
+        asked.append((memory, query))
+        return answer(memory, query)
+
+    monkeypatch.setattr(tracker.net, 'answer', noted)
+    tracker.locate(video.frames[1], Prior(video.box))
+    (memory, query), whole = asked[0], tracker.net.controller
+    with torch.inference_mode():
+        (half, read), (full, read_of_all) = whole(memory, query.cells), whole(held, query.cells)
+    torch.testing.assert_close(half - held.initial, (full - held.initial) / 2)
+    torch.testing.assert_close(read.read, read_of_all.read)
+    assert (full - held.initial).abs().max() > 0.01
+    assert all(map(torch.equal, tracker.bank.read(), held))  # reading changes nothing

@@ -403,6 +403,20 @@ def test_a_training_of_two_stops_goes_on_and_writes_weights_and_cards(
             assert line in card
 
 
+@pytest.mark.parametrize('frames', ['1', '0', '-8'])
+def test_a_clip_has_a_frame_to_be_asked_of(
+    frames: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / 'out'
+    monkeypatch.setattr('sys.argv', ['training', 'dmv', '--frames', frames, '--out', str(out)])
+    assert command.main() == 2
+    assert f'--frames is {frames}; it must be at least 2' in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize('minutes', ['0', '-3', 'nan'])
 def test_a_training_takes_time(
     minutes: str,

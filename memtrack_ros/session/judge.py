@@ -29,7 +29,11 @@ def judge(track: Track, found: Observation) -> Judgement:
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
     near = not track.believed or bool(apart < NEAR)
-    mistaken = not track.sure and track.course.mistakes(found.box)
+    mistaken = (
+        not track.sure
+        and track.course.mistakes(found.box)
+        and not tracker.identity.unmistakable(said)
+    )
     seen = track.sure or confidence >= SURE
     distinct = seen and tracker.identity.distinguishes(said) and not mistaken
     contested = (alike and near) or said.strange or not (distinct or track.sure)

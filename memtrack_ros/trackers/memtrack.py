@@ -58,7 +58,7 @@ DEFAULT = MemTrackSettings()
 FREE = {'slots': 1, 'writes': 0}
 # How much of what is read of the slots (eq. 8) counts in eq. 9, for the compact variant: with all
 # of it held-out videos and fast drawn scenes are followed worse.
-COUNTED = 0.5
+READ_SHARE = 0.5
 CHOOSER = Chooser(penalty_k=0.15, window_influence=0.21, test_lr=0.5, smallest=3.0)
 
 # The paper variant's inference, in the authors' numbers.
@@ -164,7 +164,7 @@ class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels])
         """One step: read a template, correlate, answer with the preferred cell's box and mask."""
         window, crop, query = look.window, look.crop, look.query
         held = self.bank.read()
-        counted = held._replace(templates=COUNTED * held.templates)
+        counted = held._replace(templates=READ_SHARE * held.templates)
         said, signals = self.net.answer(counted, query)
         answer = fetched(said)
         assert answer.mask is not None

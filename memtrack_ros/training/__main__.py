@@ -44,7 +44,7 @@ from memtrack_ros.training.bending import BentClips
 from memtrack_ros.training.clips import ClipSource
 from memtrack_ros.training.drawn_clips import DrawnClips
 from memtrack_ros.training.framing import PARTIAL
-from memtrack_ros.training.loop import BATCH, FRAMES, LABEL, PEAK_RATE, Sources, train
+from memtrack_ros.training.loop import BATCH, FRAMES, LABEL, LEAST_FRAMES, PEAK_RATE, Sources, train
 from memtrack_ros.training.mixed_clips import MixedClips
 from memtrack_ros.training.paper_loop import train as train_paper
 from memtrack_ros.training.paper_recipes import PAPER_RECIPES
@@ -189,6 +189,11 @@ def start(arguments: argparse.Namespace) -> None:
         return
     if arguments.scenes == 'off' and not arguments.data:
         raise ConfigurationError('--scenes off leaves nothing to learn from; name --data.')
+    if arguments.frames < LEAST_FRAMES:
+        raise ConfigurationError(
+            f'--frames is {arguments.frames}; it must be at least {LEAST_FRAMES}: the first shows '
+            'the target, the next is asked for it.'
+        )
     device = own_device(find_device(arguments.device))
     imagery = read_imagery(arguments.imagery, device) if arguments.imagery else None
     scenes = DrawnClips(imagery, PARTIAL)

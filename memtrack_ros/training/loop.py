@@ -27,7 +27,7 @@ from memtrack_ros.training.recipe import Recipe, Seen
 from memtrack_ros.training.workers import Workers
 from memtrack_ros.weights.files import Calibration, save_weights
 
-FRAMES = 8  # of a clip
+FRAMES, LEAST_FRAMES = 8, 2  # of a clip
 PEAK_RATE = 1e-3
 WARM_UP = 50  # steps
 VALIDATE_EVERY = 1200.0
