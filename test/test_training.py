@@ -403,31 +403,26 @@ def test_a_training_of_two_stops_goes_on_and_writes_weights_and_cards(
             assert line in card
 
 
-@pytest.mark.parametrize('frames', ['1', '0', '-8'])
-def test_a_clip_has_a_frame_to_be_asked_of(
-    frames: str,
+@pytest.mark.parametrize(
+    ('option', 'value', 'least'),
+    [
+        *[('--minutes', value, 'above 0.') for value in ('0', '-3', 'nan')],
+        *[('--frames', value, 'at least 2: the first shows') for value in ('1', '0', '-8')],
+    ],
+)
+def test_a_training_takes_time_and_a_clip_a_frame_to_be_asked_of(
+    option: str,
+    value: str,
+    least: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / 'out'
-    monkeypatch.setattr('sys.argv', ['training', 'dmv', '--frames', frames, '--out', str(out)])
+    monkeypatch.setattr('sys.argv', ['training', 'dmv', option, value, '--out', str(out)])
     assert command.main() == 2
-    assert f'--frames is {frames}; it must be at least 2' in capsys.readouterr().err
+    assert f'{option} is {value}; it must be {least}' in capsys.readouterr().err
     assert not out.exists()
-
-
-@pytest.mark.parametrize('minutes', ['0', '-3', 'nan'])
-def test_a_training_takes_time(
-    minutes: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    words = ['training', 'dmv', '--minutes', minutes, '--out', str(tmp_path / 'out')]
-    monkeypatch.setattr('sys.argv', words)
-    assert command.main() == 2
-    assert f'--minutes is {minutes}; it must be above 0.' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
