@@ -23,7 +23,7 @@ from rclpy.qos import QoSProfile
 
 from memtrack_ros.control import AXES, Axis, Velocity
 from memtrack_ros.nodes import follow_parameters
-from memtrack_ros.nodes.follow_node import FollowNode, sighted, twist
+from memtrack_ros.nodes.follow_node import FollowNode, measured, twist
 from memtrack_ros.tools.client import TrackerClient
 from memtrack_ros.tools.processes import NodeProcess
 
@@ -51,22 +51,27 @@ def seen(**facts: Any) -> TrackedTarget:
 def test_a_sight_is_what_the_message_says() -> None:
     target = seen(bearing_x=0.25, bearing_y=-0.5, target_id=7)
     target.header.stamp.sec, target.header.stamp.nanosec = 12, 500_000_000
-    sight = sighted(target, 0.1, 0.0)
-    assert (sight.target_id, sight.tracking, sight.stamp, sight.age) == (7, True, 12.5, 0.1)
-    assert sight.bearing == (0.25, -0.5)
-    assert sight.size == 40 / 640
-    assert not sight.cut
-    assert isnan(sight.distance)
+    measurement = measured(target, 0.1, 0.0)
+    assert (measurement.target_id, measurement.tracking, measurement.stamp, measurement.age) == (
+        7,
+        True,
+        12.5,
+        0.1,
+    )
+    assert measurement.bearing == (0.25, -0.5)
+    assert measurement.size == 40 / 640
+    assert not measurement.cut
+    assert isnan(measurement.distance)
     target.position, target.position_valid = Point(x=2.0, y=3.0, z=6.0), True
-    assert sighted(target, 0.1, 0.0).distance == 7
+    assert measured(target, 0.1, 0.0).distance == 7
 
 
 def test_only_tracking_is_acted_on() -> None:
     """Whatever states are still to come."""
     for state in range(256):
-        sight = sighted(seen(state=state), 0.0, 0.0)
-        assert sight.tracking == (state == TrackedTarget.TRACKING)
-        assert bool(sight.fault()) != sight.tracking
+        measurement = measured(seen(state=state), 0.0, 0.0)
+        assert measurement.tracking == (state == TrackedTarget.TRACKING)
+        assert bool(measurement.fault()) != measurement.tracking
 
 
 @pytest.mark.parametrize(
@@ -82,10 +87,10 @@ def test_a_field_of_view_gives_the_bearing_of_the_middle_of_the_roi(
     roi: tuple[float, ...], right: float, below: float
 ) -> None:
     target = seen(roi=roi, bearing_valid=False, bearing_x=nan, bearing_y=nan)
-    assert sighted(target, 0.0, 1.0).bearing == pytest.approx((right, below), abs=1e-6)
-    assert sighted(target, 0.0, 0.0).fault() == 'the target has no valid bearing'
+    assert measured(target, 0.0, 1.0).bearing == pytest.approx((right, below), abs=1e-6)
+    assert measured(target, 0.0, 0.0).fault() == 'the target has no valid bearing'
     known = seen(roi=roi, bearing_x=0.125, bearing_y=0.25)
-    assert sighted(known, 0.0, 1.0).bearing == (0.125, 0.25)
+    assert measured(known, 0.0, 1.0).bearing == (0.125, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_a_field_of_view_gives_the_bearing_of_the_middle_of_the_roi(
     ],
 )
 def test_nonsense_is_not_acted_on(facts: dict[str, Any]) -> None:
-    assert sighted(seen(**{'bearing_valid': False, **facts}), 0.0, 1.0).fault()
+    assert measured(seen(**{'bearing_valid': False, **facts}), 0.0, 1.0).fault()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_nonsense_is_not_acted_on(facts: dict[str, Any]) -> None:
     ],
 )
 def test_a_target_at_the_border_is_cut(roi: tuple[float, ...], cut: bool) -> None:
-    assert sighted(seen(roi=roi), 0.0, 0.0).cut is cut
+    assert measured(seen(roi=roi), 0.0, 0.0).cut is cut
 
 
 def test_a_twist_is_by_rep_103() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memtrack_ros.control import AXES, Axis, Servo, Settings, Sight, Velocity
+from memtrack_ros.control import AXES, Axis, Measurement, Servo, Settings, Velocity
 from memtrack_ros.errors import ConfigurationError
 
 PERIOD = 0.02
@@ -26,18 +26,18 @@ def told(axes: str | dict[str, Axis] = 'uav', **others: Any) -> Settings:
     return Settings(**{'axes': axes, 'timeout': TIMEOUT} | others)
 
 
-def seen(right: float = 0.0, below: float = 0.0, **facts: Any) -> Sight:
-    return Sight(
+def seen(right: float = 0.0, below: float = 0.0, **facts: Any) -> Measurement:
+    return Measurement(
         **{'target_id': 1, 'tracking': True, 'stamp': 0.0, 'age': 0.0, 'size': 0.2} | facts,
         bearing=(right, below),
     )
 
 
-def followed(servo: Servo, sight: Sight, seconds: float = 2.0) -> Velocity:
-    """The velocity after this sight was seen again and again for some seconds."""
+def followed(servo: Servo, measurement: Measurement, seconds: float = 2.0) -> Velocity:
+    """The velocity after this measurement was seen again and again for some seconds."""
     for step in range(round(seconds / PERIOD)):
         now = step * PERIOD
-        servo.see(replace(sight, stamp=now), now)
+        servo.see(replace(measurement, stamp=now), now)
         servo.step(now)
     return servo.velocity
 
@@ -139,7 +139,7 @@ def run(
     axes = {'yaw': Axis(gain=2.0, dead_band=0.0, max_speed=2.0, max_acceleration=4.0)}
     servo = Servo(told(axes, feed_forward=feed_forward))
     tick, bearing, yaw = 1 / 150, 0.0, 0.0
-    under_way: deque[Sight] = deque()
+    under_way: deque[Measurement] = deque()
     bearings = []
     for step in range(round(seconds / tick)):
         now = step * tick
@@ -181,7 +181,7 @@ def test_in_a_dry_run_the_robot_is_known_to_stand_still() -> None:
 
 
 @pytest.mark.parametrize(
-    'sight',
+    'measurement',
     [
         seen(0.4, 0.4, tracking=False),
         seen(nan, 0.4),
@@ -193,11 +193,11 @@ def test_in_a_dry_run_the_robot_is_known_to_stand_still() -> None:
         seen(0.4, 0.4, age=nan),
     ],
 )
-def test_it_brakes_from_one_step_to_the_next(sight: Sight) -> None:
+def test_it_brakes_from_one_step_to_the_next(measurement: Measurement) -> None:
     servo = Servo(told())
     before = followed(servo, seen(0.4, 0.4), 2.0)
     assert before.yaw == pytest.approx(-2 * 0.39)
-    servo.see(sight, 2.0)
+    servo.see(measurement, 2.0)
     after = servo.step(2.0)
     assert servo.halted
     assert abs(after.yaw) == pytest.approx(abs(before.yaw) - AXIS.max_acceleration * PERIOD)
@@ -244,7 +244,7 @@ def test_a_limit_that_is_lowered_on_the_way_is_braked_to() -> None:
 
 numbers = st.one_of(st.floats(-2.0, 2.0), st.floats(), st.just(nan))
 sights = st.builds(
-    Sight,
+    Measurement,
     target_id=st.integers(0, 2),
     tracking=st.booleans(),
     stamp=st.one_of(st.floats(0, 5), st.floats()),
@@ -280,10 +280,10 @@ laws = st.builds(
 @given(laws, events)
 def test_the_limits_are_never_exceeded(law: Settings, events: Any) -> None:
     servo, now, last = Servo(law), 0.0, STILL
-    for elapsed, sight in events:
+    for elapsed, measurement in events:
         now += elapsed
-        if sight is not None:
-            servo.see(sight, now)
+        if measurement is not None:
+            servo.see(measurement, now)
         velocity = servo.step(now)
         for name, speed, before in zip(Velocity._fields, velocity, last, strict=True):
             if name not in law.axes:
@@ -301,10 +301,10 @@ def test_after_a_loss_it_stands_still_within_the_time_it_takes_to_brake(
     law: Settings, events: Any, loss: str
 ) -> None:
     servo, now = Servo(law), 0.0
-    for elapsed, sight in events:
+    for elapsed, measurement in events:
         now += elapsed
-        if sight is not None:
-            servo.see(sight, now)
+        if measurement is not None:
+            servo.see(measurement, now)
         servo.step(now)
     if loss == 'lost':
         servo.see(seen(0.5, 0.5, tracking=False), now)
@@ -323,10 +323,10 @@ def test_after_a_loss_it_stands_still_within_the_time_it_takes_to_brake(
 @given(laws, events)
 def test_nothing_moves_before_the_target_was_surely_seen(law: Settings, events: Any) -> None:
     servo, now = Servo(law), 0.0
-    for elapsed, sight in events:
+    for elapsed, measurement in events:
         now += elapsed
-        if sight is not None:
-            servo.see(replace(sight, tracking=False), now)
+        if measurement is not None:
+            servo.see(replace(measurement, tracking=False), now)
         assert servo.step(now) == STILL
 
 

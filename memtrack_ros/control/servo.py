@@ -46,7 +46,7 @@ class Velocity(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Measurement:
     """What one image says of the target; what is not known is nan."""
 
     target_id: int
@@ -77,7 +77,7 @@ class Sight:
 
 
 class Servo:
-    """Turns sights of a target into velocities that keep it in view.
+    """Turns measurements of a target into velocities that keep it in view.
 
     It stands still until the target is seen for the first time, and comes to rest, braking within
     max_acceleration, whenever it is not surely seen or the newest image is older than the timeout.
@@ -90,9 +90,9 @@ class Servo:
         self.velocity = Velocity()
         self.halted = _UNSEEN
         """Why it stands still or brakes; empty while it follows."""
-        self._sight: Sight | None = None
+        self._measurement: Measurement | None = None
         self._seen = 0.0
-        """When that sight came."""
+        """When that measurement came."""
         self._stepped: float | None = None
         self._commands: deque[tuple[float, Velocity]] = deque(maxlen=HISTORY)
         """Each with the time from which on it held."""
@@ -101,22 +101,30 @@ class Servo:
         self._reference = nan
         """The apparent size to keep."""
 
-    def see(self, sight: Sight, now: float) -> None:
-        """Takes the newest sight in place of the one before."""
-        last, self._sight = self._sight, sight
-        if last is None or last.target_id != sight.target_id:
+    def see(self, measurement: Measurement, now: float) -> None:
+        """Takes the newest measurement in place of the one before."""
+        last, self._measurement = self._measurement, measurement
+        if last is None or last.target_id != measurement.target_id:
             self._reference = nan
-        if sight.fault() or last is None or last.fault() or last.target_id != sight.target_id:
+        if (
+            measurement.fault()
+            or last is None
+            or last.fault()
+            or last.target_id != measurement.target_id
+        ):
             self._rates = [0.0, 0.0]
         else:
-            self._estimate_rates(last, sight, now)
-        if not (isfinite(self._reference) or sight.fault() or sight.cut) and sight.size > 0:
-            self._reference = sight.size
+            self._estimate_rates(last, measurement, now)
+        if (
+            not (isfinite(self._reference) or measurement.fault() or measurement.cut)
+            and measurement.size > 0
+        ):
+            self._reference = measurement.size
         self._seen = now
 
     def forget(self) -> None:
         """Comes to rest, until the target is seen again."""
-        self._sight = None
+        self._measurement = None
 
     def step(self, now: float) -> Velocity:
         """The velocity to command from now on until the next step."""
@@ -136,66 +144,66 @@ class Servo:
 
     def _fault(self, now: float) -> str:
         """Why nothing may be done now; empty when something may."""
-        if self._sight is None:
+        if self._measurement is None:
             return _UNSEEN
-        if fault := self._sight.fault():
+        if fault := self._measurement.fault():
             return fault
-        if self._age(self._sight, now) > self.settings.timeout:
+        if self._age(self._measurement, now) > self.settings.timeout:
             return f'the newest image is older than the timeout of {self.settings.timeout:g} s'
         return ''
 
-    def _age(self, sight: Sight, now: float) -> float:
-        return max(sight.age, 0.0) + max(now - self._seen, 0.0)
+    def _age(self, measurement: Measurement, now: float) -> float:
+        return max(measurement.age, 0.0) + max(now - self._seen, 0.0)
 
     def _wanted(self, now: float) -> Velocity:
         """The velocity without regard to the limits."""
-        sight = self._sight
-        assert sight is not None
+        measurement = self._measurement
+        assert measurement is not None
         wanted = {}
         for name, axis in self.settings.axes.items():
             if name == 'forward':
-                wanted[name] = self._approach(sight, axis)
+                wanted[name] = self._approach(measurement, axis)
                 continue
-            bearing = sight.bearing[_BEARING[name]]
+            bearing = measurement.bearing[_BEARING[name]]
             rate = 0.0
             if name in _TURNS:
                 rate = self.settings.feed_forward * self._rates[_BEARING[name]]
-                bearing += self._since(sight, name, now)
+                bearing += self._since(measurement, name, now)
             speed = axis.gain * _beyond(bearing - axis.set_point, axis.dead_band) + rate
             wanted[name] = _SIGN[name] * speed
         return Velocity(**wanted)
 
-    def _since(self, sight: Sight, name: str, now: float) -> float:
+    def _since(self, measurement: Measurement, name: str, now: float) -> float:
         """How far the bearing went since the image was taken, as far as that is made up for."""
-        age = self._age(sight, now)
+        age = self._age(measurement, now)
         moved = age * self._rates[_BEARING[name]] + self._turned(name, now - age, now)
         return self.settings.feed_forward * moved
 
-    def _approach(self, sight: Sight, axis: Axis) -> float:
+    def _approach(self, measurement: Measurement, axis: Axis) -> float:
         """Forward speed; zero where range is not known, and none towards a target that is cut."""
         by_distance = self.settings.distance > 0
         if by_distance:
-            further = sight.distance / self.settings.distance
+            further = measurement.distance / self.settings.distance
         else:
             size = self.settings.size or self._reference
-            further = size / sight.size if sight.size > 0 else nan
+            further = size / measurement.size if measurement.size > 0 else nan
         if not isfinite(further) or further <= 0:
             return 0.0
         speed = axis.gain * _beyond(further - 1, axis.dead_band)
-        return min(speed, 0.0) if sight.cut and not by_distance else speed
+        return min(speed, 0.0) if measurement.cut and not by_distance else speed
 
-    def _estimate_rates(self, last: Sight, sight: Sight, now: float) -> None:
+    def _estimate_rates(self, last: Measurement, measurement: Measurement, now: float) -> None:
         """Follows the target's own angular rates, by what the bearings did beside the camera."""
-        elapsed = sight.stamp - last.stamp
+        elapsed = measurement.stamp - last.stamp
         if not 0 < elapsed <= GAP:
             self._rates = [0.0, 0.0] if elapsed else self._rates
             return
-        taken = now - max(sight.age, 0.0)
+        taken = now - max(measurement.age, 0.0)
         weight = 1 - exp(-elapsed / SMOOTHING)
         for name in _TURNS:
             if name in self.settings.axes:
                 index = _BEARING[name]
-                moved = sight.bearing[index] - last.bearing[index]
+                moved = measurement.bearing[index] - last.bearing[index]
                 own = self._turned(name, taken - elapsed, taken)
                 rate = self._rates[index] + weight * ((moved - own) / elapsed - self._rates[index])
                 limit = self.settings.axes[name].max_speed

@@ -78,7 +78,7 @@ class Settings:
     distance: float = 0.0
     """Metres to keep from the target; 0: the distance at which it has its apparent size."""
     size: float = 0.0
-    """Apparent size to keep, see Sight; 0: the one it has when following it begins."""
+    """Apparent size to keep, see Measurement; 0: the one it has when following it begins."""
     obeyed: bool = True
     """Whether the robot does what is commanded; in a dry run it does not."""
 

@@ -29,7 +29,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
-from memtrack_ros.control import Servo, Sight, Velocity
+from memtrack_ros.control import Measurement, Servo, Velocity
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import follow_parameters, running
 from memtrack_ros.nodes.follow_parameters import Following
@@ -98,8 +98,8 @@ class FollowNode(ManagedNode):
         if (servo := self._servo) is None:  # an executor may keep a destroyed subscription a while
             return
         fov = self.get_parameter('fallback_fov').value
-        sight = sighted(target, self._age(target), fov)
-        if sight.tracking and not target.bearing_valid and not self._said_no_bearing:
+        measurement = measured(target, self._age(target), fov)
+        if measurement.tracking and not target.bearing_valid and not self._said_no_bearing:
             self._said_no_bearing = True
             self.get_logger().warning(
                 f'the target has no bearing: the fallback_fov of {fov:g} rad gives it instead'
@@ -107,7 +107,7 @@ class FollowNode(ManagedNode):
                 else 'the target has no bearing and is not followed: calibrate the camera '
                 '(camera_info), or give its horizontal field of view as fallback_fov'
             )
-        servo.see(sight, time.monotonic())
+        servo.see(measurement, time.monotonic())
 
     def _age(self, target: TrackedTarget) -> float:
         """Seconds since the image was taken, by the tracker and, later, by the clock here."""
@@ -147,7 +147,7 @@ class FollowNode(ManagedNode):
         return SetParametersResult(successful=not reason, reason=reason)
 
 
-def sighted(target: TrackedTarget, age: float, fov: float) -> Sight:
+def measured(target: TrackedTarget, age: float, fov: float) -> Measurement:
     """What a message says, for the servo.
 
     age: seconds since the image was taken. fov: the horizontal field of view in rad by which a
@@ -165,7 +165,7 @@ def sighted(target: TrackedTarget, age: float, fov: float) -> Sight:
         )
     there = width > 0 and height > 0 and target.image_width > 0
     place = target.position
-    return Sight(
+    return Measurement(
         target_id=target.target_id,
         tracking=target.state == TrackedTarget.TRACKING,
         stamp=_seconds(target),
