@@ -74,7 +74,7 @@ def test_what_hides_the_target_is_not_learned_as_its_part() -> None:
     known.learn(hidden, HERE, boxes.box_mask(HERE, *FRAME))
     target, hiding = (known.judge(found(first, box))[0] for box in (HERE, THERE))
     assert target.likeness > 0.9 and target.ratio > 0.5
-    assert hiding.strange and not known.resembles(hiding)
+    assert known.strange(hiding) and not known.resembles(hiding)
 
 
 def test_the_target_is_told_from_ground_and_from_other_things(identity: Identity) -> None:
@@ -163,10 +163,19 @@ def test_what_is_distinct_has_the_ratio_that_is_usual(identity: Identity) -> Non
         assert identity.distinguishes(Evidence(like, ratio, 1.0)) == distinct
 
 
-def test_what_is_less_like_the_target_than_its_surroundings_is_strange() -> None:
-    assert Evidence(-0.01, 0.5, 1.0).strange
-    assert Evidence(0.5, -0.01, 1.0).strange
-    assert not Evidence(0.0, 0.0, -1.0).strange
+def test_what_is_less_like_the_target_than_its_surroundings_is_strange(identity: Identity) -> None:
+    assert identity.strange(Evidence(-0.01, 0.5, 1.0))
+    assert identity.strange(Evidence(0.5, -0.01, 1.0))
+    assert not identity.strange(Evidence(0.0, 0.0, -1.0))
+
+
+def test_what_is_more_like_others_than_the_target_usually_is_is_strange(identity: Identity) -> None:
+    seen, mask = sight((HERE, TARGET)), boxes.box_mask(HERE, *FRAME)
+    usual = identity.judge(found(seen, HERE))[0].ratio
+    assert not identity.strange(Evidence(1.0, 0.4 * usual, 1.0))  # nothing is usual yet
+    identity.learn(seen, HERE, mask)
+    assert identity.strange(Evidence(1.0, 0.4 * usual, 1.0))
+    assert not identity.strange(Evidence(1.0, 0.45 * usual, 1.0))
 
 
 def test_what_was_not_admitted_changes_nothing(identity: Identity) -> None:

@@ -16,7 +16,7 @@ from memtrack_ros.errors import ImageError, PromptError, TrackingError
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.oriented import OrientedBox
-from memtrack_ros.geometry.windows import Pixels
+from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
 from memtrack_ros.session import Points, Presence, Prompt, Session, State
@@ -25,6 +25,7 @@ from memtrack_ros.session.motion import MEASURED, Motion
 from memtrack_ros.session.picture import shows_anything
 from memtrack_ros.session.presence import Belief
 from memtrack_ros.session.prompts import resolve
+from memtrack_ros.trackers.identity import Rival
 from memtrack_ros.weights.files import Calibration
 
 SIZE = (320, 240)
@@ -664,10 +665,11 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
 
     course = Course.of(at(100), NOISE)
     assert not course.mistakes(at(100))
-    course = course.beside(boxes.centre(at(130)))
+    here = Window.around((100.0, 100.0), 1.0, 192)
+    course = course.beside(Rival(boxes.centre(at(130)), 0.6), here)
     assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
     # It is followed as what it is, and even where the target was nothing else is seen.
-    course = course.beside(boxes.centre(at(108)), mistaken=True)
+    course = course.followed(at(108), mistaken=True)
     assert course.mistakes(at(100))
     assert not course.mistakes(at(90))
     assert course.mismatch(course.state()) == ''
@@ -675,6 +677,24 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
     larger = course.fitted(np.zeros((2 * NOISE.shape[0], 2 * NOISE.shape[1], 3), np.uint8))
     assert larger.mistakes(np.array([200.5, 200.5, 40, 40]))
     assert not larger.mistakes(np.array([180.5, 200.5, 40, 40]))
+
+
+def test_a_look_alike_that_the_target_leaves_behind_stays_where_it_was() -> None:
+    def at(x: float) -> Floats:
+        return np.array([x, 100.0, 20, 20])
+
+    def around(x: float) -> Window:
+        return Window.around((x, 110.0), 0.5, 192)  # 96 pixels of the frame
+
+    def ground(x: float, likeness: float) -> Rival:
+        return Rival(boxes.centre(at(x)), likeness)
+
+    course = Course.of(at(100), NOISE).beside(ground(130, 0.6), around(110))
+    left = course.beside(ground(250, 0.1), around(240))
+    assert left.mistakes(at(130)) and not left.mistakes(at(250))
+    # But for something that is more like it, or where it is seen that it is there no more.
+    assert course.beside(ground(250, 0.7), around(240)).mistakes(at(250))
+    assert course.beside(ground(90, 0.1), around(110)).mistakes(at(90))
 
 
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:

@@ -45,6 +45,10 @@ class Window:
         """Points (..., 2) of the frame in crop coordinates."""
         return (np.asarray(points, float) - self.origin) / self.pitch
 
+    def shows(self, point: ArrayLike) -> bool:
+        """Whether a point (x, y) of the frame is in the crop."""
+        return bool((np.abs(self.to_crop(point) - (self.side - 1) / 2) <= self.side / 2).all())
+
     def in_cells(self, count: int) -> Window:
         """The same square as `count` x `count` crop pixels: those of a map of it."""
         return Window(self.center_x, self.center_y, self.pitch * self.side / count, count)

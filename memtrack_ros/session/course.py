@@ -16,8 +16,10 @@ from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import Given, outside
 from memtrack_ros.session.motion import LARGEST_FRAME, SMALLEST_BOX, Motion
 from memtrack_ros.session.prompts import SMALLEST
+from memtrack_ros.trackers.identity import Rival
 from memtrack_ros.trackers.search import SEARCH
 
+UNLIKE = -20.0  # likeness of what is no rival at all: the least there is has -19
 RESIZED = 4.0  # factor of an image's width or height beyond which it is none of the same camera
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
@@ -37,7 +39,7 @@ class Course(Stateful):
     `box` (4,) is where it is believed to be, `home` (4,) where it was surely seen last;
     `hunch` (4,) where something was that was hardly seen; `seen` its motion since it was last seen,
     `candidate` that of what may be it again. `rival` (2,) is where the next best thing was when the
-    target was surely seen last, or has been followed since, `mistaken` for it.
+    target was surely seen last, so far `alike`, or has been followed since, `mistaken` for it.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -49,6 +51,7 @@ class Course(Stateful):
         'seen',
         'candidate',
         'rival',
+        'alike',
         'mistaken',
     )
 
@@ -60,6 +63,7 @@ class Course(Stateful):
     seen: Motion
     candidate: Motion
     rival: Floats
+    alike: float = UNLIKE
     mistaken: bool = False
 
     def faults(self, given: Given) -> Iterator[str]:
@@ -73,6 +77,7 @@ class Course(Stateful):
             if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
                 yield f'{name} is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
         yield from outside(given, 'rival', -2 * LARGEST_FRAME, 2 * LARGEST_FRAME)
+        yield from outside(given, 'alike', UNLIKE, -UNLIKE)
 
     @classmethod
     def of(cls, box: Floats, frame: Pixels) -> Course:
@@ -102,7 +107,9 @@ class Course(Stateful):
         )
         seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
         rival = (self.rival + 0.5) * scale - 0.5
-        return Course(width, height, box, hunch, home, seen, candidate, rival, self.mistaken)
+        return Course(
+            width, height, box, hunch, home, seen, candidate, rival, self.alike, self.mistaken
+        )
 
     def after(self, seconds: float, *, seen: bool = True) -> Course:
         """Predicted; a target that is not `seen` slows down. The centre stays in the image.
@@ -136,13 +143,22 @@ class Course(Stateful):
         """The candidate is the target, and in `box` (4,): its course begins with the candidate."""
         return replace(self, box=box, seen=self.candidate)
 
-    def surely(self, rival: Floats | None) -> Course:
-        """The target is surely where it is tracked, the next best thing at `rival` (2,)."""
-        return replace(self.beside(self.rival if rival is None else rival), home=self.box)
+    def surely(self) -> Course:
+        """The target is surely where it is tracked."""
+        return replace(self, home=self.box, mistaken=False)
 
-    def beside(self, rival: Floats, *, mistaken: bool = False) -> Course:
-        """The next best thing is at `rival` (2,), and that is what is followed if `mistaken`."""
-        return replace(self, rival=rival, mistaken=mistaken)
+    def beside(self, rival: Rival, window: Window) -> Course:
+        """The next best thing that is seen in a `window` is this one.
+
+        A thing more like the target that was left behind, out of view, stays where it was.
+        """
+        if rival.likeness < self.alike and not window.shows(self.rival):
+            return self
+        return replace(self, rival=rival.place, alike=rival.likeness)
+
+    def followed(self, box: Floats, *, mistaken: bool) -> Course:
+        """What is followed without being surely the target is in `box` (4,): the rival, if so."""
+        return replace(self, rival=boxes.centre(box) if mistaken else self.rival, mistaken=mistaken)
 
     def mistakes(self, box: Floats) -> bool:
         """Whether what is in `box` (4,) is rather the rival.

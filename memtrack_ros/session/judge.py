@@ -36,11 +36,10 @@ def judge(track: Track, found: Observation) -> Judgement:
     )
     seen = track.sure or confidence >= SURE
     distinct = seen and tracker.identity.distinguishes(said) and not mistaken
-    contested = (alike and near) or said.strange or not (distinct or track.sure)
+    strange = tracker.identity.strange(said)
+    contested = (alike and near) or strange or not (distinct or track.sure)
     convincing = seen and tracker.identity.resembles(said)
-    return Judgement(
-        found, confidence, evidence, contested, distinct, mistaken, convincing, rival.place
-    )
+    return Judgement(found, confidence, evidence, contested, distinct, mistaken, convincing, rival)
 
 
 def excluded(track: Track, one: Judgement, other: Judgement) -> Judgement | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.trackers import Observation
+from memtrack_ros.trackers.identity import Rival
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Judgement:
     the target; `distinct` where it is not, and more like the target than all others; and
     `contested` where something near is as good, it is strange, or a target that is not surely seen
     is not told apart. It is `convincing` where it is like the target, whatever else may be.
-    `rival` is the place (2,) of what is the next best thing now.
+    `rival` is the next best thing now.
     """
 
     observation: Observation
@@ -27,4 +27,4 @@ class Judgement:
     distinct: bool = True
     mistaken: bool = False
     convincing: bool = False
-    rival: Floats | None = None
+    rival: Rival | None = None

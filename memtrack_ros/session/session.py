@@ -325,7 +325,7 @@ class Session:
             window = before.course.survey(before.searched - before.searched % 2, CROP)
             return self.tracker.survey(frame, window, home)
         assert best.rival is not None
-        return Prior(boxes.from_centre(best.rival, home[2:]))
+        return Prior(boxes.from_centre(best.rival.place, home[2:]))
 
     def _locate(
         self, frame: Pixels, before: Track, prior: Prior, look: Look | None = None

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
@@ -147,10 +146,11 @@ class Track(Stateful):
             course = course.found(box) if seen else course
         mistaken = judgement.mistaken and (seen or belief.candidate)
         if belief.now is State.TRACKING:
-            course = course.surely(judgement.rival)
+            course = course.surely()
+            if judgement.rival and (sight := judgement.observation.sight):
+                course = course.beside(judgement.rival, sight.window)
         else:
-            place = boxes.centre(box) if mistaken else course.rival
-            course = course.beside(place, mistaken=mistaken)
+            course = course.followed(box, mistaken=mistaken)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 

@@ -74,11 +74,6 @@ class Evidence(NamedTuple):
     margin: float = 0.0
     """How much the ratio in the middle of the box is above that of the next best thing."""
 
-    @property
-    def strange(self) -> bool:
-        """Whether it is less like the target than its surroundings are, or more like others."""
-        return self.likeness < 0 or self.ratio < 0
-
 
 class Rival(NamedTuple):
     """The next best thing in the window: where it is (2,) in the frame, and how like the target."""
@@ -234,6 +229,11 @@ class Identity(Stateful):
     def unmistakable(self, said: Evidence) -> bool:
         """Whether it is told from all that as well as the target usually is, wherever it is."""
         return self.distinguishes(said) and said.ratio >= UNMISTAKABLE * self._usual
+
+    def strange(self, said: Evidence) -> bool:
+        """Whether an answer is less like the target than its surroundings are, or more like others
+        than the target usually is."""
+        return said.likeness < 0 or said.ratio < max(0.0, SHARE * self._usual)
 
     def resembles(self, said: Evidence) -> bool:
         """Whether an answer is like the target, whatever else may be."""
