@@ -686,15 +686,15 @@ def test_a_look_alike_that_the_target_leaves_behind_stays_where_it_was() -> None
     def around(x: float) -> Window:
         return Window.around((x, 110.0), 0.5, 192)  # 96 pixels of the frame
 
-    def ground(x: float, likeness: float) -> Rival:
+    def thing(x: float, likeness: float) -> Rival:
         return Rival(boxes.centre(at(x)), likeness)
 
-    course = Course.of(at(100), NOISE).beside(ground(130, 0.6), around(110))
-    left = course.beside(ground(250, 0.1), around(240))
+    course = Course.of(at(100), NOISE).beside(thing(130, 0.6), around(110))
+    left = course.beside(thing(250, 0.1), around(240))
     assert left.mistakes(at(130)) and not left.mistakes(at(250))
     # But for something that is more like it, or where it is seen that it is there no more.
-    assert course.beside(ground(250, 0.7), around(240)).mistakes(at(250))
-    assert course.beside(ground(90, 0.1), around(110)).mistakes(at(90))
+    assert course.beside(thing(250, 0.7), around(240)).mistakes(at(250))
+    assert course.beside(thing(90, 0.1), around(110)).mistakes(at(90))
 
 
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:

@@ -104,21 +104,17 @@ class Servo:
     def see(self, measurement: Measurement, now: float) -> None:
         """Takes the newest measurement in place of the one before."""
         last, self._measurement = self._measurement, measurement
-        if last is None or last.target_id != measurement.target_id:
+        if last is not None and last.target_id != measurement.target_id:
+            last = None  # of another target
+        if last is None:
             self._reference = nan
-        if (
-            measurement.fault()
-            or last is None
-            or last.fault()
-            or last.target_id != measurement.target_id
-        ):
-            self._rates = [0.0, 0.0]
-        else:
+        usable = not measurement.fault()
+        if usable and last is not None and not last.fault():
             self._estimate_rates(last, measurement, now)
-        if (
-            not (isfinite(self._reference) or measurement.fault() or measurement.cut)
-            and measurement.size > 0
-        ):
+        else:
+            self._rates = [0.0, 0.0]
+        whole = usable and not measurement.cut and measurement.size > 0
+        if whole and not isfinite(self._reference):
             self._reference = measurement.size
         self._seen = now
 

@@ -107,8 +107,16 @@ class Course(Stateful):
         )
         seen, candidate = self.seen.scaled(scale), self.candidate.scaled(scale)
         rival = (self.rival + 0.5) * scale - 0.5
-        return Course(
-            width, height, box, hunch, home, seen, candidate, rival, self.alike, self.mistaken
+        return replace(
+            self,
+            width=width,
+            height=height,
+            box=box,
+            hunch=hunch,
+            home=home,
+            seen=seen,
+            candidate=candidate,
+            rival=rival,
         )
 
     def after(self, seconds: float, *, seen: bool = True) -> Course:
