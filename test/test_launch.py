@@ -1,9 +1,13 @@
-"""The launch file, by the real `ros2 launch`: what it starts, and what it refuses beforehand."""
+"""The launch file: what it starts, and what it refuses beforehand.
+
+By itself with doubles of `launch`, and by the real `ros2 launch` where there is one.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -11,8 +15,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import launch_double
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +34,19 @@ def test_what_the_launch_file_needs_is_declared() -> None:
     assert needed <= {tag.text for tag in tree.iter() if tag.tag.endswith('depend')}
 
 
+def overlay(prefix: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A `prefix` in which this checkout is installed, as long as the patch lasts."""
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (index / 'memtrack_ros').touch()
+    (prefix / 'share' / 'memtrack_ros').symlink_to(ROOT)
+    (prefix / 'lib').mkdir()
+    (prefix / 'lib' / 'memtrack_ros').symlink_to(ROOT / 'scripts')
+    around = os.environ.get('AMENT_PREFIX_PATH', sys.prefix)
+    patch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{around}')
+    return prefix
+
+
 @pytest.fixture(scope='module')
 def ros2(domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The command that launches this checkout's file and nodes; skips where it cannot."""
@@ -36,16 +55,8 @@ def ros2(domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lis
     command = shutil.which('ros2', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
     if command is None:
         pytest.skip('needs the command ros2')
-    prefix = tmp_path_factory.mktemp('prefix')
-    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
-    index.mkdir(parents=True)
-    (index / 'memtrack_ros').touch()
-    (prefix / 'share' / 'memtrack_ros').symlink_to(ROOT)
-    (prefix / 'lib').mkdir()
-    (prefix / 'lib' / 'memtrack_ros').symlink_to(ROOT / 'scripts')
     with pytest.MonkeyPatch.context() as patch:
-        around = os.environ.get('AMENT_PREFIX_PATH', sys.prefix)
-        patch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{around}')
+        prefix = overlay(tmp_path_factory.mktemp('prefix'), patch)
         patch.setenv('PATH', f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
         patch.setenv('PYTHONPATH', f'{ROOT}:{os.environ.get("PYTHONPATH", "")}')
         patch.setenv('ROS_LOG_DIR', str(prefix / 'log'))
@@ -53,7 +64,7 @@ def ros2(domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lis
         yield [command, 'launch', str(LAUNCH)]
 
 
-@pytest.mark.parametrize(
+REFUSED = pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
         (['params_file:=/nowhere.yaml'], 'params_file:=/nowhere.yaml is not there'),
@@ -69,6 +80,74 @@ def ros2(domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lis
         (['video:=scene', 'image_transport:=compressed'], 'a video is published raw'),
     ],
 )
+
+
+class Launch:
+    """The launch file with doubles of what it is made of."""
+
+    def __init__(self) -> None:
+        self.file = runpy.run_path(str(LAUNCH))
+
+    def __call__(self, part: str, *arguments: str) -> list[Any]:
+        """What a part of it starts with arguments, NAME:=VALUE, and the others as they are."""
+        given = {name: default for name, (default, _) in self.file['ARGUMENTS'].items()}
+        given |= dict(argument.split(':=') for argument in arguments)
+        started: list[Any] = self.file[part](launch_double.Context(**given))
+        return started
+
+
+@pytest.fixture
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """With its arguments as they are unless given."""
+    launch_double.install(monkeypatch)
+    overlay(tmp_path / 'prefix', monkeypatch)
+    return Launch()
+
+
+@REFUSED
+def test_what_cannot_be_is_refused(launch: Launch, arguments: list[str], sentence: str) -> None:
+    with pytest.raises(launch.file['WrongArgument'], match=re.escape(sentence)):
+        launch('check', *arguments)
+    assert launch('check') == []
+
+
+def test_only_what_is_given_wins_over_the_parameter_file(launch: Launch) -> None:
+    given = {
+        'tracker': 'dmv',
+        'variant': 'paper',
+        'weights': '/w.safetensors',
+        'settings': 'got10k',
+        'device': 'cpu',
+        'image_transport': 'compressed',
+    }
+    for arguments, beside in (({}, {}), (given, given), ({'device': 'cuda:1'}, None)):
+        words = [f'{name}:={value}' for name, value in arguments.items()]
+        *_, node = launch('tracker', *words)
+        told = launch_double.parameters(node)
+        assert told.files == ['params_file']
+        assert told.beside == (arguments if beside is None else beside)
+        (page,) = launch('page', 'page:=true', *words)
+        transport = {k: v for k, v in arguments.items() if k == 'image_transport'}
+        assert launch_double.parameters(page).beside == transport
+
+
+def test_a_video_is_shown_as_it_is_told(launch: Launch) -> None:
+    assert launch('camera') == []
+    *_, node = launch('camera', 'video:=scene', 'loop:=false', 'rate:=7', 'image:=/front/image')
+    assert launch_double.parameters(node).beside == {'source': 'scene', 'loop': False, 'rate': 7.0}
+    assert ('camera_info', '/front/camera_info') in node.options['remappings']
+
+
+def test_what_nobody_asks_for_is_not_started(launch: Launch) -> None:
+    assert [launch(part) for part in ('follow', 'page', 'camera', 'rviz')] == [[]] * 4
+    (alone,) = launch('tracker', 'autostart:=false')
+    assert alone.options['executable'] == 'tracker_node'
+    assert len(launch('tracker')) == 3  # and what configures and activates it
+    *_, follow = launch('follow', 'follow:=true', 'cmd_vel:=/base/cmd_vel')
+    assert follow.options['remappings'] == [('~/cmd_vel', '/base/cmd_vel')]
+
+
+@REFUSED
 def test_what_cannot_be_launched_is_said_before_anything_starts(
     ros2: list[str], arguments: list[str], sentence: str
 ) -> None:
