@@ -90,7 +90,7 @@ def test_ratios_are_then_over_now(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ('whole', 'said'),
     [
-        (20.0, 'every image, 60 % busy'),
+        (20.0, 'every image if alone, 60 % busy'),
         (100.0, '33 of 100 images, the others are dropped'),
     ],
 )

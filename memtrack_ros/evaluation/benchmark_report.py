@@ -47,7 +47,7 @@ def markdown(results: Results, command: str) -> str:
 def at_camera_rate(whole: float) -> str:
     """What happens at 30 Hz to a tracker that takes so many milliseconds a frame."""
     if whole <= PERIOD:
-        return f'every image, {100 * whole / PERIOD:.0f} % busy'
+        return f'every image if alone, {100 * whole / PERIOD:.0f} % busy'
     return f'{100 * PERIOD / whole:.0f} of 100 images, the others are dropped'
 
 
