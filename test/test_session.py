@@ -246,6 +246,18 @@ def test_a_published_tracker_is_not_gated() -> None:
     assert all(prior.usual and np.array_equal(prior.box, BOX) for prior in tracker.priors)
 
 
+def test_a_published_tracker_answers_frames_that_a_benchmark_repeats() -> None:
+    tracker = Double(gated=False)
+    session = Session(tracker)
+    random = np.random.default_rng(0)
+    frames = list(random.integers(0, 255, (8, *NOISE.shape), np.uint8))
+    session.prompt(frames[0], Prompt('box', BOX))
+    for frame in (*frames, *[frames[-1]] * 5):
+        assert session.step(frame).state is State.TRACKING
+        session.remember()
+    assert session.memory.refused == 0
+
+
 def test_a_point_selects_the_thing_around_it() -> None:
     image = np.full((240, 320, 3), (90, 160, 60), np.uint8)
     image[100:140, 150:200] = (30, 30, 200)

@@ -32,6 +32,7 @@ NEEDS = 'needs the toolkits: pip install "memtrack_ros[toolkits]"'
 trax = pytest.importorskip('trax', reason=NEEDS)
 experiments = pytest.importorskip('got10k.experiments', reason=NEEDS)
 
+from tracking import Maker  # noqa: E402
 from trax.client import Client  # noqa: E402
 
 from memtrack_ros.evaluation.toolkits import vot  # noqa: E402
@@ -123,6 +124,16 @@ def write_got10k(folder: Path, clips: dict[str, Clip]) -> None:
         np.savetxt(place / 'cut_by_image.label', np.zeros(len(absent)), '%d')
         (place / 'meta_info.ini').write_text(f'[METAINFO]\nresolution: ({WIDTH}, {HEIGHT})')
     (folder / 'val' / 'list.txt').write_text('\n'.join(clips))
+
+
+def test_got10k_sees_a_paper_variant_as_its_authors_do(make: Maker, scene: Clip) -> None:
+    """Whatever its score: weights that learned nothing are sure of nothing."""
+    tracker = MemtrackTracker(make('stmtrack', 'paper'))
+    tracker.init(Image.fromarray(scene.frames[0][..., ::-1]), scene.truth[0] + ONE_ONE)
+    for number, frame in enumerate(scene.frames[1:4], 1):
+        tracker.update(Image.fromarray(frame[..., ::-1]))
+        assert tracker.session.state is State.TRACKING
+        assert (tracker.session.memory.writes, tracker.session.memory.refused) == (number + 1, 0)
 
 
 def test_got10k_runs_and_reports_what_our_metrics_say(tmp_path: Path, scene: Clip) -> None:
