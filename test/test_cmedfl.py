@@ -13,7 +13,7 @@ from tracking import REFERENCE, Maker, Video, boxed, needs_reference
 from memtrack_ros.evaluation.parity.cmedfl import checks
 from memtrack_ros.evaluation.parity.reference import Reference
 from memtrack_ros.nets.cells import at_cells, distances, moved
-from memtrack_ros.nets.cmedfl import CMEDFLQuery, Deformation, First, Memory, PaperCMEDFL
+from memtrack_ros.nets.cmedfl import CellMemory, CMEDFLQuery, Deformation, FirstFrame, PaperCMEDFL
 from memtrack_ros.nets.inception import InceptionTrunk
 from memtrack_ros.nets.readers import GROUPS, best_read
 from memtrack_ros.nets.resnet import ResNet
@@ -123,7 +123,7 @@ def test_the_network_is_told_the_peak_and_the_first_mask_there(
     net, told = memory.net, []
 
     def answer(
-        memory: Memory, first: First, query: CMEDFLQuery, distance: torch.Tensor
+        memory: CellMemory, first: FirstFrame, query: CMEDFLQuery, distance: torch.Tensor
     ) -> torch.Tensor:
         told.append((first.mask, distance))
         return distance

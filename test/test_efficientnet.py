@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memtrack_ros.nets.compact import CompactTrunk, doubled
-from memtrack_ros.nets.efficientnet import EfficientNetLite0, published
+from memtrack_ros.nets.efficientnet import EfficientNetLite0, of_checkpoint
 
 
 def test_features_by_level() -> None:
@@ -35,12 +35,12 @@ def test_a_published_checkpoint_fills_it() -> None:
         for name, shape in shapes.items()
     } | {'_fc.weight': torch.zeros(1000, 1280)}
     assert '_blocks.3._bn1.running_var' in checkpoint
-    taken = published(checkpoint)
+    taken = of_checkpoint(checkpoint)
     assert taken.keys() == shapes.keys()
     EfficientNetLite0().load_state_dict(taken)
     del checkpoint['_bn0.weight']
     with pytest.raises(KeyError, match=r'bn0\.weight'):
-        published(checkpoint)
+        of_checkpoint(checkpoint)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
+from memtrack_ros.evaluation.film import EvenThumbnails, Film, Strip, Tile, contact_sheet
 
 
 def grey(level: int, width: int = 160, height: int = 120) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('count', [1, 5, 12, 300, 10_000])
 def test_thumbnails_are_few_and_evenly_spread(count: int) -> None:
-    thumbnails = Thumbnails(most=20)
+    thumbnails = EvenThumbnails(most=20)
     for stamp in range(count):
         thumbnails.add(stamp, grey(0, 16, 12))
     stamps = [stamp for stamp, _ in thumbnails.spread(6, since=0)]
@@ -54,7 +54,7 @@ def test_thumbnails_are_few_and_evenly_spread(count: int) -> None:
 
 def test_sheet_holds_all_moments() -> None:
     picture = grey(200, 320, 240)
-    strips = [Strip('one', [Moment(picture, 'a'), Moment(picture, 'b')]), Strip('two', [])]
+    strips = [Strip('one', [Tile(picture, 'a'), Tile(picture, 'b')]), Strip('two', [])]
     sheet = contact_sheet('title', strips)
     assert sheet.shape[1] > 2 * 320
     assert np.count_nonzero((sheet == 200).all(2)) >= 2 * 320 * 240

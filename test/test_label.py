@@ -17,7 +17,7 @@ from memtrack_ros.geometry.windows import Window
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.training import __main__ as command
 from memtrack_ros.training import label
-from memtrack_ros.training.label import Labelled, Pointed, Segmenter
+from memtrack_ros.training.label import Labelled, ObjectMasks, Pointed
 from memtrack_ros.training.real_clips import RealClips
 
 HEADING = 'file\tframe\tx\ty\tw\th\tobject\tlast_frame\n'
@@ -167,7 +167,7 @@ def test_a_mask_is_carried_on_and_what_is_remembered_is_bounded() -> None:
         frame[mask > 0] = 20, 60, 220
         return frame, mask
 
-    segmenter = Segmenter(colours, *painted(60))
+    segmenter = ObjectMasks(colours, *painted(60))
     for x in range(64, 92, 4):
         frame, mask = painted(x)
         found = segmenter.segment(frame, np.array([x - 24.0, 38, 40, 40]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memtrack_ros import memory_sheet, trackers
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Bank, Cells, PartRing, SampledFrames, TemplateSlots
-from memtrack_ros.nets.memtrack import Memory, Signals
+from memtrack_ros.nets.memtrack import Signals, TemplateMemory
 from memtrack_ros.nodes.roster import Roster
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Group, Prompt, Session
@@ -121,7 +121,9 @@ def test_a_slot_is_a_blend_of_what_was_written_into_it() -> None:
     bank = TemplateSlots(2, (1, 1, 1), 1, max_bytes=2**20, device=CPU)
     ones = torch.ones(1, 1)
     bank.start(
-        Memory(ones[..., None, None], torch.zeros(1, 2, 1, 1, 1), ones.expand(1, 2), *[ones] * 2)
+        TemplateMemory(
+            ones[..., None, None], torch.zeros(1, 2, 1, 1, 1), ones.expand(1, 2), *[ones] * 2
+        )
     )
     halves = torch.full((1, 2), 0.5)
     gates = iter([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])  # to a fresh slot, then where it was read

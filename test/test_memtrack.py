@@ -15,10 +15,10 @@ from memtrack_ros.nets.memtrack import (
     CompactMemTrack,
     Controller,
     LayerNormLSTM,
-    Memory,
     MemTrackQuery,
     PaperMemTrack,
     Signals,
+    TemplateMemory,
     correlation,
     read_weights,
     written,
@@ -268,11 +268,11 @@ def test_what_the_compact_variant_reads_counts_half_and_is_read_alike(
     tracker = make('memtrack')
     assert isinstance(tracker, CompactMemTracker)
     tracker.initialise(video.frames[0], boxed(video.frames[0], video.box))
-    held = Memory(*(tensor.clone() for tensor in tracker.bank.read()))
-    asked: list[tuple[Memory, MemTrackQuery]] = []
+    held = TemplateMemory(*(tensor.clone() for tensor in tracker.bank.read()))
+    asked: list[tuple[TemplateMemory, MemTrackQuery]] = []
     answer = tracker.net.answer
 
-    def noted(memory: Memory, query: MemTrackQuery) -> tuple[Answer, Signals]:
+    def noted(memory: TemplateMemory, query: MemTrackQuery) -> tuple[Answer, Signals]:
         asked.append((memory, query))
         return answer(memory, query)
 

@@ -13,8 +13,8 @@ from memtrack_ros import trackers
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation.__main__ import main
 from memtrack_ros.evaluation.presence import (
+    PresenceVideo,
     Verdicts,
-    Video,
     drawn,
     ends_wrong,
     filmed,
@@ -42,7 +42,7 @@ def verdicts(
     whole: Floats = np.array([HERE, *truth])
     other = np.array([NOWHERE, *(alike or [NOWHERE] * len(truth))])
     visibility = (~np.isnan(whole).any(1)).astype(float)
-    video = Video('some', kind, [], whole, visibility, other)
+    video = PresenceVideo('some', kind, [], whole, visibility, other)
     confidence = np.array([float(state is T) for state in states])
     return Verdicts(video, np.array([int(s) for s in states]), confidence, np.array(boxes))
 

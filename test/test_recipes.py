@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from memtrack_ros.nets.heads import Answer, BoxMaps
 from memtrack_ros.nets.memtrack import SIDE as TEMPLATE
-from memtrack_ros.nets.memtrack import Memory
+from memtrack_ros.nets.memtrack import TemplateMemory
 from memtrack_ros.training import recipe as recipes
 from memtrack_ros.training.__main__ import RECIPES
 from memtrack_ros.training.beginning import begin_with
@@ -146,7 +146,9 @@ def test_templates_are_the_cells_around_a_box() -> None:
 
 def test_a_memory_stays_where_a_frame_is_not_used() -> None:
     shapes = (2, 1, 2, 2), (2, 3, 1, 2, 2), (2, 3), (2, 4), (2, 4)
-    new, old = (Memory(*(torch.full(shape, value) for shape in shapes)) for value in (1.0, 0.0))
+    new, old = (
+        TemplateMemory(*(torch.full(shape, value) for shape in shapes)) for value in (1.0, 0.0)
+    )
     for part in where(torch.tensor([True, False]), new, old):
         assert part[0].eq(1).all() and part[1].eq(0).all()
 

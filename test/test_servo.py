@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memtrack_ros.control import AXES, Axis, Measurement, Servo, Settings, Velocity
+from memtrack_ros.control import AXES, Axis, Measurement, Servo, ServoSettings, Velocity
 from memtrack_ros.errors import ConfigurationError
 
 PERIOD = 0.02
@@ -20,10 +20,10 @@ AXIS = Axis(gain=2.0, dead_band=0.01, max_speed=1.0, max_acceleration=2.0)
 STILL = Velocity()
 
 
-def told(axes: str | dict[str, Axis] = 'uav', **others: Any) -> Settings:
+def told(axes: str | dict[str, Axis] = 'uav', **others: Any) -> ServoSettings:
     if isinstance(axes, str):
         axes = dict.fromkeys(AXES[axes], AXIS)
-    return Settings(**{'axes': axes, 'timeout': TIMEOUT} | others)
+    return ServoSettings(**{'axes': axes, 'timeout': TIMEOUT} | others)
 
 
 def seen(right: float = 0.0, below: float = 0.0, **facts: Any) -> Measurement:
@@ -278,7 +278,7 @@ laws = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(laws, events)
-def test_the_limits_are_never_exceeded(law: Settings, events: Any) -> None:
+def test_the_limits_are_never_exceeded(law: ServoSettings, events: Any) -> None:
     servo, now, last = Servo(law), 0.0, STILL
     for elapsed, measurement in events:
         now += elapsed
@@ -298,7 +298,7 @@ def test_the_limits_are_never_exceeded(law: Settings, events: Any) -> None:
 @settings(max_examples=100, deadline=None)
 @given(laws, events, st.sampled_from(['lost', 'silence', 'forgotten']))
 def test_after_a_loss_it_stands_still_within_the_time_it_takes_to_brake(
-    law: Settings, events: Any, loss: str
+    law: ServoSettings, events: Any, loss: str
 ) -> None:
     servo, now = Servo(law), 0.0
     for elapsed, measurement in events:
@@ -321,7 +321,7 @@ def test_after_a_loss_it_stands_still_within_the_time_it_takes_to_brake(
 
 @settings(max_examples=100, deadline=None)
 @given(laws, events)
-def test_nothing_moves_before_the_target_was_surely_seen(law: Settings, events: Any) -> None:
+def test_nothing_moves_before_the_target_was_surely_seen(law: ServoSettings, events: Any) -> None:
     servo, now = Servo(law), 0.0
     for elapsed, measurement in events:
         now += elapsed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,3 +39,43 @@ def test_types_say_what_things_are() -> None:
         if 'assert isinstance(' in path.read_text()
     ]
     assert asked == []
+
+
+def test_one_place_makes_a_target_message() -> None:
+    made = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'memtrack_ros').rglob('*.py')
+        if 'TrackedTarget(' in path.read_text()
+    ]
+    assert made == ['memtrack_ros/nodes/messages.py']
+
+
+def test_what_goes_in_and_out_of_a_session_stands_there() -> None:
+    defined = (ROOT / 'memtrack_ros').rglob('*.py')
+    kinds = r'^class (State|Prompt|Estimate|Judgement|Presence|Session)\b'
+    rooms = {path.parent.name for path in defined if re.search(kinds, path.read_text(), re.M)}
+    assert rooms == {'session'}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Whoever reads it need not ask which one is meant."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / 'memtrack_ros').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 300
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_figures_of_speed_stand_in_one_place() -> None:
+    """What `evaluation benchmark` measures, a page beside it of GPUs, and nothing that ages."""
+    pages = [
+        ROOT / 'README.md',
+        *(ROOT / 'docs').glob('*.md'),
+        *(ROOT / 'memtrack_ros').rglob('*.md'),
+    ]
+    figures = r'\d (?:frames/s|fps|ms a (?:step|frame))'
+    said = {page.name: re.findall(figures, page.read_text()) for page in pages}
+    said['trackers.md'].remove('0 frames/s')  # of a camera
+    assert {page: found for page, found in said.items() if found} == {}

@@ -7,7 +7,7 @@ import torch
 
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.memory import TemplateSlots
-from memtrack_ros.nets.memtrack import Memory, Signals, addresses, allocation, written
+from memtrack_ros.nets.memtrack import Signals, TemplateMemory, addresses, allocation, written
 
 HIDDEN = 2
 NOTHING, REFRESH, ALLOCATE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
@@ -32,10 +32,10 @@ def signals(
     )
 
 
-def memory(templates: list[float], usage: list[float]) -> Memory:
+def memory(templates: list[float], usage: list[float]) -> TemplateMemory:
     state = torch.zeros(1, HIDDEN)
     slots = torch.tensor(templates).reshape(1, -1, 1, 1, 1)
-    return Memory(template(7.0), slots, torch.tensor([usage]), state, state)
+    return TemplateMemory(template(7.0), slots, torch.tensor([usage]), state, state)
 
 
 def started(slots: int = 4) -> TemplateSlots:
@@ -90,7 +90,7 @@ def test_a_batch_is_written_as_its_parts_are_and_passes_gradients_on() -> None:
     said = [signals([0.75, 0.25], [0.2, 0.5, 0.3], 0.4), signals([0.5, 0.5], [0.1, 0.1, 0.8], 0.9)]
     new = torch.tensor([2.0, -1.0]).reshape(2, 1, 1, 1).requires_grad_()
     both = written(
-        Memory(*(torch.cat(pair) for pair in zip(*parts, strict=True))),
+        TemplateMemory(*(torch.cat(pair) for pair in zip(*parts, strict=True))),
         Signals(*(torch.cat(pair) for pair in zip(*said, strict=True))),
         new,
     )

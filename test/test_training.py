@@ -288,6 +288,23 @@ def test_a_trunk_that_learns_stays_one_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures('small')
+def test_what_is_written_are_means_over_the_latest_steps(tmp_path: Path) -> None:
+    run = begun(tmp_path, 'stmtrack')
+    learnt, written = (
+        dict(nets['stmtrack'].named_parameters()) for nets in (run.nets, run.averaged)
+    )
+    name = next(name for name in learnt if name.startswith('head.') and name.endswith('weight'))
+    learn(run)  # the first is taken as it is
+    mean = learnt[name].detach().clone()
+    assert torch.equal(written[name], mean)
+    for _ in range(2):
+        learn(run)
+        mean += 0.01 * (learnt[name].detach() - mean)
+        torch.testing.assert_close(written[name], mean, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(written[name], learnt[name])
+
+
+@pytest.mark.usefixtures('small')
 def test_all_of_a_run_stand_on_the_first_ones_trunk(tmp_path: Path) -> None:
     shipped = {name: begin_with(name) for name in ('dmv', 'stmtrack')}
     run = begun(tmp_path, 'stmtrack', 'dmv', 'cmedfl', beginning=shipped)

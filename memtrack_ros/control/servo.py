@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import copysign, exp, isfinite, nan, pi
 from typing import NamedTuple
 
-from memtrack_ros.control.settings import Axis, Settings
+from memtrack_ros.control.settings import Axis, ServoSettings
 
 SMOOTHING = 0.15
 """Seconds over which the target's angular rate is averaged."""
@@ -85,7 +85,7 @@ class Servo:
     Times are seconds of one clock that only goes forward.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServoSettings) -> None:
         self.settings = settings
         self.velocity = Velocity()
         self.halted = _UNSEEN

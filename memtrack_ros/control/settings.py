@@ -61,7 +61,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServoSettings:
     """What a servo is told.
 
     Raises ConfigurationError where a limit is not above zero or a number not finite, and where

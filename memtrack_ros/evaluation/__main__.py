@@ -43,7 +43,7 @@ try:
     from memtrack_ros.evaluation import benchmark_report, peers, vos
     from memtrack_ros.evaluation.compare import THREADS, Entrant, compare
     from memtrack_ros.evaluation.parity.report import SUBJECTS, parity
-    from memtrack_ros.evaluation.presence import Video, drawn, presence, recorded
+    from memtrack_ros.evaluation.presence import PresenceVideo, drawn, presence, recorded
     from memtrack_ros.evaluation.reads import pictures
     from memtrack_ros.evaluation.report import FIRST_ALONE
 except ModuleNotFoundError as error:
@@ -126,7 +126,7 @@ def segment_videos(arguments: argparse.Namespace) -> int:
     faults: list[SequenceError] = []
     videos = labelled_videos(arguments.sequences, faults, arguments.split)
     segmenters = {
-        name: vos.Segmenter(tracker, origin_of(tracker, settings_of(arguments)))
+        name: vos.VosTracker(tracker, origin_of(tracker, settings_of(arguments)))
         for name, tracker in chosen(arguments).items()
     }
     vos.run(videos, segmenters, arguments.out, faults, Console())
@@ -194,7 +194,7 @@ def time(arguments: argparse.Namespace) -> int:
 
 def tell_presence(arguments: argparse.Namespace) -> int:
     """Compares what trackers say of their target's presence with the truth."""
-    videos: Iterable[Video]
+    videos: Iterable[PresenceVideo]
     if arguments.sequences is not None:
         faults: list[SequenceError] = []
         found = read_sequences(arguments.sequences, faults)

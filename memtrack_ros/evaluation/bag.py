@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from memtrack_ros.errors import BagError, ImageError
-from memtrack_ros.evaluation.bag_reader import ImageTopic, Shot
+from memtrack_ros.evaluation.bag_reader import ImageTopic, RecordedImage
 from memtrack_ros.evaluation.bag_writer import output_bag
 from memtrack_ros.evaluation.film import Film
 from memtrack_ros.overlay import draw
@@ -38,10 +38,10 @@ COLUMNS = 'stamp', 'state', 'confidence', *ROI, *box_fields(None)
 
 
 @dataclass(frozen=True)
-class Answer:
+class BagAnswer:
     """What was said to an image; `frame` is None, and `fault` says why, when it is unreadable."""
 
-    shot: Shot
+    shot: RecordedImage
     frame: Frame | None
     estimate: Estimate
     last_seen: Any
@@ -95,7 +95,7 @@ def follow(
     console.print(f'written: {out}/{RESULTS}, {VIDEO}, {BAG}/', highlight=False)
 
 
-def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> Iterator[Answer]:
+def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> Iterator[BagAnswer]:
     """The answer to each image; what it shows is remembered when the next one is asked for."""
     last_seen = None
     for shot in topic:
@@ -114,17 +114,17 @@ def _answers(topic: ImageTopic, session: Session, box: NDArray[np.float64]) -> I
             estimate, fault = UNPROCESSED, str(error)
         if estimate.state is State.TRACKING:
             last_seen = shot.image.header.stamp
-        yield Answer(shot, frame, estimate, last_seen, perf_counter() - began, fault)
+        yield BagAnswer(shot, frame, estimate, last_seen, perf_counter() - began, fault)
         session.remember()
 
 
 def _written(
-    answers: Iterable[Answer],
+    answers: Iterable[BagAnswer],
     rate: float,
     session: Session,
     calibration: CameraCalibration,
     folder: Path,
-) -> Iterator[Answer]:
+) -> Iterator[BagAnswer]:
     """The answers, each as soon as it stands in the files."""
     tracker = session.tracker
     picture = None

@@ -21,7 +21,7 @@ INFO = 'sensor_msgs/msg/CameraInfo'
 USUAL, SLOWEST, FASTEST = 30.0, 1.0, 240.0  # images per second
 
 
-class Shot(NamedTuple):
+class RecordedImage(NamedTuple):
     """An image message, when it was recorded in nanoseconds, and the newest calibration by then."""
 
     time: int
@@ -69,7 +69,7 @@ class ImageTopic:
     ) -> None:
         self._reader.close()
 
-    def __iter__(self) -> Iterator[Shot]:
+    def __iter__(self) -> Iterator[RecordedImage]:
         calibration: Any = None
         # Where the node finds it: beside the image, or beside that which was compressed.
         beside = self.topic.removesuffix('/compressed') if self._compressed else self.topic
@@ -79,7 +79,7 @@ class ImageTopic:
             for connection, time, data in self._reader.messages(wanted):
                 if connection.topic == self.topic:
                     image = self._types.deserialize_cdr(data, connection.msgtype)
-                    yield Shot(time, image, calibration)
+                    yield RecordedImage(time, image, calibration)
                 elif connection.msgtype == INFO:
                     calibration = self._types.deserialize_cdr(data, INFO)
         except Exception as error:

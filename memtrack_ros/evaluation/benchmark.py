@@ -76,7 +76,7 @@ class Times:
         return {name: round(1e3 * float(np.median(all_)), 3) for name, all_ in self.seconds.items()}
 
 
-class Course:
+class TimedTracker:
     """One tracker on the scene."""
 
     def __init__(
@@ -203,7 +203,7 @@ def benchmark(
             frames, box = _drawn(width, height, progress)
             results['decode'][size] = _decoding(frames, clock)
             courses = {
-                name: Course(tracker(), frames, box, clock) for name, tracker in make.items()
+                name: TimedTracker(tracker(), frames, box, clock) for name, tracker in make.items()
             }
             fills = [*FILLS, *[f'after {plan.aged}'] * bool(plan.aged)]
             task = progress.add_task(size, total=len(fills) * plan.rounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memtrack_ros.data.results import FORMATS, Answers
+from memtrack_ros.data.results import FORMATS, SequenceAnswers
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation import passes
 
@@ -20,7 +20,7 @@ def export(kind: str, folder: Path, out: Path) -> int:
     found = sorted(folder.rglob('*.csv'))
     for path in found:
         answers = passes.read(path)
-        new = files_of(Answers(path.stem, answers.boxes, answers.seconds))
+        new = files_of(SequenceAnswers(path.stem, answers.boxes, answers.seconds))
         if new.keys() & files.keys():
             raise SequenceError(f'{folder}: two passes over a {path.stem}; name the set of one')
         files |= new

@@ -62,7 +62,7 @@ class Film:
             writer.release()
 
 
-class Thumbnails:
+class EvenThumbnails:
     """Small pictures of moments spread evenly over a stream of unknown length, a bounded number."""
 
     def __init__(self, most: int = 120) -> None:
@@ -91,7 +91,7 @@ class Thumbnails:
         return [kept[index] for index in indices]
 
 
-class Moment(NamedTuple):
+class Tile(NamedTuple):
     """A tile of the sheet and what is written below it."""
 
     picture: Frame
@@ -102,7 +102,7 @@ class Strip(NamedTuple):
     """A row of the sheet: what is written above it, and its tiles."""
 
     title: str
-    moments: list[Moment]
+    moments: list[Tile]
 
 
 def contact_sheet(title: str, strips: list[Strip]) -> Frame:

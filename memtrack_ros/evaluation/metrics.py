@@ -61,7 +61,7 @@ def scored(truth: Floats) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """Answers against the truth in the frames that count, float64 (counted,) each.
 
     iou; error: between the centres, in pixels; norm_error: the same in truth widths and heights.
@@ -72,12 +72,12 @@ class Compared:
     norm_error: Floats
 
 
-def compared(answers: Floats, truth: Floats) -> Compared:
+def compared(answers: Floats, truth: Floats) -> Comparison:
     """The answers of one pass against its truth."""
     counted = scored(truth)
     answers, truth = answers[counted], truth[counted]
     offset = boxes.centre(answers) - boxes.centre(truth)
-    return Compared(
+    return Comparison(
         boxes.iou(answers, truth),
         np.linalg.norm(offset, axis=1),
         np.linalg.norm(offset / truth[:, 2:], axis=1),

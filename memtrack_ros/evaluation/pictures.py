@@ -59,7 +59,7 @@ class Panel(NamedTuple):
     shown: float = 1.0
 
 
-class Link(NamedTuple):
+class Correspondence(NamedTuple):
     """From pixel x, y of the first query panel to pixel x, y of a memory panel, by its number.
 
     Those from one pixel have one of LINKS for a colour, by its number.
@@ -79,7 +79,7 @@ class Reading(NamedTuple):
     query: Sequence[Panel]
     memory: Sequence[Panel]
     scale: str  # what the colours of heat mean
-    links: Sequence[Link] = ()
+    links: Sequence[Correspondence] = ()
     charts: Mapping[str, Map] = {}
 
 
@@ -173,7 +173,7 @@ def show(page: Page, x: float, y: float, side: float, panel: Panel) -> Axes:
     return axes
 
 
-def join(asking: Axes, held: Axes, link: Link) -> None:
+def join(asking: Axes, held: Axes, link: Correspondence) -> None:
     """Draw a line with a dot at either end."""
     colour = LINKS[link.colour]
     line = ConnectionPatch(

@@ -38,7 +38,7 @@ Kind = TypeVar('Kind', bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Video:
+class PresenceVideo:
     """A video of one `kind` with the truth of its n frames.
 
     Boxes (n, 4) of target and look-alike, nan where absent; the share (n,) of the target that is
@@ -58,7 +58,7 @@ class Verdicts:
     """What a session said of a video, and its truth; the frame of the prompt and those before left
     out. States and confidences (n,), boxes (n, 4)."""
 
-    video: Video
+    video: PresenceVideo
     states: NDArray[np.intp]
     confidence: Floats
     boxes: Floats
@@ -138,7 +138,7 @@ class Verdicts:
         return int((np.diff(wrong[judged].astype(int)) > 0).sum())
 
 
-def follow(session: Session, video: Video) -> Verdicts:
+def follow(session: Session, video: PresenceVideo) -> Verdicts:
     """Follow the target of a video from the box of its first truth."""
     first = boxes.first_present(video.truth)
     states, confidences, found = [], [], []
@@ -218,7 +218,9 @@ def together(verdicts: list[Verdicts], of: Callable[[Verdicts], NDArray[Kind]]) 
     return np.concatenate([of(one) for one in verdicts])
 
 
-def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) -> Iterator[Video]:
+def drawn(
+    scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED
+) -> Iterator[PresenceVideo]:
     """So many situations, each kind in turn."""
     kinds = list(SITUATIONS)
     for number in range(scenes):
@@ -226,10 +228,10 @@ def drawn(scenes: int, imagery: Imagery | None, first_seed: int = FIRST_SEED) ->
         yield filmed(Situation(kind, first_seed + number, imagery), f'{kind} {number}')
 
 
-def filmed(situation: Situation, name: str) -> Video:
+def filmed(situation: Situation, name: str) -> PresenceVideo:
     """A drawn situation from its first frame to its last."""
     frames = [situation.render(index) for index in range(situation.frames)]
-    return Video(
+    return PresenceVideo(
         name,
         situation.kind,
         [frame.image for frame in frames],
@@ -239,11 +241,13 @@ def filmed(situation: Situation, name: str) -> Video:
     )
 
 
-def recorded(sequence: Sequence) -> Video:
+def recorded(sequence: Sequence) -> PresenceVideo:
     """A real sequence: where it has a truth, its target is seen."""
     visibility = (~np.isnan(sequence.truth).any(1)).astype(float)
     unknown = np.full_like(sequence.truth, np.nan)
-    return Video(sequence.name, 'sequence', _Images(sequence), sequence.truth, visibility, unknown)
+    return PresenceVideo(
+        sequence.name, 'sequence', _Images(sequence), sequence.truth, visibility, unknown
+    )
 
 
 @dataclass(frozen=True)
@@ -257,7 +261,7 @@ class _Images:
 
 
 def presence(
-    sessions: Mapping[str, Session], videos: Iterable[Video], out: Path, console: Console
+    sessions: Mapping[str, Session], videos: Iterable[PresenceVideo], out: Path, console: Console
 ) -> None:
     """Follow the targets of all videos with all trackers; show what came out and write it.
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memtrack_ros.evaluation.pictures import Heat, Link, Map, Panel, Reading, draw
+from memtrack_ros.evaluation.pictures import Correspondence, Heat, Map, Panel, Reading, draw
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
@@ -296,7 +296,7 @@ def cmedfl(
     asked, valid = cells[:, :, rows, columns, None], torch.ones_like(target, dtype=torch.bool)
     _, best = best_products(stored[None], target[None], asked, valid[None], BEST)
     links = [
-        Link(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, GRID)))
+        Correspondence(colour, at(*now.asking[:, colour]), 0, at(*divmod(tile, GRID)))
         for colour, tiles in enumerate(best[0, :, :, 0].T.tolist())
         for tile in tiles
         if tile < TILES
@@ -368,7 +368,7 @@ def weighed(
     *,
     lines: int,
     side: int = GRID,
-) -> tuple[list[Panel], list[Link]]:
+) -> tuple[list[Panel], list[Correspondence]]:
     """The panels with what the target's cells read from them, and links from some of these cells.
 
     `weights` (1, M, h, w) are those of M memory cells for every cell of the query: `side` x `side`
@@ -391,7 +391,9 @@ def weighed(
         each = frames[..., row, column]
         for cell in each.argsort(axis=None)[::-1][:lines]:
             frame, *place = np.unravel_index(cell, each.shape)
-            links.append(Link(colour, at(row, column), int(frame), at(*np.add(place, margin))))
+            links.append(
+                Correspondence(colour, at(row, column), int(frame), at(*np.add(place, margin)))
+            )
     return heated, links
 
 

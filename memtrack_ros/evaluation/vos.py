@@ -30,7 +30,7 @@ Rows = dict[str, dict[str, float]]
 """By object, VIDEO.LABEL: the statistics of its J and F."""
 
 
-class Segmenter(NamedTuple):
+class VosTracker(NamedTuple):
     """A tracker, and what its answers depend on."""
 
     tracker: AnyTracker
@@ -121,7 +121,7 @@ def answer_name(video: LabelledVideo, index: int) -> str:
 
 def run(
     videos: Sequence[LabelledVideo],
-    segmenters: Mapping[str, Segmenter],
+    segmenters: Mapping[str, VosTracker],
     out: Path,
     faults: list[SequenceError],
     console: Console,

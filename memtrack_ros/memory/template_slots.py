@@ -13,13 +13,13 @@ from torch import Tensor
 from memtrack_ros.memory.bank import Bank
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.graphs import captured, graphs_on
-from memtrack_ros.nets.memtrack import USAGE_DECAY, Memory, Signals, written, written_shares
+from memtrack_ros.nets.memtrack import USAGE_DECAY, Signals, TemplateMemory, written, written_shares
 
 MOST_USED = 2 / (1 - USAGE_DECAY) + 1  # a slot that all is read from and written to, and rounding
 
 
 class TemplateSlots(Bank):
-    """The memory of one target, B = 1: what `Memory` describes, on the device.
+    """The memory of one target, B = 1: what `TemplateMemory` describes, on the device.
 
     The read gate's share of a write goes to the slots that the step read, the allocation gate's to
     the slot least used (section 3.6). So the bank is never full: a new look of the target replaces
@@ -75,7 +75,7 @@ class TemplateSlots(Bank):
             own.zero_()
         self.writes = self.refused = 0
 
-    def start(self, memory: Memory) -> None:
+    def start(self, memory: TemplateMemory) -> None:
         """Forget what was, and take in the `memory` of a new target, nothing written yet."""
         self.clear()
         self._take(memory)
@@ -92,7 +92,7 @@ class TemplateSlots(Bank):
         self._take(memory)
         self.writes += 1
 
-    def read(self) -> Memory:
+    def read(self) -> TemplateMemory:
         """What is held now, not copied: a write changes it.
 
         Raises ValueError when nothing was written yet.
@@ -102,13 +102,15 @@ class TemplateSlots(Bank):
         return self._tensors()
 
     @captured
-    def _written(self, memory: Memory, signals: Signals, template: Tensor) -> tuple[Tensor, Memory]:
+    def _written(
+        self, memory: TemplateMemory, signals: Signals, template: Tensor
+    ) -> tuple[Tensor, TemplateMemory]:
         """Each slot's share that is new, and the memory after the write."""
         return written_shares(memory.usage, signals), written(memory, signals, template)
 
-    def _tensors(self) -> Memory:
-        return Memory(self._initial, self._templates, self._usage, self._hidden, self._cell)
+    def _tensors(self) -> TemplateMemory:
+        return TemplateMemory(self._initial, self._templates, self._usage, self._hidden, self._cell)
 
-    def _take(self, memory: Memory) -> None:
+    def _take(self, memory: TemplateMemory) -> None:
         for own, new in zip(self._tensors(), memory, strict=True):
             own.copy_(new)

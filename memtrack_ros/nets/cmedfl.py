@@ -38,7 +38,7 @@ class CMEDFLQuery(NamedTuple):
     deep: Tensor
 
 
-class Memory(NamedTuple):
+class CellMemory(NamedTuple):
     """Cells of earlier frames: keys (B, 64, M), values (B, 2, M): how much of each was target and
     how much background, and which are in use, `valid` (B, M) bool.
     """
@@ -48,7 +48,7 @@ class Memory(NamedTuple):
     valid: Tensor
 
 
-class First(NamedTuple):
+class FirstFrame(NamedTuple):
     """The first frame's cells (B, 64, h, w) and its mask (B, 1, h, w) in 0..1.
 
     The mask is laid where the target is now expected.
@@ -133,7 +133,7 @@ class Segmenter(nn.Module):
         self.upscaling = Upscaling(features, widths, outputs)
 
     def forward(
-        self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor, side: int
+        self, memory: CellMemory, first: FirstFrame, query: CMEDFLQuery, distance: Tensor, side: int
     ) -> Tensor:
         """Logits (B, outputs, side, side), told the `distance` (B, 1, h, w) of every cell."""
         # s_f and s_b of eq. 4 and 5
@@ -163,7 +163,9 @@ class PaperCMEDFL(nn.Module):
         stem, layer1, layer2, layer3, _ = self.backbone(normalised(crops))
         return CMEDFLQuery(self.adjust(layer3), Features(stem, layer1, layer2), layer3)
 
-    def logits(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
+    def logits(
+        self, memory: CellMemory, first: FirstFrame, query: CMEDFLQuery, distance: Tensor
+    ) -> Tensor:
         """Logits (B, 2, S, S) of target and background.
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.
@@ -173,7 +175,9 @@ class PaperCMEDFL(nn.Module):
         return logits
 
     @captured
-    def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
+    def answer(
+        self, memory: CellMemory, first: FirstFrame, query: CMEDFLQuery, distance: Tensor
+    ) -> Tensor:
         """The mask's logit (B, 1, S, S): its sigmoid is the softmax over target and background."""
         logits = self.logits(memory, first, query, distance)
         return logits[:, :1] - logits[:, 1:]
@@ -204,7 +208,9 @@ class CompactCMEDFL(nn.Module):
         return CMEDFLQuery(self.adjust(features.eighth), features, features.eighth)
 
     @captured
-    def answer(self, memory: Memory, first: First, query: CMEDFLQuery, distance: Tensor) -> Tensor:
+    def answer(
+        self, memory: CellMemory, first: FirstFrame, query: CMEDFLQuery, distance: Tensor
+    ) -> Tensor:
         """Mask logits (B, 1, S/2, S/2).
 
         `distance` (B, 1, h, w) from the peak of the filter, in pixels of the crop.

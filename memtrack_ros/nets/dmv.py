@@ -45,7 +45,7 @@ class DMVQuery(NamedTuple):
     levels: Features | None
 
 
-class Answer(NamedTuple):
+class DMVAnswer(NamedTuple):
     """What one query says.
 
     The head's maps and, where it segments, mask logits at stride 2: (B, 1, S/2, S/2).
@@ -83,10 +83,10 @@ class DMVNet(nn.Module, ABC):
         """Features of crops (B, 3, S, S), RGB 0..255."""
 
     @abstractmethod
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> DMVAnswer:
         """Read the memory, of which the frames `valid` (B, T) are in use, and say what is found."""
 
-    def forward(self, keys: Tensor, values: Tensor, valid: Tensor, crops: Tensor) -> Answer:
+    def forward(self, keys: Tensor, values: Tensor, valid: Tensor, crops: Tensor) -> DMVAnswer:
         """Query and answer in one."""
         return self.answer(keys, values, valid, self.query(crops))
 
@@ -118,7 +118,7 @@ class DMVNet(nn.Module, ABC):
         return self.value(key, best, anchors.displacements(boxes, height, width), mask)
 
     @captured
-    def found_value(self, key: Tensor, answer: Answer) -> Tensor:
+    def found_value(self, key: Tensor, answer: DMVAnswer) -> Tensor:
         """What is stored (B, C, H, W) of a frame that was answered, without gradients."""
         maps, mask = answer
         told = None if mask is None else torch.tanh(mask.detach() / 2)
@@ -158,9 +158,9 @@ class PaperDMV(DMVNet):
         return DMVQuery(key, None)
 
     @captured
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> DMVAnswer:
         """The box maps alone."""
-        return Answer(self.head(self.join(keys, values, valid, query)), None)
+        return DMVAnswer(self.head(self.join(keys, values, valid, query)), None)
 
 
 def depth_of(names: Iterable[str]) -> Literal[18, 50]:
@@ -205,8 +205,8 @@ class CompactDMV(DMVNet):
         return super().value(key + self.label(mask), score, displacements, None)
 
     @captured
-    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> Answer:
+    def answer(self, keys: Tensor, values: Tensor, valid: Tensor, query: DMVQuery) -> DMVAnswer:
         """Box maps and mask from the same joined features."""
         assert query.levels is not None
         y = self.merge(self.join(keys, values, valid, query))
-        return Answer(self.head(y), self.mask_decoder(y, query.levels))
+        return DMVAnswer(self.head(y), self.mask_decoder(y, query.levels))

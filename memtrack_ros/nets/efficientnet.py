@@ -91,7 +91,7 @@ class EfficientNetLite0(nn.Module):
 LAST_BLOCKS = (0, 2, 4, 10)  # of strides 2, 4, 8 and 16
 
 
-def published(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
+def of_checkpoint(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
     """What `EfficientNetLite0` takes of the published checkpoint, by its own names.
 
     Raises KeyError when a parameter is not in it.

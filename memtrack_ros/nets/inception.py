@@ -12,7 +12,7 @@ from torch import Tensor, nn
 CROPPED = 4  # cells taken off every side, where padding reaches
 
 
-class ConvNormReLU(nn.Module):
+class BasicConv2d(nn.Module):
     """Convolution without bias, batch normalisation (eps 1e-3), ReLU."""
 
     def __init__(
@@ -41,13 +41,13 @@ class InceptionA(nn.Module):
 
     def __init__(self, inputs: int, pool: int) -> None:
         super().__init__()
-        self.branch1x1 = ConvNormReLU(inputs, 64, 1)
-        self.branch5x5_1 = ConvNormReLU(inputs, 48, 1)
-        self.branch5x5_2 = ConvNormReLU(48, 64, 5, padding=2)
-        self.branch3x3dbl_1 = ConvNormReLU(inputs, 64, 1)
-        self.branch3x3dbl_2 = ConvNormReLU(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = ConvNormReLU(96, 96, 3, padding=1)
-        self.branch_pool = ConvNormReLU(inputs, pool, 1)
+        self.branch1x1 = BasicConv2d(inputs, 64, 1)
+        self.branch5x5_1 = BasicConv2d(inputs, 48, 1)
+        self.branch5x5_2 = BasicConv2d(48, 64, 5, padding=2)
+        self.branch3x3dbl_1 = BasicConv2d(inputs, 64, 1)
+        self.branch3x3dbl_2 = BasicConv2d(64, 96, 3, padding=1)
+        self.branch3x3dbl_3 = BasicConv2d(96, 96, 3, padding=1)
+        self.branch_pool = BasicConv2d(inputs, pool, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         fives = self.branch5x5_2(self.branch5x5_1(x))
@@ -60,10 +60,10 @@ class InceptionB(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.branch3x3 = ConvNormReLU(inputs, 384, 3, stride=2)
-        self.branch3x3dbl_1 = ConvNormReLU(inputs, 64, 1)
-        self.branch3x3dbl_2 = ConvNormReLU(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = ConvNormReLU(96, 96, 3, stride=2)
+        self.branch3x3 = BasicConv2d(inputs, 384, 3, stride=2)
+        self.branch3x3dbl_1 = BasicConv2d(inputs, 64, 1)
+        self.branch3x3dbl_2 = BasicConv2d(64, 96, 3, padding=1)
+        self.branch3x3dbl_3 = BasicConv2d(96, 96, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         threes = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
@@ -76,16 +76,16 @@ class InceptionC(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         row, column = (1, 7), (7, 1)
-        self.branch1x1 = ConvNormReLU(768, 192, 1)
-        self.branch7x7_1 = ConvNormReLU(768, width, 1)
-        self.branch7x7_2 = ConvNormReLU(width, width, row, padding=(0, 3))
-        self.branch7x7_3 = ConvNormReLU(width, 192, column, padding=(3, 0))
-        self.branch7x7dbl_1 = ConvNormReLU(768, width, 1)
-        self.branch7x7dbl_2 = ConvNormReLU(width, width, column, padding=(3, 0))
-        self.branch7x7dbl_3 = ConvNormReLU(width, width, row, padding=(0, 3))
-        self.branch7x7dbl_4 = ConvNormReLU(width, width, column, padding=(3, 0))
-        self.branch7x7dbl_5 = ConvNormReLU(width, 192, row, padding=(0, 3))
-        self.branch_pool = ConvNormReLU(768, 192, 1)
+        self.branch1x1 = BasicConv2d(768, 192, 1)
+        self.branch7x7_1 = BasicConv2d(768, width, 1)
+        self.branch7x7_2 = BasicConv2d(width, width, row, padding=(0, 3))
+        self.branch7x7_3 = BasicConv2d(width, 192, column, padding=(3, 0))
+        self.branch7x7dbl_1 = BasicConv2d(768, width, 1)
+        self.branch7x7dbl_2 = BasicConv2d(width, width, column, padding=(3, 0))
+        self.branch7x7dbl_3 = BasicConv2d(width, width, row, padding=(0, 3))
+        self.branch7x7dbl_4 = BasicConv2d(width, width, column, padding=(3, 0))
+        self.branch7x7dbl_5 = BasicConv2d(width, 192, row, padding=(0, 3))
+        self.branch_pool = BasicConv2d(768, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         sevens = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
@@ -102,11 +102,11 @@ class InceptionTrunk(nn.Module):
 
     def __init__(self, *, labelled: bool) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3 = ConvNormReLU(3, 32, 3, stride=2)
-        self.Conv2d_2a_3x3 = ConvNormReLU(32, 32, 3)
-        self.Conv2d_2b_3x3 = ConvNormReLU(32, 64, 3, padding=1)
-        self.Conv2d_3b_1x1 = ConvNormReLU(64, 80, 1)
-        self.Conv2d_4a_3x3 = ConvNormReLU(80, 192, 3)
+        self.Conv2d_1a_3x3 = BasicConv2d(3, 32, 3, stride=2)
+        self.Conv2d_2a_3x3 = BasicConv2d(32, 32, 3)
+        self.Conv2d_2b_3x3 = BasicConv2d(32, 64, 3, padding=1)
+        self.Conv2d_3b_1x1 = BasicConv2d(64, 80, 1)
+        self.Conv2d_4a_3x3 = BasicConv2d(80, 192, 3)
         self.Mixed_5b = InceptionA(192, 32)
         self.Mixed_5c = InceptionA(256, 64)
         self.Mixed_5d = InceptionA(288, 64)

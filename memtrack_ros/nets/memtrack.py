@@ -38,7 +38,7 @@ ANSWER = 128
 HEAD = 96
 
 
-class Memory(NamedTuple):
+class TemplateMemory(NamedTuple):
     """What is remembered of B targets: N slots for templates of n x n cells with C channels.
 
     And the state of the controller, of H units.
@@ -130,7 +130,7 @@ class Controller(nn.Module):
         self.gates = nn.Linear(hidden, 3)  # W^g, b^g
         self.decay = nn.Linear(hidden, 1)  # W^d, b^d
 
-    def start(self, template: Tensor, slots: int) -> tuple[Memory, Signals]:
+    def start(self, template: Tensor, slots: int) -> tuple[TemplateMemory, Signals]:
         """The memory of a new target, its slots still empty, and the signals to write it.
 
         They say to put the first template (B, C, n, n) into a fresh slot. h_0 and c_0 come from it
@@ -143,11 +143,11 @@ class Controller(nn.Module):
         templates = template.new_zeros(count, slots, *template.shape[1:])
         allocate = template.new_tensor([0.0, 0.0, 1.0]).expand(count, 3)
         return (
-            Memory(template, templates, usage, hidden, cell),
+            TemplateMemory(template, templates, usage, hidden, cell),
             Signals(hidden, cell, usage, allocate, template.new_zeros(count, 1)),
         )
 
-    def forward(self, memory: Memory, features: Tensor) -> tuple[Tensor, Signals]:
+    def forward(self, memory: TemplateMemory, features: Tensor) -> tuple[Tensor, Signals]:
         """T^final (B, C, n, n) for search features (B, C, h, w), and the signals for writing.
 
         The paper adds 1 to the read strength (eq. 6); what the authors ran does not.
@@ -231,7 +231,7 @@ def written_shares(usage: Tensor, signals: Signals) -> Tensor:
     return addresses(usage, signals).write * erase
 
 
-def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
+def written(memory: TemplateMemory, signals: Signals, template: Tensor) -> TemplateMemory:
     """The memory of the next step, after `template` T^new (B, C, n, n) was written: eq. 11 to 16.
 
     The authors write it at the beginning of the next step, with the signals of this one. That is
@@ -240,7 +240,7 @@ def written(memory: Memory, signals: Signals, template: Tensor) -> Memory:
     share = written_shares(memory.usage, signals)[..., None, None, None]
     templates = memory.templates * (1 - share) + share * template[:, None]  # eq. 15
     usage = addresses(memory.usage, signals).usage
-    return Memory(memory.initial, templates, usage, signals.hidden, signals.cell)
+    return TemplateMemory(memory.initial, templates, usage, signals.hidden, signals.cell)
 
 
 class PaperMemTrack(nn.Module):
@@ -260,7 +260,7 @@ class PaperMemTrack(nn.Module):
         return features
 
     @captured
-    def answer(self, memory: Memory, crops: Tensor) -> tuple[Tensor, Signals]:
+    def answer(self, memory: TemplateMemory, crops: Tensor) -> tuple[Tensor, Signals]:
         """Response (B, 1, 17, 17) of crops (B, 3, 255, 255), RGB 0..255, and the signals.
 
         A response is the logit of the target standing in a cell's middle. Larger crops give more
@@ -311,7 +311,7 @@ class CompactMemTrack(nn.Module):
         return cells[..., middle, middle]
 
     @captured
-    def answer(self, memory: Memory, query: MemTrackQuery) -> tuple[Answer, Signals]:
+    def answer(self, memory: TemplateMemory, query: MemTrackQuery) -> tuple[Answer, Signals]:
         """The box head's maps and mask logits for every cell of the query, and the signals."""
         cells = query.cells
         final, signals = self.controller(memory, cells)

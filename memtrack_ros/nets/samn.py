@@ -26,7 +26,7 @@ ANSWER = 128
 MARGIN = 6  # the compact one stores all cells of a frame but this part of its side at each edge
 
 
-class Cells(NamedTuple):
+class KeyedCells(NamedTuple):
     """Key (N, K, h, w) and value (N, V, h, w) of every cell."""
 
     key: Tensor
@@ -54,9 +54,9 @@ class KeyValue(nn.Module):
         self.key = nn.Conv2d(inputs, keys, 3, padding=1)
         self.value = nn.Conv2d(inputs, values, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Cells:
+    def forward(self, features: Tensor) -> KeyedCells:
         """Of features (N, inputs, h, w)."""
-        return Cells(self.key(features), self.value(features))
+        return KeyedCells(self.key(features), self.value(features))
 
 
 class MemoryEncoder(nn.Module):
@@ -75,7 +75,7 @@ class MemoryEncoder(nn.Module):
         return features
 
 
-class Residual(nn.Module):
+class PreActivationBlock(nn.Module):
     """Two 3x3 convolutions beside the identity, each after ReLU."""
 
     def __init__(self, width: int) -> None:
@@ -95,8 +95,8 @@ class Refinement(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.adjust = nn.Conv2d(inputs, width, 3, padding=1)
-        self.features = Residual(width)
-        self.joined = Residual(width)
+        self.features = PreActivationBlock(width)
+        self.joined = PreActivationBlock(width)
 
     def forward(self, features: Tensor, known: Tensor) -> Tensor:
         """Features (N, inputs, 2h, 2w) and `known` (N, width, h, w) -> (N, width, 2h, 2w)."""
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
     def __init__(self, inputs: int, width: int = 256) -> None:
         super().__init__()
         self.adjust = nn.Conv2d(inputs, width, 3, padding=1)
-        self.joined = Residual(width)
+        self.joined = PreActivationBlock(width)
         self.eighth = Refinement(512, width)
         self.quarter = Refinement(256, width)
         self.answer = nn.Conv2d(width, 2, 3, padding=1)
@@ -138,16 +138,16 @@ class PaperSAMN(nn.Module):
         self.cells_q = KeyValue(self.filtered, self.keys, self.values)
         self.decoder = Decoder(2 * self.values)
 
-    def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
+    def memorise(self, crops: Tensor, masks: Tensor) -> KeyedCells:
         """Cells (N, .., S/16, S/16) of crops (N, 3, S, S), RGB 0..255.
 
         Their masks are (N, 1, S, S) in 0..1, soft as they were predicted.
         """
-        cells: Cells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
+        cells: KeyedCells = self.cells_m(self.encoder_m(normalised(crops), masks).layer3)
         return cells
 
     @captured
-    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
+    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> KeyedCells:
         """The same, of crops that were asked about."""
         return self.memorise(seen.crops, masks)
 
@@ -196,7 +196,7 @@ class CompactSAMN(nn.Module):
         self.adjust = ConvNormReLU(2 * self.values, ANSWER)
         self.decoder = MaskDecoder(ANSWER)
 
-    def memorise(self, crops: Tensor, masks: Tensor) -> Cells:
+    def memorise(self, crops: Tensor, masks: Tensor) -> KeyedCells:
         """Cells (N, .., h, h) of crops (N, 3, S, S), RGB 0..255, h = `remembered`(S).
 
         Their masks are (N, 1, S, S) in 0..1. The target's surroundings are what it may be mistaken
@@ -205,17 +205,17 @@ class CompactSAMN(nn.Module):
         return self.cells_of(self.trunk(crops, masks))
 
     @captured
-    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
+    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> KeyedCells:
         """The same, of crops that were asked about: the trunk's body has seen them."""
         assert seen.body is not None
         return self.cells_of(self.trunk.merge(seen.body, masks))
 
-    def cells_of(self, features: Features) -> Cells:
+    def cells_of(self, features: Features) -> KeyedCells:
         """The same, of the trunk's features of crops with their masks."""
         key, value = self.cells_m(features.eighth)
         size = key.shape[-1]
         inner = slice(size // MARGIN, size - size // MARGIN)
-        return Cells(key[..., inner, inner], value[..., inner, inner])
+        return KeyedCells(key[..., inner, inner], value[..., inner, inner])
 
     def remembered(self, side: int) -> int:
         """Cells of a side that are stored of a crop of `side` pixels."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from rclpy.node import Node
 from rclpy.parameter import Parameter as Value
 
-from memtrack_ros.control import AXES, Axis, Settings
+from memtrack_ros.control import AXES, Axis, ServoSettings
 from memtrack_ros.errors import ConfigurationError
 from memtrack_ros.nodes import table
 from memtrack_ros.nodes.table import Parameter
@@ -138,7 +138,7 @@ def following(node: Node) -> Following:
     return Following(value['rate'], value['dry_run'], value['frame_id'])
 
 
-def settings(node: Node, changes: Iterable[Value] = ()) -> Settings:
+def settings(node: Node, changes: Iterable[Value] = ()) -> ServoSettings:
     """What the servo is told, with changes; raises ConfigurationError for what cannot be."""
     value = table.values(node, TABLE, changes)
 
@@ -150,7 +150,7 @@ def settings(node: Node, changes: Iterable[Value] = ()) -> Settings:
         }
         return Axis(**given)
 
-    return Settings(
+    return ServoSettings(
         axes={name: axis(name) for name in AXES[value['axes']]},
         timeout=value['timeout'],
         feed_forward=value['feed_forward'],

@@ -195,7 +195,7 @@ TABLE = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrackerNodeSettings:
     """What the node reads when it is configured."""
 
     tracker: str
@@ -224,10 +224,10 @@ def declare(node: Node) -> None:
     table.declare(node, TABLE)
 
 
-def settings(node: Node) -> Settings:
+def settings(node: Node) -> TrackerNodeSettings:
     """The values to configure with; raises ConfigurationError for one outside its choices."""
     value = table.values(node, TABLE)
-    return Settings(
+    return TrackerNodeSettings(
         tracker=value['tracker'],
         variant=value['variant'],
         weights=expanded('weights', value['weights']) if value['weights'] else None,

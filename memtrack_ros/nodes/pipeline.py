@@ -43,7 +43,7 @@ _CATCH_UP = 2.0  # times as fast as the images came, at least
 _SHEETS = 0.5  # seconds from one picture of the memory to the next
 
 
-class Shot(NamedTuple):
+class PendingImage(NamedTuple):
     """An image that is being answered: its size (width, height), and when it was taken up."""
 
     image: AnyImage
@@ -286,7 +286,7 @@ class Pipeline:
             estimates, shown, failed = self.roster.unprocessed(), UNPROCESSED, True
             self._report(error)
         shown = estimates.get(self.roster.selected, shown)
-        shot = Shot(image, images.image_size(image, frame), began, frames, positions)
+        shot = PendingImage(image, images.image_size(image, frame), began, frames, positions)
         self._publish_targets(shot, shown, estimates)
         if frame is not None:
             self._outputs.publish_masks(frame, image.header, shown, estimates)
@@ -307,7 +307,9 @@ class Pipeline:
         if self._sheets is not None and self._sheets.wanted and (reads := session.reads()):
             self._sheets.show(header, partial(memory_sheet.draw, session.thumbnails, reads))
 
-    def _publish_targets(self, shot: Shot, shown: Estimate, estimates: dict[int, Estimate]) -> None:
+    def _publish_targets(
+        self, shot: PendingImage, shown: Estimate, estimates: dict[int, Estimate]
+    ) -> None:
         targets = {
             entry.target_id: self._message(shot, estimates[entry.target_id], session, entry)
             for entry, session in self.roster
@@ -321,7 +323,7 @@ class Pipeline:
         self._log_states()
 
     def _message(
-        self, shot: Shot, estimate: Estimate, session: Session, entry: Entry | None = None
+        self, shot: PendingImage, estimate: Estimate, session: Session, entry: Entry | None = None
     ) -> TrackedTarget:
         """What is said of a target, or of there being none."""
         header = shot.image.header

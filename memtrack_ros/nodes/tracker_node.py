@@ -88,7 +88,7 @@ class TrackerNode(ManagedNode):
         """Raises rclpy's ParameterException for a parameter of a wrong type or out of its range."""
         super().__init__('memtrack', **options)
         self.pipeline: Pipeline | None = None
-        self._settings: parameters.Settings | None = None
+        self._settings: parameters.TrackerNodeSettings | None = None
         self._next_id = partial(next, count(1))
         self._request: threading.Thread | None = None
         self._warned: dict[str, float] = {}
@@ -155,7 +155,9 @@ class TrackerNode(ManagedNode):
             self._settings = settings
             return made.pop_all()
 
-    def _make_group(self, settings: parameters.Settings, tracker: str, variant: str) -> Group:
+    def _make_group(
+        self, settings: parameters.TrackerNodeSettings, tracker: str, variant: str
+    ) -> Group:
         """A group that is warmed up; another tracker than the configured one is as shipped."""
         configured = (tracker, variant) == (settings.tracker, settings.variant)
         weights = settings.weights if configured else None
@@ -218,7 +220,7 @@ class TrackerNode(ManagedNode):
 
     # Subscriptions
 
-    def _depths(self, settings: parameters.Settings, made: ExitStack) -> Depths:
+    def _depths(self, settings: parameters.TrackerNodeSettings, made: ExitStack) -> Depths:
         """Subscribes to depth until `made` is closed."""
         topic = self.resolve_topic_name('depth/image')
         calibration = CameraCalibration(is_rectified(topic), self.get_logger().warning)

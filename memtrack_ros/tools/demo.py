@@ -42,7 +42,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from memtrack_ros import scenes
 from memtrack_ros.camera import sources
 from memtrack_ros.errors import MemtrackError
-from memtrack_ros.evaluation.film import Film, Moment, Strip, Thumbnails, contact_sheet
+from memtrack_ros.evaluation.film import EvenThumbnails, Film, Strip, Tile, contact_sheet
 from memtrack_ros.geometry import boxes
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.nodes import messages
@@ -83,7 +83,7 @@ Box = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answer:
+class DemoAnswer:
     """What the tracker said to one image; received in nanoseconds, as stamps are."""
 
     received: int
@@ -107,15 +107,15 @@ class Take:
     sent: list[int] = field(default_factory=list)
     truths: dict[int, Box] = field(default_factory=dict)
     """The boxes of images in which the target is seen."""
-    answers: dict[int, Answer] = field(default_factory=dict)
-    thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    answers: dict[int, DemoAnswer] = field(default_factory=dict)
+    thumbnails: EvenThumbnails = field(default_factory=EvenThumbnails)
     width: int = 0
     """Of the images."""
     filmed: int = 0
     target_id: int = 0
     prompted: int = 0
 
-    def followed(self) -> dict[int, Answer]:
+    def followed(self) -> dict[int, DemoAnswer]:
         """The answers to images after the one of the prompt."""
         return {
             stamp: answer
@@ -162,7 +162,7 @@ class Take:
             white = self.truths.get(stamp, white)
             if white is not None:
                 _outline(picture, white * picture.shape[1] / self.width)
-            moments.append(Moment(picture, caption))
+            moments.append(Tile(picture, caption))
         title = f'{self.title}   mean IoU {self.iou():.2f}' if ious else self.title
         return Strip(title, moments)
 
@@ -195,7 +195,7 @@ class Recorder:
     def _target(self, target: TrackedTarget) -> None:
         self.tracker = target.tracker
         received = self.client.get_clock().now().nanoseconds
-        self.take.answers[nanoseconds(target.header.stamp)] = Answer(
+        self.take.answers[nanoseconds(target.header.stamp)] = DemoAnswer(
             received=received,
             target_id=target.target_id,
             state=State(target.state),

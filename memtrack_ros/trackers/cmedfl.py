@@ -13,7 +13,14 @@ from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
 from memtrack_ros.memory.snapshot import LARGEST, Given, outside
 from memtrack_ros.nets.cells import CHANNELS, at_cells, distances, moved
-from memtrack_ros.nets.cmedfl import BEST, CMEDFLQuery, CompactCMEDFL, First, Memory, PaperCMEDFL
+from memtrack_ros.nets.cmedfl import (
+    BEST,
+    CellMemory,
+    CMEDFLQuery,
+    CompactCMEDFL,
+    FirstFrame,
+    PaperCMEDFL,
+)
 from memtrack_ros.nets.graphs import captured, graphs_on
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import TINY, best_products
@@ -107,8 +114,8 @@ class CompactMemory(Appearance[CMEDFLQuery]):
     def segment(self, seen: CMEDFLQuery, offset: Floats) -> Tensor:
         """The network's answer from the memory, the first frame and the peak of the filter."""
         shift = carried(torch.from_numpy(offset).float()[None], self.device)
-        first = First(self._cells.to(seen.cells.dtype), self._laid(self._mask, shift))
-        return self.net.answer(Memory(*self.bank.read()), first, seen, self.distance(offset))
+        first = FirstFrame(self._cells.to(seen.cells.dtype), self._laid(self._mask, shift))
+        return self.net.answer(CellMemory(*self.bank.read()), first, seen, self.distance(offset))
 
     @captured
     def _laid(self, mask: Tensor, shift: Tensor) -> Tensor:

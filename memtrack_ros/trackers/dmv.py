@@ -17,7 +17,7 @@ from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
 from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
-from memtrack_ros.nets.dmv import Answer, CompactDMV, DMVNet, DMVQuery, PaperDMV, depth_of
+from memtrack_ros.nets.dmv import CompactDMV, DMVAnswer, DMVNet, DMVQuery, PaperDMV, depth_of
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.nets.voting import CANDIDATES, most_similar
@@ -71,18 +71,18 @@ class DMVObservation(Observation):
     """An observation with what the memory would store of it: the search crop's key and answer."""
 
     key: Tensor
-    answer: Answer
+    answer: DMVAnswer
     usual: bool  # searched in a window of the usual size
 
 
-class First(NamedTuple):
+class FirstWindow(NamedTuple):
     """The window of a target's first frame, and the key of what it shows."""
 
     window: Window
     key: Tensor
 
 
-class DMVTracker(LookingTracker[DMVObservation, First]):
+class DMVTracker(LookingTracker[DMVObservation, FirstWindow]):
     """What both variants share.
 
     The whole search crop is what is remembered of a frame, background included: its query is the
@@ -120,14 +120,14 @@ class DMVTracker(LookingTracker[DMVObservation, First]):
         self.net.reader.candidates = settings.candidates
         self.trunk = net.trunk if isinstance(net, CompactDMV) else None
 
-    def view(self, frame: Pixels, box: Floats) -> First:
+    def view(self, frame: Pixels, box: Floats) -> FirstWindow:
         """The search window around the box and its key."""
         window = self.window(frame, box, 1.0)
         crop = to_device(cut(frame, window, self.border), self.device)
-        return First(window, self.net.query(crop).key)
+        return FirstWindow(window, self.net.query(crop).key)
 
     @torch.inference_mode()
-    def begin(self, view: First, target: Target) -> None:
+    def begin(self, view: FirstWindow, target: Target) -> None:
         """Forget what was; store the frame's key with the target's box and, if known, its mask."""
         self.bank.clear()
         window, key = view

@@ -23,10 +23,10 @@ from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.memtrack import (
     TEMPLATE_CROP,
     CompactMemTrack,
-    Memory,
     MemTrackQuery,
     PaperMemTrack,
     Signals,
+    TemplateMemory,
 )
 from memtrack_ros.nets.transfer import carried, fetched
 from memtrack_ros.trackers.looking import Look, LookingTracker
@@ -218,7 +218,7 @@ class PaperMemTracker(MemTracker):
         extents = search_extents(prior.box, side)
         crops = square_crops(frame, boxes.centre(prior.box), extents, side, self.device)
         held = self.bank.read()
-        tiled = Memory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
+        tiled = TemplateMemory(*(tensor.expand(len(SCALES), *tensor.shape[1:]) for tensor in held))
         response, signals = self.net.answer(tiled, crops)
         fine = finer(response)[:, 0].double().cpu()
         scale, place = best_place(fine.numpy(), INFLUENCE if prior.usual else 0.0)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from memtrack_ros.errors import ConfigurationError
-from memtrack_ros.nets.efficientnet import EfficientNetLite0, published
+from memtrack_ros.nets.efficientnet import EfficientNetLite0, of_checkpoint
 from memtrack_ros.trackers import NAMES
 from memtrack_ros.weights.checkpoints import opened_checkpoint, reason
 from memtrack_ros.weights.files import load_weights, mismatches, shipped_file
@@ -30,7 +30,7 @@ def begin_with(source: str) -> dict[str, Tensor]:
         tensors = _of_file(path, remedy)
     else:
         with opened_checkpoint(path, 'checkpoint of EfficientNet-Lite0', remedy) as checkpoint:
-            body = published(checkpoint)
+            body = of_checkpoint(checkpoint)
             if faults := mismatches(EfficientNetLite0().state_dict(), body):
                 raise ValueError(faults[0])
             tensors = {BODY + name: tensor for name, tensor in body.items()}

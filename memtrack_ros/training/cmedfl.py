@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memtrack_ros.nets.cells import at_cells, distances, moved
-from memtrack_ros.nets.cmedfl import CompactCMEDFL, First, Memory
+from memtrack_ros.nets.cmedfl import CellMemory, CompactCMEDFL, FirstFrame
 from memtrack_ros.nets.compact import STRIDE
 from memtrack_ros.training.clips import Clips, label_maps, label_of, peaks
 from memtrack_ros.training.losses import query_mask_loss
@@ -35,8 +35,8 @@ def ask(net: CompactCMEDFL, clips: Clips, seen: Seen, generator: torch.Generator
         valid.append(used[:, None].expand(-1, side**2))
         expected = at_cells(moved(first, peak[:, number] - centre), side)
         answer = net.answer(
-            Memory(*(torch.cat(latest(held), -1) for held in (keys, values, valid))),
-            First(queries[0].cells, expected),
+            CellMemory(*(torch.cat(latest(held), -1) for held in (keys, values, valid))),
+            FirstFrame(queries[0].cells, expected),
             queries[number],
             distances(peak[:, number], side, STRIDE),
         )

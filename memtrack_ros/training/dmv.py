@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memtrack_ros.nets.dmv import Answer, CompactDMV
+from memtrack_ros.nets.dmv import CompactDMV, DMVAnswer
 from memtrack_ros.scenes.textures import chance
 from memtrack_ros.training.clips import Clips, half_size
 from memtrack_ros.training.losses import anchor_loss, mask_loss
 from memtrack_ros.training.recipe import Answers, Recipe, Seen, joined, kept, latest
 
 
-def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -> list[Answer]:
+def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -> list[DMVAnswer]:
     """The answer to every frame of the clips but the first.
 
     Of half the clips the first mask is not told, as when someone draws a box.
@@ -26,7 +26,7 @@ def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -
     mask = (2 * half_size(clips.masks[:, 0]) - 1) * told[:, None, None, None]
     values = [net.first_value(queries[0].key, clips.boxes[:, 0], mask)]
     valid = [torch.ones_like(told)]
-    answers: list[Answer] = []
+    answers: list[DMVAnswer] = []
     for number in range(1, length):
         keys = [query.key for query in queries[:number]]
         read_keys, read_values, in_use = (
@@ -39,7 +39,7 @@ def ask(net: CompactDMV, clips: Clips, seen: Seen, generator: torch.Generator) -
     return answers
 
 
-def losses(net: CompactDMV, answers: list[Answer], clips: Clips) -> dict[str, Tensor]:
+def losses(net: CompactDMV, answers: list[DMVAnswer], clips: Clips) -> dict[str, Tensor]:
     """All losses of one batch, by name."""
     total: dict[str, Tensor] = {}
     for number, answer in enumerate(answers, 1):
@@ -55,9 +55,9 @@ def losses(net: CompactDMV, answers: list[Answer], clips: Clips) -> dict[str, Te
     return total
 
 
-def best_anchors(answers: list[Answer]) -> Answers:
+def best_anchors(answers: list[DMVAnswer]) -> Answers:
     """The best anchor's box and score, and the mask, of all frames."""
-    answer: Answer = joined(answers)
+    answer: DMVAnswer = joined(answers)
     score, best = answer.maps.score.flatten(1).max(1)
     corners = answer.maps.boxes.transpose(1, 2).flatten(2)
     assert answer.mask is not None

@@ -83,7 +83,7 @@ class Labelled:
     masks: list[Pixels]
 
 
-class Segmenter:
+class ObjectMasks:
     """Masks of one object by the features of cells, the teacher's or its student's."""
 
     def __init__(self, features: Features, frame: Pixels, mask: Pixels) -> None:
@@ -196,7 +196,7 @@ def label(
     session = Session(trackers[0])
     start = session.prompt(frames[0], pointed).mask
     rough = boxes.box_mask(box, *frames[0].shape[:2]) if start is None else start
-    segmenter = Segmenter(features, frames[0], rough)
+    segmenter = ObjectMasks(features, frames[0], rough)
     kept = Labelled([], [])
     for number in np.flatnonzero(agreed):
         mask = segmenter.segment(frames[number], first[number])

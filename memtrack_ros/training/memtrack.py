@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memtrack_ros.nets.compact import BOX_LABEL, STRIDE
 from memtrack_ros.nets.heads import Answer
-from memtrack_ros.nets.memtrack import SIDE, CompactMemTrack, Memory, target_share, written
+from memtrack_ros.nets.memtrack import SIDE, CompactMemTrack, TemplateMemory, target_share, written
 from memtrack_ros.trackers.memtrack import SLOTS
 from memtrack_ros.training.clips import Clips, label_maps, label_of
 from memtrack_ros.training.losses import box_and_mask_loss
@@ -55,13 +55,13 @@ def template_at(cells: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
     return template.permute(0, 3, 1, 2)
 
 
-def where(used: Tensor, new: Memory, old: Memory) -> Memory:
+def where(used: Tensor, new: TemplateMemory, old: TemplateMemory) -> TemplateMemory:
     """The `new` memory where a frame is `used` (B,), the `old` one elsewhere."""
     parts = (
         torch.where(used.view(-1, *[1] * (a.dim() - 1)), a, b)
         for a, b in zip(new, old, strict=True)
     )
-    return Memory(*parts)
+    return TemplateMemory(*parts)
 
 
 def losses(net: CompactMemTrack, answer: Answer, clips: Clips) -> dict[str, Tensor]:

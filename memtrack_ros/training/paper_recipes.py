@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from memtrack_ros.nets.anchors import AnchorMaps, Anchors
 from memtrack_ros.nets.cells import at_cells, distances
-from memtrack_ros.nets.cmedfl import CMEDFLQuery, First, PaperCMEDFL
-from memtrack_ros.nets.cmedfl import Memory as CellMemory
+from memtrack_ros.nets.cmedfl import CellMemory, CMEDFLQuery, FirstFrame, PaperCMEDFL
 from memtrack_ros.nets.dmv import PaperDMV
 from memtrack_ros.nets.memtrack import PaperMemTrack, written
 from memtrack_ros.nets.samn import PaperSAMN
@@ -276,7 +275,7 @@ def cmedfl_losses(
     middle = clips.boxes.new_full((count, 2), clips.crops.shape[-1] / 2 - MIDDLE)
     logits = net.logits(
         CellMemory(first.cells.flatten(2), share, used),
-        First(first.cells, label),
+        FirstFrame(first.cells, label),
         second,
         distances(middle, side, net.stride),
     )

@@ -34,7 +34,7 @@ TRIES = 50  # videos that may be unreadable, one after the other
 KEPT = 4096
 
 
-class Plan(NamedTuple):
+class ClipPlan(NamedTuple):
     """What was drawn of one clip; all shares are in 0..1."""
 
     video: int
@@ -125,11 +125,13 @@ class RealClips:
         )
         return _mirrored(clips, chance(generator, 0.5, count))
 
-    def _plans(self, shares: Tensor, times: Tensor, seen_as: Framing, meant: Tensor) -> list[Plan]:
+    def _plans(
+        self, shares: Tensor, times: Tensor, seen_as: Framing, meant: Tensor
+    ) -> list[ClipPlan]:
         """Plans of clips from shares (B, 3) of videos, of their targets and of their frames."""
         size, reach, direction = (part.cpu() for part in seen_as)
         return [
-            Plan(
+            ClipPlan(
                 int(video * len(self._videos)),
                 target,
                 start,
@@ -140,7 +142,7 @@ class RealClips:
             for n, (video, target, start) in enumerate(shares.tolist())
         ]
 
-    def _cut(self, plan: Plan, side: int) -> Cut:
+    def _cut(self, plan: ClipPlan, side: int) -> Cut:
         """The clip of the plan, or of the next video that can be used."""
         for turn in range(TRIES):
             number = (plan.video + turn) % len(self._videos)
@@ -158,7 +160,7 @@ class RealClips:
         )
 
 
-def _cut(sequence: Sequence, plan: Plan, video: int, side: int) -> Cut:
+def _cut(sequence: Sequence, plan: ClipPlan, video: int, side: int) -> Cut:
     """One clip of a sequence. SequenceError when an image cannot be read."""
     numbers, places = _frames(sequence, plan)
     frames = [sequence.frame(number) for number in numbers]
@@ -215,7 +217,7 @@ def _meant(sequence: Sequence, first: int, part: NDArray[np.float64]) -> NDArray
     return part if solid and boxes.scale(box) >= SMALLEST else None
 
 
-def _frames(sequence: Sequence, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _frames(sequence: Sequence, plan: ClipPlan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The numbers (T,) of a clip's frames, and of those whose box says where to look.
 
     They are in order, as far apart as planned where the sequence is as long. The first shows the

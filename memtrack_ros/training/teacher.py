@@ -45,7 +45,7 @@ NAMES = {
 }
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """Self-attention and two linear layers, each normalised before and scaled after."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Teacher(nn.Module):
         self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
         self.token = nn.Parameter(torch.zeros(1, 1, WIDTH))  # that of the class, in its place
         self.places = nn.Parameter(torch.zeros(1, WIDTH, GRID, GRID))
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.layers = nn.ModuleList(TransformerLayer() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH, EPS)
 
     @torch.no_grad()

@@ -3,14 +3,14 @@
 Coordinates are converted when they are written, as `layouts` does when it reads.
 """
 
-from memtrack_ros.data.results.answers import Answers
+from memtrack_ros.data.results.answers import SequenceAnswers
 from memtrack_ros.data.results.got10k import got10k_files
 from memtrack_ros.data.results.lasot import lasot_files
 from memtrack_ros.data.results.otb import otb_files
 from memtrack_ros.data.results.trackingnet import trackingnet_files
 from memtrack_ros.data.results.write import write_folder, write_zip
 
-__all__ = ['FORMATS', 'Answers']
+__all__ = ['FORMATS', 'SequenceAnswers']
 
 # What makes the files of a sequence, and how they lie together.
 FORMATS = {

@@ -10,7 +10,7 @@ from memtrack_ros.data.files import Floats
 from memtrack_ros.errors import SequenceError
 
 
-class Answers(NamedTuple):
+class SequenceAnswers(NamedTuple):
     """Of a sequence called `name` in its benchmark.
 
     `boxes` float64 (frames, 4): x, y, w, h in pixels, pixel centres at integers and (0, 0) the top
@@ -27,7 +27,7 @@ def lines(rows: Floats, digits: int) -> str:
     return ''.join(','.join(f'{value:.{digits}f}' for value in row) + '\n' for row in rows.tolist())
 
 
-def box_lines(answers: Answers, boxes: Floats) -> str:
+def box_lines(answers: SequenceAnswers, boxes: Floats) -> str:
     """The boxes of all frames. SequenceError where a frame has none: no server takes a gap."""
     if (gaps := np.isnan(boxes).any(1)).any():
         raise SequenceError(
@@ -37,6 +37,6 @@ def box_lines(answers: Answers, boxes: Floats) -> str:
     return lines(boxes, 3)
 
 
-def second_lines(answers: Answers) -> str:
+def second_lines(answers: SequenceAnswers) -> str:
     """The seconds of all frames; 0, which no toolkit counts, where none was asked for."""
     return lines(np.nan_to_num(answers.seconds)[:, None], 8)

@@ -6,10 +6,10 @@ Boxes x,y,w,h number pixels from 1; the toolkit would write repetitions as NAME_
 from __future__ import annotations
 
 from memtrack_ros.data.files import to_one
-from memtrack_ros.data.results.answers import Answers, box_lines, second_lines
+from memtrack_ros.data.results.answers import SequenceAnswers, box_lines, second_lines
 
 
-def got10k_files(answers: Answers) -> dict[str, str]:
+def got10k_files(answers: SequenceAnswers) -> dict[str, str]:
     """The files of a sequence, by path."""
     name = answers.name
     return {

@@ -6,10 +6,10 @@ So the got10k toolkit, which evaluates OTB too, lays them in results/OTB2015/TRA
 from __future__ import annotations
 
 from memtrack_ros.data.files import to_one
-from memtrack_ros.data.results.answers import Answers, box_lines, second_lines
+from memtrack_ros.data.results.answers import SequenceAnswers, box_lines, second_lines
 
 
-def otb_files(answers: Answers) -> dict[str, str]:
+def otb_files(answers: SequenceAnswers) -> dict[str, str]:
     """The files of a sequence, by path."""
     return {
         f'{answers.name}.txt': box_lines(answers, to_one(answers.boxes)),

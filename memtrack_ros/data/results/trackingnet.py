@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from memtrack_ros.data.results.answers import Answers, box_lines
+from memtrack_ros.data.results.answers import SequenceAnswers, box_lines
 
 
-def trackingnet_files(answers: Answers) -> dict[str, str]:
+def trackingnet_files(answers: SequenceAnswers) -> dict[str, str]:
     """The file of a sequence, by path."""
     return {f'{answers.name}.txt': box_lines(answers, answers.boxes)}

@@ -12,7 +12,7 @@ from memtrack_ros.evaluation.parity.reference import EXACT, Check, Reference, ch
 from memtrack_ros.memory import Cells
 from memtrack_ros.memory.cells import least_similar
 from memtrack_ros.nets.cells import at_cells
-from memtrack_ros.nets.cmedfl import CMEDFLQuery, First, Memory, PaperCMEDFL
+from memtrack_ros.nets.cmedfl import CellMemory, CMEDFLQuery, FirstFrame, PaperCMEDFL
 from memtrack_ros.nets.compact import Features
 from memtrack_ros.trackers.cmedfl import PAPER
 
@@ -37,7 +37,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     features = Features(given['conv1'], given['layer1'], given['layer2'])
     query = CMEDFLQuery(net.adjust(given['layer3']), features, given['layer3'])
     cells = net.adjust(given['train_layer3'])
-    first = First(cells, at_cells(given['mask'], cells.shape[-1]))
+    first = FirstFrame(cells, at_cells(given['mask'], cells.shape[-1]))
     distance = at_cells(given['dist'], cells.shape[-1])
     bank = Cells(PAPER.capacity, cells.shape[1], max_bytes=2**30, device=torch.device('cpu'))
     bank.write(cells[0].flatten(1), first.mask.flatten())
@@ -49,7 +49,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     yield check('values_neg', values[:, 1:], arrays['values_neg'])
     deformed = net.segmenter.deformation(first.cells, query.cells)
     yield check('attention', deformed, arrays['attention'])
-    logits = net.logits(Memory(*bank.read()), first, query, distance)
+    logits = net.logits(CellMemory(*bank.read()), first, query, distance)
     yield check('logits', logits, arrays['logits'])
 
     for step in count():
@@ -65,7 +65,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     yield check('bank_keys', keys, arrays['bank_keys'])
     yield check('bank_pos', values[:, :1], arrays['bank_pos'])
     yield check('bank_neg', values[:, 1:], arrays['bank_neg'])
-    logits = net.logits(Memory(*bank.read()), first, query, distance)
+    logits = net.logits(CellMemory(*bank.read()), first, query, distance)
     yield check('logits_after_bank', logits, arrays['logits_after_bank'])
     yield from arrays.skipped()
     yield from loops.checks(reference, 'cmedfl')

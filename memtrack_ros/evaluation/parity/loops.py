@@ -30,7 +30,7 @@ from memtrack_ros.memory import FilterSamples
 from memtrack_ros.nets.cells import CHANNELS
 from memtrack_ros.nets.cmedfl import CMEDFLQuery
 from memtrack_ros.nets.compact import Features
-from memtrack_ros.nets.samn import Cells, SAMNQuery
+from memtrack_ros.nets.samn import KeyedCells, SAMNQuery
 from memtrack_ros.session import Prompt
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers import Prior, cmedfl, samn
@@ -59,7 +59,7 @@ CPU = torch.device('cpu')
 MOST = 2**31  # bytes
 
 
-class Recorded(nn.Module):
+class RecordedMaps(nn.Module):
     """A network that answers with `map` (384, 384) * 255 and keeps the crops it was shown."""
 
     stride, filtered, keys, values = 16, 1, 1, 1
@@ -79,7 +79,7 @@ class Recorded(nn.Module):
         return crops.new_zeros(len(crops), 1, *(side // self.stride for side in crops.shape[2:]))
 
 
-class RecordedSAMN(Recorded):
+class RecordedSAMN(RecordedMaps):
     """As SAMN's network."""
 
     def query(self, crops: Tensor) -> SAMNQuery:
@@ -91,17 +91,17 @@ class RecordedSAMN(Recorded):
         """Cells of a side."""
         return side // self.stride
 
-    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> Cells:
+    def memorise_seen(self, seen: SAMNQuery, masks: Tensor) -> KeyedCells:
         """Empty cells."""
         cells = masks.new_zeros(1, 1, *(side // self.stride for side in masks.shape[2:]))
-        return Cells(cells, cells)
+        return KeyedCells(cells, cells)
 
     def answer(self, *_: Tensor | SAMNQuery) -> Tensor:
         """The map's."""
         return self.logit()
 
 
-class RecordedCMEDFL(Recorded):
+class RecordedCMEDFL(RecordedMaps):
     """As CMEDFL's network."""
 
     def query(self, crops: Tensor) -> CMEDFLQuery:
@@ -159,7 +159,7 @@ class Stage:
     appearance: AppearanceNetwork | CompactMemory
 
     def __init__(
-        self, name: str, net: Recorded, appearance: Appearance[Any], habits: Habits
+        self, name: str, net: RecordedMaps, appearance: Appearance[Any], habits: Habits
     ) -> None:
         self.net = net
         self.labels: list[Array] = []
@@ -235,7 +235,7 @@ class CMEDFLStage(Stage):
 
     def __init__(self) -> None:
         net = RecordedCMEDFL()
-        few = cmedfl.PAPER._replace(capacity=2 * (D3S_CROP // Recorded.stride) ** 2)
+        few = cmedfl.PAPER._replace(capacity=2 * (D3S_CROP // RecordedMaps.stride) ** 2)
         self.appearance = CompactMemory(net, few, CPU, MOST)  # type: ignore[arg-type]
         super().__init__('cmedfl', net, self.appearance, cmedfl.HABITS)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from memtrack_ros.evaluation.parity import memtrack_loop
 from memtrack_ros.evaluation.parity.reference import Array, Check, Reference, check
 from memtrack_ros.memory import TemplateSlots
-from memtrack_ros.nets.memtrack import Memory, PaperMemTrack, Signals, addresses
+from memtrack_ros.nets.memtrack import PaperMemTrack, Signals, TemplateMemory, addresses
 from memtrack_ros.trackers.memtrack import finer
 
 KEPT = 1  # the scale whose state the next step starts from
@@ -40,7 +40,7 @@ def checks(reference: Reference) -> Iterator[Check]:
     for step in itertools.takewhile(lambda n: f't{n}_x' in arrays, itertools.count()):
         bank.write(signals, net.template(crops(arrays[f't{step}_z'][None])))
         searched = crops(arrays[f't{step}_x'])
-        memory = Memory(*(own.expand(len(searched), *own.shape[1:]) for own in bank.read()))
+        memory = TemplateMemory(*(own.expand(len(searched), *own.shape[1:]) for own in bank.read()))
         response, all_signals = net.answer(memory, searched)
         write, usage = addresses(memory.usage, all_signals)
         ours = {

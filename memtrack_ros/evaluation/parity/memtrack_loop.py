@@ -12,7 +12,7 @@ from torch import Tensor
 from memtrack_ros.evaluation.parity.reference import Arrays, Check, Reference, apart, check
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
-from memtrack_ros.nets.memtrack import Memory, PaperMemTrack, Signals
+from memtrack_ros.nets.memtrack import PaperMemTrack, Signals, TemplateMemory
 from memtrack_ros.session import Prompt
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers import Prior
@@ -34,12 +34,12 @@ CLEAR = 1e-4  # lead of the best cell below which one cell more or less is right
 CPU = torch.device('cpu')
 
 
-class Recorded(PaperMemTrack):
+class RecordedResponses(PaperMemTrack):
     """A network whose responses (3, 17, 17) are `recorded`."""
 
     recorded: Tensor = torch.zeros(len(SCALES), 17, 17)
 
-    def answer(self, memory: Memory, crops: Tensor) -> tuple[Tensor, Signals]:
+    def answer(self, memory: TemplateMemory, crops: Tensor) -> tuple[Tensor, Signals]:
         """What is recorded; the controller says nothing."""
         nothing = self.recorded.new_zeros(len(SCALES), 1)
         return self.recorded[:, None], Signals(*[nothing] * len(Signals._fields))
@@ -56,7 +56,7 @@ def checks(reference: Reference) -> Iterator[Check]:
 
 
 def _steps(arrays: Arrays) -> Iterator[Check]:
-    net = Recorded()
+    net = RecordedResponses()
     tracker = PaperMemTracker(net, Calibration(1.0, 0.0), CPU, 2**30)
     frame = np.zeros((240, 320, 3), np.uint8)
     tracker.initialise(frame, resolve(frame, Prompt('box', np.array([100.0, 80, 60, 40]))))
