@@ -13,7 +13,6 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import PartRing
 from memtrack_ros.memory.part_ring import INTERVAL
 from memtrack_ros.nets.compact import CROP
@@ -26,13 +25,14 @@ from memtrack_ros.trackers.observation import Observation, Prior, Sight, Target
 from memtrack_ros.trackers.parts import Parts
 from memtrack_ros.trackers.search import (
     Chooser,
+    Outline,
     asking,
     by_number,
+    filled,
     label_map,
     search_window,
-    shares_in_frame,
+    segmented,
     to_device,
-    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, load_into
@@ -155,22 +155,15 @@ class DMVTracker(LookingTracker[DMVObservation, FirstWindow]):
     @torch.inference_mode()
     def answer(self, frame: Pixels, prior: Prior, look: Look) -> DMVObservation:
         """One query (section 3.1): read, score all anchors, answer with the preferred one."""
-        window, crop, query = look.window, look.crop, look.query
-        answer = self.net.answer(*self.bank.read(), query)
+        answer = self.net.answer(*self.bank.read(), look.query)
         maps, logits = fetched(answer)
         score = maps.score[0].permute(1, 2, 0).double().numpy()
         corners = maps.boxes[0].permute(2, 3, 0, 1).double().numpy()
-        choice = self.settings.chooser.choose(score, corners, prior, window, frame)
-        if logits is None:
-            box, shares = choice.box, None
-            mask = boxes.box_mask(box, *frame.shape[:2])
-        else:
-            shares = shares_in_frame(logits[0, 0], window, choice.box, frame, crop)
-            mask = above_half(shares)
-            box = to_edges(choice.box, mask)
-        sight = None if query.levels is None else Sight(window, query.levels.eighth[0])
+        choice = self.settings.chooser.choose(score, corners, prior, look.window, frame)
+        box, mask, shares = self.outline(frame, look, choice.box, logits)
+        key, sight = look.query.key, self.sight(look)
         return DMVObservation(
-            choice.score, box, mask, query.key, answer, prior.usual, shares=shares, sight=sight
+            choice.score, box, mask, key, answer, prior.usual, shares=shares, sight=sight
         )
 
     @torch.inference_mode()
@@ -180,6 +173,10 @@ class DMVTracker(LookingTracker[DMVObservation, FirstWindow]):
             self.bank.write(found.key[0], self.net.found_value(found.key, found.answer)[0])
         else:
             self.bank.refuse()
+
+    @abstractmethod
+    def outline(self, frame: Pixels, look: Look, box: Floats, logits: Tensor | None) -> Outline:
+        """The target where a look gave these mask logits, and the anchor with this box (4,)."""
 
     @abstractmethod
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
@@ -205,6 +202,15 @@ class CompactDMVTracker(DMVTracker):
         share = torch.full(frames.shape, 1 / len(chosen))
         return by_number(self.bank.held()[frames.cpu().numpy()], share)
 
+    def outline(self, frame: Pixels, look: Look, box: Floats, logits: Tensor | None) -> Outline:
+        """As the network segments it."""
+        assert logits is not None
+        return segmented(logits[0, 0], look.window, box, frame, look.crop)
+
+    def sight(self, look: Look) -> Sight:
+        """The trunk's cells."""
+        return Sight(look.window, look.query.levels.eighth[0])
+
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """As all compact trackers search."""
         return search_window(frame, box, search, self.settings.side)
@@ -215,6 +221,10 @@ class PaperDMVTracker(DMVTracker):
 
     variant = 'paper'
     segments = gated = False
+
+    def outline(self, frame: Pixels, look: Look, box: Floats, logits: Tensor | None) -> Outline:
+        """The box."""
+        return filled(box, frame)
 
     def window(self, frame: Pixels, box: Floats, search: float) -> Window:
         """Twice as wide as SiamFC's exemplar: sqrt((w + p) (h + p)) with p = (w + h) / 2."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.nets.trees import mapped
-from memtrack_ros.trackers.observation import Prior
+from memtrack_ros.trackers.observation import Prior, Sight
 from memtrack_ros.trackers.search import to_device
 from memtrack_ros.trackers.tracker import Found, Tracker, View
 
@@ -44,6 +44,10 @@ class LookingTracker(Tracker[Found, View]):
     @abstractmethod
     def answer(self, frame: Pixels, prior: Prior, look: Look) -> Found:
         """Where the target is, by a look where the prior says; changes nothing."""
+
+    def sight(self, look: Look) -> Sight | None:
+        """What a judge sees of a look; of a paper variant's it sees nothing."""
+        return None
 
     def locate(self, frame: Pixels, prior: Prior) -> Found:
         """Look, and answer."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
-from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import TemplateSlots
 from memtrack_ros.nets.alexnet import STRIDE
 from memtrack_ros.nets.compact import BOX_LABEL, CROP
@@ -37,9 +36,8 @@ from memtrack_ros.trackers.search import (
     by_number,
     label_map,
     search_window,
-    shares_in_frame,
+    segmented,
     to_device,
-    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, load_into
@@ -171,10 +169,13 @@ class CompactMemTracker(MemTracker, LookingTracker[MemTrackObservation, Pixels])
         score = answer.maps.score[0, 0].double().numpy()
         corners = answer.maps.boxes[0].double().numpy().transpose(1, 2, 0)
         choice = CHOOSER.choose(score, corners, prior, window, frame)
-        shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
-        mask = above_half(shares)
-        box, sight = to_edges(choice.box, mask), Sight(window, query.levels.eighth[0])
+        box, mask, shares = segmented(answer.mask[0, 0], window, choice.box, frame, crop)
+        sight = self.sight(look)
         return MemTrackObservation(choice.score, box, mask, signals, shares=shares, sight=sight)
+
+    def sight(self, look: Look) -> Sight:
+        """The trunk's cells."""
+        return Sight(look.window, look.query.levels.eighth[0])
 
     def reads(self, found: MemTrackObservation) -> dict[int, float]:
         """The read weights of eq. 7, by slot."""

@@ -14,7 +14,7 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.colour import Singles
-from memtrack_ros.masks.guided import shares_along_edges
+from memtrack_ros.masks.guided import above_half, shares_along_edges
 from memtrack_ros.nets.compact import STRIDE
 from memtrack_ros.nets.transfer import carried
 from memtrack_ros.trackers.observation import Prior
@@ -128,6 +128,29 @@ def shares_in_frame(
     room = boxes.from_centre(cells.to_crop(boxes.centre(box)), ROOM * box[2:] / cells.pitch)
     near = boxes.box_mask(room, *probability.shape) > 0
     return shares_along_edges(np.where(near, probability, np.float32(0)), window, frame, crop)
+
+
+class Outline(NamedTuple):
+    """A target in a frame: its box (4,), its mask uint8 (H, W) 0/255, and its shares in the pixels.
+
+    These are uint8 (H, W), * 255, and None of what does not segment.
+    """
+
+    box: Floats
+    mask: Pixels
+    shares: Pixels | None
+
+
+def segmented(logits: Tensor, window: Window, box: Floats, frame: Pixels, crop: Pixels) -> Outline:
+    """The outline by mask logits (h, w) of a window that shows `crop`, around what `box` says."""
+    shares = shares_in_frame(logits, window, box, frame, crop)
+    mask = above_half(shares)
+    return Outline(to_edges(box, mask), mask, shares)
+
+
+def filled(box: Floats, frame: Pixels) -> Outline:
+    """The outline of what does not segment: the box, filled."""
+    return Outline(box, boxes.box_mask(box, *frame.shape[:2]), None)
 
 
 def pseudo_mask(mask: Pixels, box: Floats, outline: Pixels) -> Pixels:

@@ -15,10 +15,10 @@ from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window, cut
 from memtrack_ros.masks.colour import Singles
-from memtrack_ros.masks.guided import above_half
 from memtrack_ros.memory import SampledFrames
 from memtrack_ros.memory.sampled_frames import SEGMENTS
 from memtrack_ros.nets.compact import CROP, Features
+from memtrack_ros.nets.heads import Answer
 from memtrack_ros.nets.inference import ready
 from memtrack_ros.nets.readers import soft_weights
 from memtrack_ros.nets.stmtrack import CompactSTMTrack, PaperSTMTrack
@@ -30,13 +30,14 @@ from memtrack_ros.trackers.search import (
     SEARCH,
     Choice,
     Chooser,
+    Outline,
     asking,
     by_number,
+    filled,
     label_map,
     search_window,
-    shares_in_frame,
+    segmented,
     to_device,
-    to_edges,
 )
 from memtrack_ros.trackers.tracker import Tracker
 from memtrack_ros.weights.files import Calibration, load_into
@@ -163,20 +164,13 @@ class STMTracker(LookingTracker[STMTrackObservation, Crop]):
     @torch.inference_mode()
     def answer(self, frame: Pixels, prior: Prior, look: Look) -> STMTrackObservation:
         """One query (sections 3.2 to 3.5): read, score all cells, answer with the preferred one."""
-        window, crop, query = look.window, look.crop, look.query
         memory, used = self.bank.read()
-        answer = fetched(self.net.answer(memory, used, query))
+        answer = fetched(self.net.answer(memory, used, look.query))
         score = answer.maps.score[0, 0].double().numpy()
         corners = answer.maps.boxes[0].double().numpy().transpose(1, 2, 0)
-        choice = self.settings.chooser.choose(score, corners, prior, window, frame)
-        if answer.mask is None:
-            box, shares = choice.box, None
-            mask = boxes.box_mask(box, *frame.shape[:2])
-        else:
-            shares = shares_in_frame(answer.mask[0, 0], window, choice.box, frame, crop)
-            mask = above_half(shares)
-            box = to_edges(choice.box, mask)
-        sight = Sight(window, query.eighth[0]) if isinstance(query, Features) else None
+        choice = self.settings.chooser.choose(score, corners, prior, look.window, frame)
+        box, mask, shares = self.outline(frame, look, choice.box, answer)
+        sight = self.sight(look)
         return STMTrackObservation(choice.score, box, mask, choice, shares=shares, sight=sight)
 
     def remember(self, frame: Pixels, found: STMTrackObservation) -> None:
@@ -194,6 +188,10 @@ class STMTracker(LookingTracker[STMTrackObservation, Crop]):
     @abstractmethod
     def crop(self, frame: Pixels, box: Floats, search: float = 1.0) -> Crop:
         """The search window around `box`, `search` times as wide as usual, and what it shows."""
+
+    @abstractmethod
+    def outline(self, frame: Pixels, look: Look, box: Floats, answer: Answer) -> Outline:
+        """The target where a look was answered so, and its cell chosen with this box (4,)."""
 
     @abstractmethod
     def label(self, window: Window, target: Target) -> Singles:
@@ -228,6 +226,15 @@ class CompactSTMTracker(STMTracker):
         window = search_window(frame, box, search, self.settings.side)
         return Crop(window, cut(frame, window, self.border))
 
+    def outline(self, frame: Pixels, look: Look, box: Floats, answer: Answer) -> Outline:
+        """As the network segments it."""
+        assert answer.mask is not None
+        return segmented(answer.mask[0, 0], look.window, box, frame, look.crop)
+
+    def sight(self, look: Look) -> Sight:
+        """The trunk's cells."""
+        return Sight(look.window, look.query.eighth[0])
+
     def label(self, window: Window, target: Target) -> Singles:
         """The mask."""
         return label_map(target.mask, window)
@@ -256,6 +263,10 @@ class PaperSTMTracker(STMTracker):
         first = (position - offset) // step - (extent - 1) // 2
         crop = interpolated(image, first, extent / (side - 1), side, self.border, self.device)
         return Crop(Window.around(centre, (extent + 1) * step / side, side), crop)
+
+    def outline(self, frame: Pixels, look: Look, box: Floats, answer: Answer) -> Outline:
+        """The box."""
+        return filled(box, frame)
 
     def label(self, window: Window, target: Target) -> Singles:
         """The box, filled, in the middle of the crop."""
