@@ -57,6 +57,7 @@ class Stage(TrackerClient):
         options.setdefault('image', f'{self.space}/image')
         super().__init__(f'{self.space}/memtrack', **options)
         self.logs: list[str] = []
+        self.levels: dict[str, int] = {}  # of each that was logged
         self.health: list[DiagnosticStatus] = []
         self.create_subscription(Log, '/rosout', self._hear, QoSProfile(depth=1000))
         self.create_subscription(DiagnosticArray, '/diagnostics', self._feel, 10)
@@ -64,6 +65,7 @@ class Stage(TrackerClient):
     def _hear(self, log: Log) -> None:
         if log.name == self.tracker.get_logger().name:
             self.logs.append(log.msg)
+            self.levels[log.msg] = log.level
 
     def _feel(self, diagnostics: DiagnosticArray) -> None:
         name = f'{self.space[1:]}/memtrack: tracker'

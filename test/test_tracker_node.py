@@ -22,6 +22,7 @@ from lifecycle_msgs.msg import Transition
 from memtrack_ros.msg import TrackedTarget
 from memtrack_ros.srv import InitTarget
 from processes import await_import
+from rcl_interfaces.msg import Log
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -712,6 +713,24 @@ def test_presence_is_as_it_was_set_last(active: Stage) -> None:
         active.set('presence.lost_seconds', 1.5)
 
 
+def test_no_image_is_answered_by_reading_parameters(
+    active: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert active.init_target(box=BOX).success
+    active.shown()
+    asked: list[Any] = []
+    for name in ('get_parameter', 'get_parameters', 'get_parameter_or'):
+        real = getattr(active.tracker, name)
+        monkeypatch.setattr(
+            active.tracker,
+            name,
+            lambda *given, real=real: asked.append(given) or real(*given),
+        )
+    for _ in range(5):
+        assert active.shown().state == State.TRACKING
+    assert asked == []
+
+
 def test_an_image_of_quite_another_size_is_an_error_and_changes_nothing(active: Stage) -> None:
     target_id = active.init_target(box=BOX).target_id
     before = active.shown()
@@ -1110,6 +1129,8 @@ def test_what_happens_is_logged(stage: Stage) -> None:
         f'target {target_id}: TRACKING -> IDLE',
     ):
         stage.until(lambda text=text: stage.said(text) == 1, text)
+        (level,) = {level for log, level in stage.levels.items() if text in log}
+        assert level == Log.INFO
 
 
 @pytest.mark.parametrize('kind', ['init_target', 'reset'])
