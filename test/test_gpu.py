@@ -15,6 +15,7 @@ from tracking import Video, boxed, owners_of_graphs
 
 from memtrack_ros import trackers
 from memtrack_ros.errors import ConfigurationError, TrackingError
+from memtrack_ros.evaluation import reads
 from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.nets.graphs import Graphs
 from memtrack_ros.nodes.warm_up import warm_up
@@ -201,3 +202,11 @@ def test_all_learn_together_from_drawn_clips(tmp_path: Path) -> None:
         assert {part.split('_')[0] for part in parts} == set(RECIPES)
         assert all(math.isfinite(value) for value in parts.values())
     assert (run.steps, run.clips) == (2, 8)
+
+
+def test_what_is_read_of_memories_on_it_is_drawn(tmp_path: Path) -> None:
+    on_it = {name: trackers.create(name, device='cuda') for name in trackers.NAMES}
+    drawn = reads.pictures(on_it, tmp_path)
+    assert len(drawn) == len(on_it)
+    for picture in drawn:
+        assert cv2.imread(str(picture)).std() > 0
