@@ -59,7 +59,7 @@ TABLE = (
     Parameter(
         'precision',
         'auto',
-        'Of compact variants; auto: bfloat16 on a CPU made for it, not for samn, else float32.',
+        'Of compact variants; auto: bfloat16 on a CPU made for it, else float32.',
         choices=tuple(trackers.PRECISIONS),
         at_configure=True,
     ),

@@ -24,8 +24,6 @@ CREATORS: dict[str, Callable[[str, Parts], AnyTracker]] = {
 }
 NAMES = tuple(CREATORS)
 VARIANTS = ('compact', 'paper')
-SINGLE = ('samn',)
-"""What follows worse in bfloat16, and is not computed in it unless that is asked for."""
 PRECISIONS = {'auto': None, 'float32': torch.float32, 'bfloat16': torch.bfloat16}
 DEFAULT = 'dmv'
 """The tracker that is best over all, by `evaluation run` and `evaluation presence`."""
@@ -43,8 +41,8 @@ def create(
     """Make a tracker with verified weights, its memory allocated.
 
     `weights` None takes the shipped file; of its settings those `chosen` are taken. `precision` is
-    that of the compact variants' convolutions; auto is bfloat16 on a CPU made for it, but for
-    SINGLE, else float32. The paper variants compute in float32, as their authors do.
+    that of the compact variants' convolutions; auto is bfloat16 on a CPU made for it, else
+    float32. The paper variants compute in float32, as their authors do.
     Raises ConfigurationError, with nothing left allocated, for an unknown tracker, variant or
     setting, weights that are missing or damaged, a device or precision that is not there, or a bank
     over `max_bytes`.
@@ -70,8 +68,7 @@ def create(
         )
     place = find_device(device)
     loaded = load_weights(path, tracker, variant)
-    native = torch.float32 if tracker in SINGLE else native_precision(place)
-    computed = PRECISIONS[precision] or native
+    computed = PRECISIONS[precision] or native_precision(place)
     if variant == 'paper':
         computed = torch.float32
     parts = Parts(loaded, path, place, max_bytes, computed, chosen)
