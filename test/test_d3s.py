@@ -13,12 +13,12 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.trackers import Target
 from memtrack_ros.trackers.d3s import (
     D3S_CROP,
-    Outline,
+    Contours,
     Square,
     bounds,
+    contours_of,
     fitted,
     inside,
-    outline,
     patch,
     upright_size,
 )
@@ -77,8 +77,8 @@ def test_a_sample_takes_every_other_pixel_of_a_large_target() -> None:
     assert beyond[:, 0, 0].tolist() == [98, 99, 99, 99]
 
 
-def outlined(picture: np.ndarray) -> Outline:
-    found = outline(picture.astype(np.float32), 0.5)
+def outlined(picture: np.ndarray) -> Contours:
+    found = contours_of(picture.astype(np.float32), 0.5)
     assert found is not None
     return found
 
@@ -91,7 +91,7 @@ def test_the_outline_is_that_of_the_largest_thing() -> None:
     assert np.count_nonzero(inside(found.largest)) == 61 * 41
     # The smallest rectangle is 60 x 40 and upright: nothing to shrink, one pixel is added.
     assert upright_size(found.smallest) == pytest.approx([61, 41], rel=1e-6)
-    assert outline(filled((100, 100, 8, 8)), 0.5) is None  # 49 are not enough
+    assert contours_of(filled((100, 100, 8, 8)), 0.5) is None  # 49 are not enough
 
 
 def test_the_fitted_box_leaves_out_what_hardly_counts() -> None:

@@ -112,7 +112,7 @@ def patch(frame: Pixels, place: ArrayLike, pitch: float, side: int) -> Maps:
     return np.asarray(cv2.resize(cut, (side, side)), np.float32)
 
 
-class Outline(NamedTuple):
+class Contours(NamedTuple):
     """What is segmented in a crop, in the crop's pixels.
 
     `parts` are the contours (n, 1, 2) of all of it, `largest` the one with the largest `area`;
@@ -125,7 +125,7 @@ class Outline(NamedTuple):
     smallest: Floats
 
 
-def outline(probability: Maps, threshold: float) -> Outline | None:
+def contours_of(probability: Maps, threshold: float) -> Contours | None:
     """What is above the threshold in a crop's `probability` (S, S); None if hardly anything."""
     above = (probability > threshold).astype(np.uint8)
     parts, _ = cv2.findContours(above, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -134,7 +134,7 @@ def outline(probability: Maps, threshold: float) -> Outline | None:
         return None
     largest = parts[int(np.argmax(areas))]
     smallest = np.asarray(cv2.boxPoints(cv2.minAreaRect(largest)), float)
-    return Outline(
+    return Contours(
         tuple(np.asarray(part, np.int32) for part in parts),
         np.asarray(largest, np.int32),
         max(areas),
@@ -154,7 +154,7 @@ def with_rim(mask: Pixels) -> Pixels:
     return np.asarray(cv2.dilate(mask, np.ones((RIM, RIM), np.uint8)), np.uint8)
 
 
-def bounds(found: Outline, *, together: bool) -> Floats:
+def bounds(found: Contours, *, together: bool) -> Floats:
     """The corners (4, 2) of the upright bounds: the first and the last pixels of the largest part.
 
     The largest of all parts filled `together`, or of those found. Where they lead astray, the
@@ -169,7 +169,7 @@ def bounds(found: Outline, *, together: bool) -> Floats:
     return corners if fits(corners, found.smallest) else found.smallest
 
 
-def fitted(found: Outline) -> Floats:
+def fitted(found: Contours) -> Floats:
     """The corners (4, 2) of the box fitted to a mask as the VOT challenge draws them.
 
     Vojir and Matas 2017: along the axes of the ellipse through the contour, around at least COVERED

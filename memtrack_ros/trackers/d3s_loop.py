@@ -16,7 +16,7 @@ import numpy as np
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import Given, outside
-from memtrack_ros.trackers.d3s import D3S_CROP, Outline, Square, upright_size
+from memtrack_ros.trackers.d3s import D3S_CROP, Contours, Square, upright_size
 from memtrack_ros.trackers.observation import Target
 from memtrack_ros.trackers.target_filter import PAPER_FILTER
 
@@ -150,11 +150,11 @@ class Loop(Stateful):
         mean = float(self.areas.mean())
         return abs(mean - area) / mean if mean else float('inf')
 
-    def believes(self, found: Outline) -> bool:
+    def believes(self, found: Contours) -> bool:
         """Whether the area is near enough to those accepted lately."""
         return self.change(found.area) < CHANGED_AREA
 
-    def after(self, found: Outline, square: Square, place: Floats, uncertainty: float) -> Loop:
+    def after(self, found: Contours, square: Square, place: Floats, uncertainty: float) -> Loop:
         """What is believed of an outline in the crop `square`, which was cut around `place` (2,).
 
         Its smallest rectangle's middle is where the target is, unless the area is quite another.

@@ -15,7 +15,7 @@ from memtrack_ros.geometry.oriented import OrientedBox
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.masks.guided import above_half
 from memtrack_ros.trackers import d3s
-from memtrack_ros.trackers.d3s import D3S_CROP, Maps, Outline, Square, patch
+from memtrack_ros.trackers.d3s import D3S_CROP, Contours, Maps, Square, patch
 from memtrack_ros.trackers.d3s_loop import BY_BOX, Loop, Start, in_frame
 from memtrack_ros.trackers.filter_tracker import (
     UNSEGMENTED,
@@ -186,7 +186,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
         else:
             probability = torch.zeros(1, 1, D3S_CROP, D3S_CROP, device=self.device)
         picture = np.asarray(probability[0, 0].cpu().numpy(), np.float32)
-        found = d3s.outline(picture, loop.way.threshold)
+        found = d3s.contours_of(picture, loop.way.threshold)
         believed = found is not None and loop.believes(found)
         if found is not None and believed:
             after = loop.after(found, square, place, uncertainty)
@@ -225,7 +225,7 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
         self.loop = found.after
 
     def _region(
-        self, loop: Loop, found: Outline, square: Square, place: Floats
+        self, loop: Loop, found: Contours, square: Square, place: Floats
     ) -> tuple[Floats, OrientedBox | None]:
         """The box (4,) of what is believed; of a target pointed at by corners the fitted one."""
         if loop.start is Start.CORNERS:
@@ -245,7 +245,9 @@ class PaperFilterTracker(FilterTracker[Seen, OutlinedObservation[Seen], PaperVie
         corners = d3s.rectangle(box - [0, 0, 1, 1])
         return boxes.bounds(corners.reshape(8)), OrientedBox.from_corners(corners - 0.5)
 
-    def _written(self, loop: Loop, picture: Maps, found: Outline | None, *, believed: bool) -> Maps:
+    def _written(
+        self, loop: Loop, picture: Maps, found: Contours | None, *, believed: bool
+    ) -> Maps:
         """Of the probability (S, S) what is the mask: nothing far from what was found.
 
         Of a target pointed at by its mask all is, in SAMN's loop, and in CMEDFL's while nothing is

@@ -35,7 +35,7 @@ from memtrack_ros.session import Prompt
 from memtrack_ros.session.prompts import resolve
 from memtrack_ros.trackers import Prior, cmedfl, samn
 from memtrack_ros.trackers.cmedfl import CompactMemory
-from memtrack_ros.trackers.d3s import D3S_CROP, Square, outline, patch
+from memtrack_ros.trackers.d3s import D3S_CROP, Square, contours_of, patch
 from memtrack_ros.trackers.d3s_loop import BY_BOX, BY_MASK, Loop, Start
 from memtrack_ros.trackers.filter_tracker import Appearance
 from memtrack_ros.trackers.paper_filter_tracker import (
@@ -351,7 +351,7 @@ def _outlines(stage: Stage, arrays: Arrays) -> Iterator[Check]:
     maps = [np.asarray(each / 255, np.float32) for each in arrays['step_maps']]
     for name, way in (('half', BY_BOX), ('fifth', BY_MASK)):
         theirs = arrays[f'step_map_area_{name}']
-        outlines = [outline(each, way.threshold) for each in maps]
+        outlines = [contours_of(each, way.threshold) for each in maps]
         # Of what is too small to be anything theirs is the area, ours nothing.
         areas = [
             their if found is None and their <= 50 else (found.area if found else 0.0)
