@@ -204,7 +204,7 @@ class CompactSTMTracker(STMTracker):
     net: CompactSTMTrack
     variant = 'compact'
     segments = gated = True
-    remembered = 0.7
+    remembered = 0.85
     # What is remembered of a box too large says that the target is: parts of things grow the most.
     lasting = 0.8
     kept = (*Tracker.kept, 'identity')
