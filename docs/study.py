@@ -137,4 +137,4 @@ if __name__ == '__main__':
             ', '.join(f'{auc:.3f}' for auc in column) for column in zip(*scores, strict=True)
         ]
         rows.append([part, ', '.join(map(str, steps)), *columns])
-    print(table(rows), end='')
+    print(table(rows))

@@ -112,7 +112,7 @@ def test_what_cannot_be_is_refused(launch: Launch, arguments: list[str], sentenc
 
 
 def test_only_what_is_given_wins_over_the_parameter_file(launch: Launch) -> None:
-    given = {
+    everything = {
         'tracker': 'dmv',
         'variant': 'paper',
         'weights': '/w.safetensors',
@@ -120,14 +120,14 @@ def test_only_what_is_given_wins_over_the_parameter_file(launch: Launch) -> None
         'device': 'cpu',
         'image_transport': 'compressed',
     }
-    for arguments, beside in (({}, {}), (given, given), ({'device': 'cuda:1'}, None)):
-        words = [f'{name}:={value}' for name, value in arguments.items()]
+    for given in ({}, everything, {'device': 'cuda:1'}):
+        words = [f'{name}:={value}' for name, value in given.items()]
         *_, node = launch('tracker', *words)
         told = launch_double.parameters(node)
         assert told.files == ['params_file']
-        assert told.beside == (arguments if beside is None else beside)
+        assert told.beside == given
         (page,) = launch('page', 'page:=true', *words)
-        transport = {k: v for k, v in arguments.items() if k == 'image_transport'}
+        transport = {k: v for k, v in given.items() if k == 'image_transport'}
         assert launch_double.parameters(page).beside == transport
 
 

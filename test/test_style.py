@@ -31,30 +31,26 @@ def test_rules(command: str) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def places(pattern: str) -> list[Path]:
+    """The files of the package in which the pattern stands, from its root."""
+    found = re.compile(pattern, re.MULTILINE)
+    package = ROOT / 'memtrack_ros'
+    files = sorted(package.rglob('*.py'))
+    return [path.relative_to(package) for path in files if found.search(path.read_text())]
+
+
 def test_types_say_what_things_are() -> None:
     """Trackers are generic in what they observe: nobody has to ask, and be wrong."""
-    asked = [
-        path.relative_to(ROOT)
-        for path in (ROOT / 'memtrack_ros').rglob('*.py')
-        if 'assert isinstance(' in path.read_text()
-    ]
-    assert asked == []
+    assert places(r'assert isinstance\(') == []
 
 
 def test_one_place_makes_a_target_message() -> None:
-    made = [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / 'memtrack_ros').rglob('*.py')
-        if 'TrackedTarget(' in path.read_text()
-    ]
-    assert made == ['memtrack_ros/nodes/messages.py']
+    assert places(r'TrackedTarget\(') == [Path('nodes/messages.py')]
 
 
 def test_what_goes_in_and_out_of_a_session_stands_there() -> None:
-    defined = (ROOT / 'memtrack_ros').rglob('*.py')
     kinds = r'^class (State|Prompt|Estimate|Judgement|Presence|Session)\b'
-    rooms = {path.parent.name for path in defined if re.search(kinds, path.read_text(), re.M)}
-    assert rooms == {'session'}
+    assert {path.parent for path in places(kinds)} == {Path('session')}
 
 
 def test_a_class_name_means_one_thing() -> None:

@@ -102,14 +102,14 @@ class Strip(NamedTuple):
     """A row of the sheet: what is written above it, and its tiles."""
 
     title: str
-    moments: list[Tile]
+    tiles: list[Tile]
 
 
 def contact_sheet(title: str, strips: list[Strip]) -> Frame:
     """One picture, uint8 BGR, of the strips below each other."""
     gap, line = 8, 24
-    columns = max(len(strip.moments) for strip in strips)
-    tall = max(moment.picture.shape[0] for strip in strips for moment in strip.moments)
+    columns = max(len(strip.tiles) for strip in strips)
+    tall = max(tile.picture.shape[0] for strip in strips for tile in strip.tiles)
     row = line + tall + line + gap
     sheet = np.full(
         (2 * line + len(strips) * row + gap, columns * (_TILE_WIDTH + gap) + gap, 3),
@@ -120,7 +120,7 @@ def contact_sheet(title: str, strips: list[Strip]) -> Frame:
     for number, strip in enumerate(strips):
         top = 2 * line + number * row
         _write(sheet, strip.title, gap, top + line - 8, 0.5, _INK)
-        for column, (picture, caption) in enumerate(strip.moments):
+        for column, (picture, caption) in enumerate(strip.tiles):
             left = gap + column * (_TILE_WIDTH + gap)
             height, width = picture.shape[:2]
             sheet[top + line : top + line + height, left : left + width] = picture

@@ -147,7 +147,7 @@ class Take:
     def strip(self) -> Strip:
         """Its row of the contact sheet."""
         ious, followed = self.ious(), self.followed()
-        moments = []
+        tiles = []
         for stamp, picture in self.thumbnails.spread(MOMENTS, self.prompted):
             caption = f'{(stamp - self.sent[0]) / 1e9:.1f} s   '
             if stamp in followed:
@@ -162,9 +162,9 @@ class Take:
             white = self.truths.get(stamp, white)
             if white is not None:
                 _outline(picture, white * picture.shape[1] / self.width)
-            moments.append(Tile(picture, caption))
+            tiles.append(Tile(picture, caption))
         title = f'{self.title}   mean IoU {self.iou():.2f}' if ious else self.title
-        return Strip(title, moments)
+        return Strip(title, tiles)
 
 
 class Recorder:
