@@ -170,6 +170,15 @@ def test_the_feed_forward_makes_up_for_latency(delay: float, lag: float) -> None
     assert 0.02 < run(0.5, 0.3, delay, lag)[-1] < 0.3 / 2.0
 
 
+@pytest.mark.parametrize('between', [5e-324, 2e-309, 1e-12, 1e-9])
+def test_two_images_of_almost_one_time_make_no_rate_beyond_all_bounds(between: float) -> None:
+    servo = Servo(told('gimbal'))
+    servo.see(seen(0.0, 0.0, stamp=0.0), 0.0)
+    servo.see(seen(0.0, 1.0, stamp=between), 0.0)
+    servo.step(0.0)
+    assert servo.step(PERIOD).pitch == pytest.approx(AXIS.max_acceleration * PERIOD)
+
+
 def test_in_a_dry_run_the_robot_is_known_to_stand_still() -> None:
     """Otherwise its rate would be seen in a target that does not move, and wind up."""
     axes = {'yaw': replace(AXIS, max_acceleration=10.0)}

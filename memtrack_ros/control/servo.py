@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import copysign, exp, isfinite, nan, pi
+from math import copysign, expm1, isfinite, nan, pi
 from typing import NamedTuple
 
 from memtrack_ros.control.settings import Axis, ServoSettings
@@ -195,13 +195,14 @@ class Servo:
             self._rates = [0.0, 0.0] if elapsed else self._rates
             return
         taken = now - max(measurement.age, 0.0)
-        weight = 1 - exp(-elapsed / SMOOTHING)
+        weight = -expm1(-elapsed / SMOOTHING)
+        share = weight / elapsed  # finite however short the time is, unlike a rate over it
         for name in _TURNS:
             if name in self.settings.axes:
                 index = _BEARING[name]
                 moved = measurement.bearing[index] - last.bearing[index]
                 own = self._turned(name, taken - elapsed, taken)
-                rate = self._rates[index] + weight * ((moved - own) / elapsed - self._rates[index])
+                rate = (1 - weight) * self._rates[index] + share * (moved - own)
                 limit = self.settings.axes[name].max_speed
                 self._rates[index] = min(max(rate, -limit), limit)
 
