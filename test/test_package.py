@@ -58,6 +58,24 @@ def test_every_interface_is_generated() -> None:
         assert f'"{source.relative_to(ROOT)}"' in cmake
 
 
+@pytest.mark.parametrize(
+    ('question', 'answer'),
+    [
+        ('why does pip refuse on Ubuntu 24.04', r'externally-managed-environment.*virtual\s+env'),
+        ('which Python starts a node', r'`\.venv` or `venv` beside the workspace'),
+        ('nav2 waits for a bond', r'`bondpy` is installed.*`bond_timeout: 0\.0`'),
+        ('configure takes longer than nav2 waits', r'raise its `service_timeout`'),
+        ('which pixels a target has', r'rqt_image_view.*publish\s+mouse clicks'),
+        ('what mono16 means', r'`mono16` and its like are not cut to their high byte'),
+        ('are my images rectified', r'`rectified` \| `auto`.*topic `image_rect\*`'),
+        ('when is a bearing invalid', r'no ray is imaged within half a pixel'),
+    ],
+)
+def test_the_readme_answers(question: str, answer: str) -> None:
+    readme = (ROOT / 'README.md').read_text()
+    assert re.search(answer, readme, re.DOTALL), question
+
+
 def test_every_ros_package_that_is_imported_is_declared() -> None:
     tree = ElementTree.parse(ROOT / 'package.xml')
     declared = {tag.text for tag in tree.iter() if tag.tag.endswith('depend')}

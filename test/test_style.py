@@ -48,6 +48,18 @@ def test_one_place_makes_a_target_message() -> None:
     assert places(r'TrackedTarget\(') == [Path('nodes/messages.py')]
 
 
+def test_one_way_leads_from_a_prompt_to_a_start() -> None:
+    assert places(r'self\.(begin|refine)\(') == [Path('trackers/tracker.py')]
+    assert places(r' border_colour\(') == [Path('trackers/search.py'), Path('trackers/tracker.py')]
+    assert places(r'\.search == ') == [Path('trackers/observation.py')]
+
+
+def test_memory_is_given_back_where_a_node_lets_go_of_it() -> None:
+    """Not where somebody counts trackers."""
+    assert places(r'gc\.') == [Path('nodes/managed.py'), Path('nodes/tracker_node.py')]
+    assert places(r'_free_memory\(') == [Path('nodes/tracker_node.py')]
+
+
 def test_what_goes_in_and_out_of_a_session_stands_there() -> None:
     kinds = r'^class (State|Prompt|Estimate|Judgement|Presence|Session)\b'
     assert {path.parent for path in places(kinds)} == {Path('session')}

@@ -32,7 +32,7 @@ NEEDS = 'needs the toolkits: pip install "memtrack_ros[toolkits]"'
 trax = pytest.importorskip('trax', reason=NEEDS)
 experiments = pytest.importorskip('got10k.experiments', reason=NEEDS)
 
-from tracking import Maker  # noqa: E402
+from tracking import Maker, boxed, follow  # noqa: E402
 from trax.client import Client  # noqa: E402
 
 from memtrack_ros.evaluation.toolkits import vot  # noqa: E402
@@ -268,6 +268,28 @@ def test_a_trax_client_gets_what_a_session_finds_and_may_start_anew(
         assert region.bounds() == pytest.approx(estimate.roi, abs=0.01)
         assert confidence == pytest.approx(estimate.confidence, abs=1e-3)
 
+    process.client.quit()
+    assert process.end() == (0, '')
+
+
+def test_a_trax_client_of_a_paper_variant_gets_what_its_authors_would_see(
+    make: Maker, scene: Clip
+) -> None:
+    """Whatever its score, every frame is seen and written, and the next one answered by it."""
+    weights = make.weights('stmtrack', 'paper')
+    frames, box = scene.frames[:4], scene.truth[0]
+    tracker = make('stmtrack', 'paper')
+    assert not tracker.gated
+    tracker.initialise(frames[0], boxed(frames[0], box))
+    expected = list(follow(tracker, frames[1:], box))
+    process = Process(
+        *('--tracker', 'stmtrack', '--variant', 'paper'),
+        *('--weights', str(weights), '--region', 'rectangle'),
+    )
+    process.initialise(as_memory(frames[0]), trax.Rectangle.create(*box))
+    for frame, found in zip(frames[1:], expected, strict=True):
+        region, _ = process.update(as_memory(frame))
+        assert region.bounds() == pytest.approx(found.box, abs=0.01)
     process.client.quit()
     assert process.end() == (0, '')
 
