@@ -102,6 +102,29 @@ def test_a_twin_that_was_seen_beside_the_target_speaks_against_it(identity: Iden
     assert after.ratio < 0.05
 
 
+def test_a_look_alike_that_is_known_stays_the_rival(identity: Identity) -> None:
+    """What else is most like the target, not what is hardest to tell from it."""
+    alike, harder = F.normalize(torch.stack([TARGET + 0.5 * ALIKE, TARGET - 0.9 * ALIKE]))
+    both = sight((HERE, TARGET), (THERE, alike))
+    identity.learn(both, HERE, boxes.box_mask(HERE, *FRAME))
+    beyond = np.array([136.0, 24, 40, 40])
+    seen = sight((HERE, TARGET), (THERE, alike), (beyond, harder))
+    known, unknown = (identity.judge(found(seen, box))[0] for box in (THERE, beyond))
+    assert known.likeness > unknown.likeness + 0.1 and known.ratio < unknown.ratio - 0.3
+    answer, rival = identity.judge(found(seen, HERE))
+    assert rival.place == pytest.approx(boxes.centre(THERE), abs=24)
+    assert identity.resembles(rival)
+    assert answer.margin == pytest.approx(answer.ratio - unknown.ratio, abs=0.15)
+
+
+def test_a_twin_is_not_forgotten_for_what_is_unlike_the_target(identity: Identity) -> None:
+    twins, alone = (sight((HERE, TARGET), (THERE, other)) for other in (TARGET, OTHER))
+    identity.learn(twins, HERE, boxes.box_mask(HERE, *FRAME))
+    for _ in range(10):
+        identity.learn(alone, HERE, boxes.box_mask(HERE, *FRAME))
+    assert identity.judge(found(twins, THERE))[0].ratio < 0.05
+
+
 def test_a_twin_far_from_the_target_is_found_and_told_apart(identity: Identity) -> None:
     """In the whole first frame; of the closer looks at such things the middles are known."""
     left = sight((HERE, TARGET), (THERE, TARGET))

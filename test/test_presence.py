@@ -134,6 +134,16 @@ def test_a_robot_is_told_of_the_target_and_of_nothing_else(kind: str, seed: int)
     assert row['present_tracked_wrong'] == 0
 
 
+@pytest.mark.parametrize('seed', [820_102, 820_109])
+def test_of_twins_that_met_none_is_told_to_a_robot(seed: int) -> None:
+    session = Session(trackers.create('dmv', device='cpu'))
+    crossing = follow(session, filmed(Situation('twins', seed), 'twins'))
+    row = measure([crossing])
+    assert row['twins_wrong'] == 0
+    assert row['present_tracked_wrong'] == 0
+    assert row['present_tracked_right'] > 0.2  # until they meet
+
+
 def test_the_command_writes_table_numbers_and_plot(tmp_path: Path) -> None:
     assert main(['presence', '--trackers', 'dmv', '--scenes', '1', '--out', str(tmp_path)]) == 0
     rows = json.loads((tmp_path / 'presence.json').read_text())

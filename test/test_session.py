@@ -681,7 +681,7 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
     course = course.beside(Rival(boxes.centre(at(130)), 0.6), here)
     assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
     # It is followed as what it is, and even where the target was nothing else is seen.
-    course = course.followed(at(108), mistaken=True)
+    course = course.followed(at(108), mistaken=True, meets=False)
     assert course.mistakes(at(100))
     assert not course.mistakes(at(90))
     assert course.mismatch(course.state()) == ''
@@ -706,7 +706,26 @@ def test_a_look_alike_that_the_target_leaves_behind_stays_where_it_was() -> None
     assert left.mistakes(at(130)) and not left.mistakes(at(250))
     # But for something that is more like it, or where it is seen that it is there no more.
     assert course.beside(thing(250, 0.7), around(240)).mistakes(at(250))
-    assert course.beside(thing(90, 0.1), around(110)).mistakes(at(90))
+    assert course.beside(thing(70, 0.1), around(110)).mistakes(at(70))
+
+
+def test_a_look_alike_of_which_less_is_seen_is_as_like_as_it_was() -> None:
+    there = Rival(np.array([140.0, 110]), 0.6)
+    window = Window.around((110.0, 110.0), 0.5, 192)
+    course = Course.of(np.array([100.0, 100, 20, 20]), NOISE).beside(there, window)
+    assert course.beside(Rival(np.array([144.0, 110]), 0.1), window).alike == 0.6
+    assert course.beside(Rival(np.array([80.0, 110]), 0.1), window).alike == 0.1
+    assert course.beside(Rival(np.array([95.0, 110]), 0.9), window) is course  # adjoins it
+
+
+def test_where_a_look_alike_was_left_says_nothing_once_the_two_have_met() -> None:
+    home = np.array([100.0, 100, 20, 20])
+    course = replace(Course.of(home, NOISE), rival=np.array([200.0, 110]), alike=0.8)
+    assert course.left_apart
+    met = course.followed(home, mistaken=False, meets=True)
+    apart = met.followed(home, mistaken=False, meets=False)
+    assert apart.met and not apart.left_apart
+    assert apart.surely().left_apart
 
 
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:

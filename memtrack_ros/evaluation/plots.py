@@ -48,14 +48,14 @@ def draw(
     """Write a plot of each of the CURVES, means over the sequences; the best tracker is first."""
     paths = []
     for name, (curve, thresholds, key, label) in CURVES.items():
-        figure, axes = _page(5.2, 4.0)
+        figure, axes = _page(6.8, 4.0)
         for number, (tracker, summary) in enumerate(summaries.items()):
             curves = [curve(passes[tracker][s.name].boxes, s.truth) for s in sequences]
             height = np.nanmean(np.stack(curves), 0)
             axes.plot(thresholds, height, label=f'{tracker} {summary[key]:.3f}', **_line(number))
         axes.set(xlabel=label, ylabel='share of frames', ylim=(0, 1))
         axes.set_xlim(thresholds[0], thresholds[-1])
-        axes.legend(title=key, fontsize=8, title_fontsize=8)
+        _legend(figure, key)
         paths.append(_saved(figure, folder / f'{name}.png'))
     return paths
 
@@ -64,14 +64,14 @@ def draw_calibration(
     beliefs: Mapping[str, Beliefs], folder: Path, name: str = 'calibration.png'
 ) -> Path:
     """Write a plot of the share of hits over the confidence, a dot as large as its bin is full."""
-    figure, axes = _page(5.2, 4.0)
+    figure, axes = _page(6.8, 4.0)
     axes.plot([0, 1], [0, 1], color='grey', lw=1, ls=':')
     for number, (tracker, belief) in enumerate(beliefs.items()):
         confidence, hits, frames = belief.bins
         axes.plot(confidence, hits, label=f'{tracker} {belief.error:.3f}', **_line(number))
         axes.scatter(confidence, hits, 120 * frames / frames.sum(), color=_colour(number))
     axes.set(xlabel='confidence', ylabel='share with IoU of at least .5', ylim=(0, 1), xlim=(0, 1))
-    axes.legend(title='calibration error', fontsize=8, title_fontsize=8)
+    _legend(figure, 'calibration error')
     return _saved(figure, folder / name)
 
 
@@ -99,6 +99,11 @@ def _page(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _legend(figure: Figure, title: str) -> None:
+    """Beside the curves: within, it would hide some of so many."""
+    figure.legend(loc='outside right upper', title=title, fontsize=8, title_fontsize=8)
 
 
 def _colour(number: int) -> tuple[float, float, float]:

@@ -24,6 +24,7 @@ RESIZED = 4.0  # factor of an image's width or height beyond which it is none of
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
 LEFT_APART = 2.0  # of its size: further off a rival was never taken for the target
+ADJOINING = 1.2  # of its size: what is nearer to its middle may be a part of it
 BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
@@ -38,8 +39,9 @@ class Course(Stateful):
 
     `box` (4,) is where it is believed to be, `home` (4,) where it was surely seen last;
     `hunch` (4,) where something was that was hardly seen; `seen` its motion since it was last seen,
-    `candidate` that of what may be it again. `rival` (2,) is where the next best thing was when the
-    target was surely seen last, so far `alike`, or has been followed since, `mistaken` for it.
+    `candidate` that of what may be it again. `rival` (2,) is where what is most like the target was
+    when that was surely seen last, so far `alike`, or has been followed since, `mistaken` for it.
+    The target has `met` it where since then the two were so near that either may be the other.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -53,6 +55,7 @@ class Course(Stateful):
         'rival',
         'alike',
         'mistaken',
+        'met',
     )
 
     width: int
@@ -65,6 +68,7 @@ class Course(Stateful):
     rival: Floats
     alike: float = UNLIKE
     mistaken: bool = False
+    met: bool = False
 
     def faults(self, given: Given) -> Iterator[str]:
         """Its boxes have an area and lie in its image, or not far beside."""
@@ -153,20 +157,26 @@ class Course(Stateful):
 
     def surely(self) -> Course:
         """The target is surely where it is tracked."""
-        return replace(self, home=self.box, mistaken=False)
+        return replace(self, home=self.box, mistaken=False, met=False)
 
     def beside(self, rival: Rival, window: Window) -> Course:
-        """The next best thing that is seen in a `window` is this one.
+        """What else is most like the target in a `window` is this.
 
-        A thing more like the target that was left behind, out of view, stays where it was.
+        What is more like it and was left behind, out of view, stays where it was. What is where the
+        rival was is that, however little of it is seen now. What adjoins the target is none.
         """
-        if rival.likeness < self.alike and not window.shows(self.rival):
+        apart = np.linalg.norm(rival.place - boxes.centre(self.box)) / boxes.scale(self.box)
+        left = rival.likeness < self.alike and not window.shows(self.rival)
+        if left or apart < ADJOINING:
             return self
-        return replace(self, rival=rival.place, alike=rival.likeness)
+        stays = np.linalg.norm(rival.place - self.rival) < BESIDE * boxes.scale(self.box)
+        alike = max(rival.likeness, self.alike) if stays else rival.likeness
+        return replace(self, rival=rival.place, alike=alike)
 
-    def followed(self, box: Floats, *, mistaken: bool) -> Course:
+    def followed(self, box: Floats, *, mistaken: bool, meets: bool) -> Course:
         """What is followed without being surely the target is in `box` (4,): the rival, if so."""
-        return replace(self, rival=boxes.centre(box) if mistaken else self.rival, mistaken=mistaken)
+        rival = boxes.centre(box) if mistaken else self.rival
+        return replace(self, rival=rival, mistaken=mistaken, met=self.met or meets)
 
     def mistakes(self, box: Floats) -> bool:
         """Whether what is in `box` (4,) is rather the rival.
@@ -180,9 +190,9 @@ class Course(Stateful):
 
     @property
     def left_apart(self) -> bool:
-        """Whether the rival is far from where the target was surely seen last."""
+        """Whether the rival, never met, is far from where the target was surely seen last."""
         off = np.linalg.norm(self.rival - boxes.centre(self.home))
-        return bool(off > LEFT_APART * boxes.scale(self.home))
+        return bool(off > LEFT_APART * boxes.scale(self.home)) and not self.met
 
     def stopped(self) -> Course:
         """Of the target's motion nothing is known any more."""

@@ -15,6 +15,7 @@ from memtrack_ros.trackers import Observation
 MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 SURE = 0.8  # confidence from which what was not surely seen is told from everything else
+LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
 
 
@@ -29,17 +30,20 @@ def judge(track: Track, found: Observation) -> Judgement:
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
     near = not track.believed or bool(apart < NEAR)
-    mistaken = (
-        not track.sure
-        and track.course.mistakes(found.box)
-        and not tracker.identity.unmistakable(said)
+    mistaken = track.course.mistakes(found.box) and (
+        track.course.alike >= LOOK_ALIKE or not (track.sure or tracker.identity.unmistakable(said))
     )
     seen = track.sure or confidence >= SURE
-    distinct = seen and tracker.identity.distinguishes(said) and not mistaken
+    known = not (mistaken or track.course.met)
+    distinct = seen and known and tracker.identity.distinguishes(said)
     strange = tracker.identity.strange(said)
-    contested = (alike and near) or strange or not (distinct or track.sure)
+    contested = (alike and near) or strange or mistaken or not (distinct or track.sure)
     convincing = seen and tracker.identity.resembles(said)
-    return Judgement(found, confidence, evidence, contested, distinct, mistaken, convincing, rival)
+    equals = convincing and tracker.identity.resembles(rival)
+    meets = track.believed and alike and near and equals
+    return Judgement(
+        found, confidence, evidence, contested, distinct, mistaken, convincing, meets, rival
+    )
 
 
 def excluded(track: Track, one: Judgement, other: Judgement) -> Judgement | None:

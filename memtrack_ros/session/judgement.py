@@ -13,11 +13,12 @@ class Judgement:
     """What was found, and how far it is the target.
 
     `evidence` is what the confidence is made of beside the score: the identity's, and how far off
-    place and size are. It is `mistaken` where it is rather the next best thing that was seen beside
-    the target; `distinct` where it is not, and more like the target than all others; and
-    `contested` where something near is as good, it is strange, or a target that is not surely seen
-    is not told apart. It is `convincing` where it is like the target, whatever else may be.
-    `rival` is the next best thing now.
+    place and size are. `rival` is what else is most like the target now. It is `mistaken` where it
+    is rather the rival that was seen beside the target; `distinct` where it is not, and more like
+    the target than all others; and `contested` where something near is as good, it is strange, or a
+    target that is not surely seen is not told apart. It is `convincing` where it is like the
+    target, whatever else may be, and `meets` the rival where that is, too, and so near that nobody
+    can say later which of the two it was.
     """
 
     observation: Observation
@@ -27,4 +28,5 @@ class Judgement:
     distinct: bool = True
     mistaken: bool = False
     convincing: bool = False
+    meets: bool = False
     rival: Rival | None = None

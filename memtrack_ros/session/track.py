@@ -150,7 +150,8 @@ class Track(Stateful):
             if judgement.rival and (sight := judgement.observation.sight):
                 course = course.beside(judgement.rival, sight.window)
         else:
-            course = course.followed(box, mistaken=mistaken)
+            meets = judgement.meets and seen
+            course = course.followed(box, mistaken=mistaken, meets=meets)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 

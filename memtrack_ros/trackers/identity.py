@@ -37,7 +37,7 @@ INSIDE = 0.6  # share of the mask around a cell from which it is the target's
 BESIDE = 1.0  # cells around mask and box that may be the target's, and are not said to be others
 TARGET_CELLS = 96, 160  # that are known: of the first frame, of the newest that were admitted
 OTHER_CELLS = 320, 256
-RIVAL_CELLS = 144, 144  # of what was the next best thing beside the target, or somewhere at first
+RIVAL_CELLS = 144, 144  # of what was most like the target beside it, or anywhere at first
 CELLS_OF_RIVAL = 48  # of such a thing in one frame, at most
 RIVALS = 3  # things anywhere in the first frame that are known, at most
 RIVAL_CORE = 0.7  # of the target's size: around a rival's middle, what is surely its
@@ -76,7 +76,7 @@ class Evidence(NamedTuple):
 
 
 class Rival(NamedTuple):
-    """The next best thing in the window: where it is (2,) in the frame, and how like the target."""
+    """What else in the window is most like the target: where in the frame (2,), and how like."""
 
     place: Floats
     likeness: float
@@ -191,7 +191,7 @@ class Identity(Stateful):
     def learn(self, sight: Sight, box: Floats, mask: Pixels) -> None:
         """Admit what was surely seen: the target's cells, and all that is not it.
 
-        What of that is most like it is known for longer.
+        What of that resembles it is known for longer, until something else does.
         """
         seen = self._view(sight, box, mask)
         outside = _outside(sight, box, seen.shown)
@@ -199,8 +199,10 @@ class Identity(Stateful):
         if not self.frozen:
             now = float(seen.compared.ratio[seen.inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
+        rival = _of_rival(sight, box, outside, seen.rival)
+        resembles = self._likeness(seen.rival.likeness) >= LIKE
         chosen = (
-            _places_of(_of_rival(sight, box, outside, seen.rival), CELLS_OF_RIVAL),
+            _places_of(rival & resembles, CELLS_OF_RIVAL),
             _places_of(own, TARGET_CELLS[1]),
             _places_of(outside, OTHER_CELLS[1]),
         )
@@ -235,8 +237,8 @@ class Identity(Stateful):
         than the target usually is."""
         return said.likeness < 0 or said.ratio < max(0.0, SHARE * self._usual)
 
-    def resembles(self, said: Evidence) -> bool:
-        """Whether an answer is like the target, whatever else may be."""
+    def resembles(self, said: Evidence | Rival) -> bool:
+        """Whether an answer, or another thing, is like the target, whatever else may be."""
         return said.likeness >= LIKE
 
     def likeliest(self, sight: Sight, box: Floats) -> tuple[Floats, float]:
@@ -347,22 +349,24 @@ def _outside(sight: Sight, box: Floats, shown: Singles) -> Tensor:
 
 
 def _of_rival(sight: Sight, box: Floats, outside: Tensor, rival: Rival) -> Tensor:
-    """Which cells (h w,) of those `outside` are those of the next best thing, as large as `box`."""
+    """Which cells (h w,) of those `outside` are the rival's, as large as `box`."""
     return outside & _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
 
 
 def _rival(sight: Sight, box: Floats, compared: Compared) -> tuple[Rival, float]:
-    """The best thing away from `box` (4,), and how far the ratio in the box is above its.
+    """What is most like the target away from `box` (4,), and the margin of what is in the box.
 
-    Both are the best means over places half as wide and high as the box.
+    That is how far the ratio is above the best one away from it. All are the best means over places
+    half as wide and high as the box. What is known not to be the target has a low ratio, however
+    like it is: a twin that is known is a rival all the same.
     """
     smooth, alike = _smooth(sight, box, compared.ratio, compared.likeness)
     elsewhere = ~_in_box(sight, box, 2 * APART, 0.0)
     here = _in_box(sight, box, 0.5, 0.5)
     if not elsewhere.any() or not here.any():
         return Rival(boxes.centre(box), -1.0), FAR_ABOVE
-    best = int(smooth.masked_fill(~elsewhere, -2.0).argmax())
-    margin = float(smooth[here].amax() - smooth[best])
+    margin = float(smooth[here].amax() - smooth[elsewhere].amax())
+    best = int(alike.masked_fill(~elsewhere, -2.0).argmax())
     across, down = _axes(sight)
     row, column = divmod(best, len(across))
     return Rival(np.array([across[column], down[row]]), float(alike[best])), margin
