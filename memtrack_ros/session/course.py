@@ -165,9 +165,8 @@ class Course(Stateful):
         What is more like it and was left behind, out of view, stays where it was. What is where the
         rival was is that, however little of it is seen now. What adjoins the target is none.
         """
-        apart = np.linalg.norm(rival.place - boxes.centre(self.box)) / boxes.scale(self.box)
         left = rival.likeness < self.alike and not window.shows(self.rival)
-        if left or apart < ADJOINING:
+        if left or rival.apart(self.box) < ADJOINING:
             return self
         stays = np.linalg.norm(rival.place - self.rival) < BESIDE * boxes.scale(self.box)
         alike = max(rival.likeness, self.alike) if stays else rival.likeness

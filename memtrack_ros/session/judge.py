@@ -28,8 +28,7 @@ def judge(track: Track, found: Observation) -> Judgement:
     evidence = (*said, *track.strangeness(found.box).tolist())
     confidence = tracker.calibration.confidence(found.score, evidence)
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
-    apart = np.linalg.norm(rival.place - boxes.centre(found.box)) / boxes.scale(found.box)
-    near = not track.believed or bool(apart < NEAR)
+    near = not track.believed or rival.apart(found.box) < NEAR
     mistaken = track.course.mistakes(found.box) and (
         track.course.alike >= LOOK_ALIKE or not (track.sure or tracker.identity.unmistakable(said))
     )

@@ -313,7 +313,7 @@ class Session:
     def _elsewhere(self, frame: Pixels, before: Track, best: Judgement) -> Prior:
         """Where else the target may be if that is hardly the `best`, as large as it was for sure.
 
-        At the next best thing; in turn, while something is followed that may not be it, where it
+        At the rival; in turn, while something is followed that may not be it, where it
         was seen last, and where a survey says. Where the best would convince alone, it is seen
         whether its look-alike still is where that was.
         """

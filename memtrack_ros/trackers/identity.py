@@ -72,7 +72,7 @@ class Evidence(NamedTuple):
     ratio: float = 0.0
     """The best cosine to the target less that to what is not the target, mean over the cells."""
     margin: float = 0.0
-    """How much the ratio in the middle of the box is above that of the next best thing."""
+    """How much the ratio in the middle of the box is above the best one away from it."""
 
 
 class Rival(NamedTuple):
@@ -80,6 +80,10 @@ class Rival(NamedTuple):
 
     place: Floats
     likeness: float
+
+    def apart(self, box: Floats) -> float:
+        """How far it is from the middle of `box` (4,), in sizes of that."""
+        return float(np.linalg.norm(self.place - boxes.centre(box)) / boxes.scale(box))
 
 
 class Compared(NamedTuple):
@@ -199,10 +203,9 @@ class Identity(Stateful):
         if not self.frozen:
             now = float(seen.compared.ratio[seen.inside].mean()) / self._contrast
             self._usual += (USUAL if self._usual else 1.0) * (now - self._usual)
-        rival = _of_rival(sight, box, outside, seen.rival)
-        resembles = self._likeness(seen.rival.likeness) >= LIKE
+        rival = _of_rival(sight, box, outside, seen.rival) & self.resembles(seen.rival)
         chosen = (
-            _places_of(rival & resembles, CELLS_OF_RIVAL),
+            _places_of(rival, CELLS_OF_RIVAL),
             _places_of(own, TARGET_CELLS[1]),
             _places_of(outside, OTHER_CELLS[1]),
         )
@@ -221,8 +224,7 @@ class Identity(Stateful):
             float(seen.compared.ratio[seen.inside].mean()) / self._contrast,
             seen.margin / self._contrast,
         )
-        like = self._likeness(seen.rival.likeness)
-        return evidence, seen.rival._replace(likeness=like)
+        return evidence, seen.rival
 
     def distinguishes(self, said: Evidence) -> bool:
         """Whether the evidence tells an answer from all that was seen beside the target."""
@@ -285,6 +287,7 @@ class Identity(Stateful):
         shown = label_map(mask, sight.window)
         inside = _inside(sight, box, shown)
         rival, margin = _rival(sight, box, compared)
+        rival = rival._replace(likeness=self._likeness(rival.likeness))
         view = self._viewed[sight] = Viewed(box, mask, shown, inside, compared, rival, margin)
         return view
 
