@@ -21,6 +21,8 @@ from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
 from memtrack_ros.session import Points, Presence, Prompt, Session, State
 from memtrack_ros.session.course import Course
+from memtrack_ros.session.judge import likelier
+from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.motion import MEASURED, Motion
 from memtrack_ros.session.picture import shows_anything
 from memtrack_ros.session.presence import Belief
@@ -681,7 +683,7 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
     course = course.beside(Rival(boxes.centre(at(130)), 0.6), here)
     assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
     # It is followed as what it is, and even where the target was nothing else is seen.
-    course = course.followed(at(108), mistaken=True, meets=False)
+    course = course.followed(at(108), None, mistaken=True, meets=False)
     assert course.mistakes(at(100))
     assert not course.mistakes(at(90))
     assert course.mismatch(course.state()) == ''
@@ -718,12 +720,58 @@ def test_a_look_alike_of_which_less_is_seen_is_as_like_as_it_was() -> None:
     assert course.beside(Rival(np.array([95.0, 110]), 0.9), window) is course  # adjoins it
 
 
+def test_a_look_alike_that_walks_on_leaves_its_place_free_for_the_target() -> None:
+    def at(x: float) -> Floats:
+        return np.array([x, 100.0, 20, 20])
+
+    def seen(course: Course, x: float) -> Course:
+        rival = Rival(boxes.centre(at(x)), 0.6)
+        return course.after(0.1).followed(at(100), rival, mistaken=False, meets=False)
+
+    window = Window.around((110.0, 110.0), 1.0, 192)
+    course = Course.of(at(100), NOISE).beside(Rival(boxes.centre(at(130)), 0.6), window)
+    for x in (140, 150, 160):
+        course = seen(course, x)
+    assert course.mistakes(at(160)) and not course.mistakes(at(130))
+    # Something else that is as like the target is not where that went.
+    assert seen(course, 60).mistakes(at(160))
+
+
+def test_of_a_look_alike_that_is_not_seen_nobody_knows_for_long_where_it_is() -> None:
+    there = np.array([130.0, 100, 20, 20])
+    window = Window.around((110.0, 110.0), 1.0, 192)
+    course = Course.of(np.array([100.0, 100, 20, 20]), NOISE)
+    course = course.beside(Rival(boxes.centre(there), 0.6), window)
+    for _ in range(19):
+        course = course.after(0.1)
+    assert course.mistakes(there)
+    assert not course.after(0.2).mistakes(there)
+    # One that is followed as that is seen.
+    followed = course.followed(there, None, mistaken=True, meets=False)
+    assert followed.after(0.2).mistakes(there)
+
+
+def test_the_likelier_answer_has_ten_times_the_odds_and_is_not_the_rival() -> None:
+    found = trackers.Observation(0.9, BOX, NOISE[..., 0])
+
+    def answer(confidence: float, *, mistaken: bool = False) -> Judgement:
+        return Judgement(found, confidence, mistaken=mistaken)
+
+    assert likelier(answer(0.92), answer(0.5))  # 11.5 to 1
+    assert not likelier(answer(0.9), answer(0.5))  # 9 to 1
+    assert not likelier(answer(0.92, mistaken=True), answer(0.5))
+    # Also where both are as good as certain, and never of two that are certain.
+    assert likelier(answer(0.9999), answer(0.99))
+    assert not likelier(answer(1.0), answer(1.0))
+    assert not likelier(answer(0.0), answer(0.0))
+
+
 def test_where_a_look_alike_was_left_says_nothing_once_the_two_have_met() -> None:
     home = np.array([100.0, 100, 20, 20])
     course = replace(Course.of(home, NOISE), rival=np.array([200.0, 110]), alike=0.8)
     assert course.left_apart
-    met = course.followed(home, mistaken=False, meets=True)
-    apart = met.followed(home, mistaken=False, meets=False)
+    met = course.followed(home, None, mistaken=False, meets=True)
+    apart = met.followed(home, None, mistaken=False, meets=False)
     assert apart.met and not apart.left_apart
     assert apart.surely().left_apart
 

@@ -14,6 +14,7 @@ from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import Given, outside
+from memtrack_ros.session.clock import COUNTED
 from memtrack_ros.session.motion import LARGEST_FRAME, SMALLEST_BOX, Motion
 from memtrack_ros.session.prompts import SMALLEST
 from memtrack_ros.trackers.identity import Rival
@@ -26,6 +27,7 @@ WIDER = 1.5  # how much wider than usual an unseen target is searched for, at le
 LEFT_APART = 2.0  # of its size: further off a rival was never taken for the target
 ADJOINING = 1.2  # of its size: what is nearer to its middle may be a part of it
 BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
+KNOWN = 2.0  # seconds for which a rival is known to be where it was seen
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
 SURVEYED = 6.0  # of a lost target's size: what is seen of the image at once
@@ -40,8 +42,9 @@ class Course(Stateful):
     `box` (4,) is where it is believed to be, `home` (4,) where it was surely seen last;
     `hunch` (4,) where something was that was hardly seen; `seen` its motion since it was last seen,
     `candidate` that of what may be it again. `rival` (2,) is where what is most like the target was
-    when that was surely seen last, so far `alike`, or has been followed since, `mistaken` for it.
-    The target has `met` it where since then the two were so near that either may be the other.
+    when that was surely seen last, so far `alike`, or was seen since, maybe `mistaken` for it; it
+    is `unseen` for so many seconds. The target has `met` it where the two were so near, and so
+    little told apart, that either may be the other.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -56,6 +59,7 @@ class Course(Stateful):
         'alike',
         'mistaken',
         'met',
+        'unseen',
     )
 
     width: int
@@ -69,6 +73,7 @@ class Course(Stateful):
     alike: float = UNLIKE
     mistaken: bool = False
     met: bool = False
+    unseen: float = 0.0
 
     def faults(self, given: Given) -> Iterator[str]:
         """Its boxes have an area and lie in its image, or not far beside."""
@@ -82,6 +87,7 @@ class Course(Stateful):
                 yield f'{name} is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
         yield from outside(given, 'rival', -2 * LARGEST_FRAME, 2 * LARGEST_FRAME)
         yield from outside(given, 'alike', UNLIKE, -UNLIKE)
+        yield from outside(given, 'unseen', 0, COUNTED)
 
     @classmethod
     def of(cls, box: Floats, frame: Pixels) -> Course:
@@ -130,7 +136,8 @@ class Course(Stateful):
         """
         motion = self.seen.after(seconds, seen=seen).within(self.width, self.height)
         candidate = self.candidate.after(seconds).within(self.width, self.height)
-        course = replace(self, seen=motion, candidate=candidate)
+        unseen = min(self.unseen + seconds, COUNTED)
+        course = replace(self, seen=motion, candidate=candidate, unseen=unseen)
         return course if seen else replace(course, box=course.expected)
 
     @property
@@ -170,12 +177,24 @@ class Course(Stateful):
             return self
         stays = np.linalg.norm(rival.place - self.rival) < BESIDE * boxes.scale(self.box)
         alike = max(rival.likeness, self.alike) if stays else rival.likeness
-        return replace(self, rival=rival.place, alike=alike)
+        return replace(self, rival=rival.place, alike=alike, unseen=0.0)
 
-    def followed(self, box: Floats, *, mistaken: bool, meets: bool) -> Course:
-        """What is followed without being surely the target is in `box` (4,): the rival, if so."""
-        rival = boxes.centre(box) if mistaken else self.rival
-        return replace(self, rival=rival, mistaken=mistaken, met=self.met or meets)
+    def followed(self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: bool) -> Course:
+        """What is followed without being surely the target is in `box` (4,): the rival, if so.
+
+        If not, that goes where the `rival` is that is seen now, if it is still that.
+        """
+        course = replace(self, mistaken=mistaken, met=self.met or meets)
+        if mistaken:
+            return replace(course, rival=boxes.centre(box), unseen=0.0)
+        if rival and self.knows(rival.place):
+            return replace(course, rival=rival.place, unseen=0.0)
+        return course
+
+    def knows(self, place: Floats) -> bool:
+        """Whether what is at `place` (2,) is the rival, which was seen there a moment ago."""
+        off = np.linalg.norm(self.rival - place)
+        return bool(off < BESIDE * boxes.scale(self.box) and self.unseen < KNOWN)
 
     def mistakes(self, box: Floats) -> bool:
         """Whether what is in `box` (4,) is rather the rival.
@@ -185,7 +204,7 @@ class Course(Stateful):
         centre = boxes.centre(box)
         off = np.linalg.norm(self.rival - centre)
         own = min(np.linalg.norm(boxes.centre(at) - centre) for at in (self.box, self.expected))
-        return bool(off < BESIDE * boxes.scale(box) and (self.mistaken or off < own))
+        return self.knows(centre) and bool(self.mistaken or off < own)
 
     @property
     def left_apart(self) -> bool:

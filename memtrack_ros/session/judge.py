@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from memtrack_ros.geometry import boxes
+from memtrack_ros.session.course import LIKELY
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import Observation
@@ -16,33 +17,54 @@ MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two a
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 SURE = 0.8  # confidence from which what was not surely seen is told from everything else
 LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
+LIKELIER = 10.0  # times the odds of another answer that the likelier one has at least
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
 
 
 def judge(track: Track, found: Observation) -> Judgement:
     """What was found of the target of a `track`; by the score alone without a sight."""
-    tracker = track.tracker
-    if tracker.identity is None or found.sight is None:
+    tracker, identity = track.tracker, track.tracker.identity
+    if identity is None or found.sight is None:
         return Judgement(found, tracker.calibration.confidence(found.score))
-    said, rival = tracker.identity.judge(found)
-    evidence = (*said, *track.strangeness(found.box).tolist())
+    said, rival = identity.judge(found)
+    off = track.strangeness(found.box)
+    evidence = (*said, *off.tolist())
     confidence = tracker.calibration.confidence(found.score, evidence)
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     near = not track.believed or rival.apart(found.box) < NEAR
-    mistaken = track.course.mistakes(found.box) and (
-        track.course.alike >= LOOK_ALIKE or not (track.sure or tracker.identity.unmistakable(said))
-    )
+    look_alike = track.course.alike >= LOOK_ALIKE
+    if track.sure:
+        swaps = look_alike and off[0] > LIKELY
+    else:
+        swaps = look_alike or not identity.unmistakable(said)
+    mistaken = bool(swaps) and track.course.mistakes(found.box)
     seen = track.sure or confidence >= SURE
-    known = not (mistaken or track.course.met)
-    distinct = seen and known and tracker.identity.distinguishes(said)
-    strange = tracker.identity.strange(said)
-    contested = (alike and near) or strange or mistaken or not (distinct or track.sure)
-    convincing = seen and tracker.identity.resembles(said)
-    equals = convincing and tracker.identity.resembles(rival)
-    meets = track.believed and alike and near and equals
+    told_apart = identity.distinguishes(said)
+    distinct = seen and told_apart and not (mistaken or track.course.met)
+    convincing = seen and identity.resembles(said)
+    equals = convincing and identity.resembles(rival) and not told_apart
     return Judgement(
-        found, confidence, evidence, contested, distinct, mistaken, convincing, meets, rival
+        found,
+        confidence,
+        evidence,
+        contested=(alike and near)
+        or identity.strange(said)
+        or mistaken
+        or not (distinct or track.sure),
+        distinct=distinct,
+        mistaken=mistaken,
+        convincing=convincing,
+        meets=track.believed and alike and near and equals,
+        outdone=rival.likeness > said.likeness,
+        rival=rival,
     )
+
+
+def likelier(one: Judgement, other: Judgement) -> bool:
+    """Whether of two answers to a frame this one is by far the likelier, and not the rival."""
+    for_one = one.confidence * (1 - other.confidence)
+    for_other = other.confidence * (1 - one.confidence)
+    return not one.mistaken and for_one > LIKELIER * for_other
 
 
 def excluded(track: Track, one: Judgement, other: Judgement) -> Judgement | None:

@@ -17,8 +17,9 @@ class Judgement:
     is rather the rival that was seen beside the target; `distinct` where it is not, and more like
     the target than all others; and `contested` where something near is as good, it is strange, or a
     target that is not surely seen is not told apart. It is `convincing` where it is like the
-    target, whatever else may be, and `meets` the rival where that is, too, and so near that nobody
-    can say later which of the two it was.
+    target, whatever else may be, and `meets` the rival where that is, too, so near, and so little
+    told from it, that nobody can say later which of the two it was. It is `outdone` where the rival
+    is more like the target than the answer is.
     """
 
     observation: Observation
@@ -29,4 +30,5 @@ class Judgement:
     mistaken: bool = False
     convincing: bool = False
     meets: bool = False
+    outdone: bool = False
     rival: Rival | None = None

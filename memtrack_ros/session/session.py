@@ -19,7 +19,7 @@ from memtrack_ros.nets.compact import CROP
 from memtrack_ros.session.clock import Clock
 from memtrack_ros.session.course import Course
 from memtrack_ros.session.estimate import NOTHING, Estimate, State
-from memtrack_ros.session.judge import excluded, judge
+from memtrack_ros.session.judge import excluded, judge, likelier
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.picture import Stillness, require_picture, shows_anything
 from memtrack_ros.session.presence import EVERYTHING, PRESENT, Belief, Presence
@@ -307,6 +307,8 @@ class Session:
             another = self._locate(frame, before, self._elsewhere(frame, before, best))
             if another.distinct and another.confidence >= self._gate.seen:
                 return another
+            if before.doubted and likelier(another, best):
+                return another
             return excluded(before, best, another) or best
         return best
 
@@ -315,9 +317,13 @@ class Session:
 
         At the rival; in turn, while something is followed that may not be it, where it
         was seen last, and where a survey says. Where the best would convince alone, it is seen
-        whether its look-alike still is where that was.
+        whether its look-alike still is where that was. At what outdoes the best in any case.
         """
+        assert best.rival is not None
         home, turn = before.course.home, before.searched % 3
+        at_rival = Prior(boxes.from_centre(best.rival.place, home[2:]))
+        if best.outdone:
+            return at_rival
         if best.convincing and not best.mistaken:
             return Prior(boxes.from_centre(before.course.rival, home[2:]))
         if before.doubted and turn == 1:
@@ -325,8 +331,7 @@ class Session:
         if before.doubted and turn == 2:
             window = before.course.survey(before.searched - before.searched % 2, CROP)
             return self.tracker.survey(frame, window, home)
-        assert best.rival is not None
-        return Prior(boxes.from_centre(best.rival.place, home[2:]))
+        return at_rival
 
     def _locate(
         self, frame: Pixels, before: Track, prior: Prior, look: Look | None = None

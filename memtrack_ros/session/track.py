@@ -151,7 +151,7 @@ class Track(Stateful):
                 course = course.beside(judgement.rival, sight.window)
         else:
             meets = judgement.meets and seen
-            course = course.followed(box, mistaken=mistaken, meets=meets)
+            course = course.followed(box, judgement.rival, mistaken=mistaken, meets=meets)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 
