@@ -175,7 +175,7 @@ class Course(Stateful):
         left = rival.likeness < self.alike and not window.shows(self.rival)
         if left or rival.apart(self.box) < ADJOINING:
             return self
-        stays = np.linalg.norm(rival.place - self.rival) < BESIDE * boxes.scale(self.box)
+        stays = self._stood(rival.place)
         alike = max(rival.likeness, self.alike) if stays else rival.likeness
         return replace(self, rival=rival.place, alike=alike, unseen=0.0)
 
@@ -193,8 +193,11 @@ class Course(Stateful):
 
     def knows(self, place: Floats) -> bool:
         """Whether what is at `place` (2,) is the rival, which was seen there a moment ago."""
-        off = np.linalg.norm(self.rival - place)
-        return bool(off < BESIDE * boxes.scale(self.box) and self.unseen < KNOWN)
+        return self.unseen < KNOWN and self._stood(place)
+
+    def _stood(self, place: Floats) -> bool:
+        """Whether what is at `place` (2,) stands where the rival stood, however long ago."""
+        return bool(np.linalg.norm(self.rival - place) < BESIDE * boxes.scale(self.box))
 
     def mistakes(self, box: Floats) -> bool:
         """Whether what is in `box` (4,) is rather the rival.

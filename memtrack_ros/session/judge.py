@@ -34,10 +34,10 @@ def judge(track: Track, found: Observation) -> Judgement:
     near = not track.believed or rival.apart(found.box) < NEAR
     look_alike = track.course.alike >= LOOK_ALIKE
     if track.sure:
-        swaps = look_alike and off[0] > LIKELY
+        swaps = look_alike and bool(off[0] > LIKELY)
     else:
         swaps = look_alike or not identity.unmistakable(said)
-    mistaken = bool(swaps) and track.course.mistakes(found.box)
+    mistaken = swaps and track.course.mistakes(found.box)
     seen = track.sure or confidence >= SURE
     told_apart = identity.distinguishes(said)
     distinct = seen and told_apart and not (mistaken or track.course.met)
