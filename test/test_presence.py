@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from memtrack_ros import trackers
+from memtrack_ros.data.sequences import read_sequence
 from memtrack_ros.errors import SequenceError
 from memtrack_ros.evaluation.__main__ import main
 from memtrack_ros.evaluation.presence import (
@@ -21,6 +22,7 @@ from memtrack_ros.evaluation.presence import (
     follow,
     measure,
     presence,
+    recorded,
 )
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.scenes.situations import SITUATIONS, Situation
@@ -142,6 +144,16 @@ def test_of_twins_that_met_none_is_told_to_a_robot(seed: int) -> None:
     assert row['twins_wrong'] == 0
     assert row['present_tracked_wrong'] == 0
     assert row['present_tracked_right'] > 0.2  # until they meet
+
+
+def test_a_car_that_was_hidden_is_found_again_among_what_is_like_it(sequences: Path) -> None:
+    session = Session(trackers.create('dmv', device='cpu'))
+    hidden = read_sequence(sequences.parent / 'absences/TLD/06_car_hidden')
+    row = measure([follow(session, recorded(hidden))])
+    # Bushes that it passes are as like what is seen of it then; in full view it is none of them.
+    assert row['present_tracked_right'] > 0.6
+    assert row['present_tracked_wrong'] == 0
+    assert row['absent_tracked'] < 0.1
 
 
 def test_the_command_writes_table_numbers_and_plot(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from memtrack_ros.geometry.windows import Pixels, Window
 from memtrack_ros.memory import Cells
 from memtrack_ros.scenes import DrawnScene, drawn_scene
 from memtrack_ros.session import Points, Presence, Prompt, Session, State
-from memtrack_ros.session.course import Course
+from memtrack_ros.session.course import UNLIKE, Course
 from memtrack_ros.session.judge import likelier
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.motion import MEASURED, Motion
@@ -683,7 +683,7 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
     course = course.beside(Rival(boxes.centre(at(130)), 0.6), here)
     assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
     # It is followed as what it is, and even where the target was nothing else is seen.
-    course = course.followed(at(108), None, mistaken=True, meets=False)
+    course = course.followed(at(108), None, mistaken=True, meets=UNLIKE)
     assert course.mistakes(at(100))
     assert not course.mistakes(at(90))
     assert course.mismatch(course.state()) == ''
@@ -726,7 +726,7 @@ def test_a_look_alike_that_walks_on_leaves_its_place_free_for_the_target() -> No
 
     def seen(course: Course, x: float) -> Course:
         rival = Rival(boxes.centre(at(x)), 0.6)
-        return course.after(0.1).followed(at(100), rival, mistaken=False, meets=False)
+        return course.after(0.1).followed(at(100), rival, mistaken=False, meets=UNLIKE)
 
     window = Window.around((110.0, 110.0), 1.0, 192)
     course = Course.of(at(100), NOISE).beside(Rival(boxes.centre(at(130)), 0.6), window)
@@ -747,7 +747,7 @@ def test_of_a_look_alike_that_is_not_seen_nobody_knows_for_long_where_it_is() ->
     assert course.mistakes(there)
     assert not course.after(0.2).mistakes(there)
     # One that is followed as that is seen.
-    followed = course.followed(there, None, mistaken=True, meets=False)
+    followed = course.followed(there, None, mistaken=True, meets=UNLIKE)
     assert followed.after(0.2).mistakes(there)
 
 
@@ -770,10 +770,13 @@ def test_where_a_look_alike_was_left_says_nothing_once_the_two_have_met() -> Non
     home = np.array([100.0, 100, 20, 20])
     course = replace(Course.of(home, NOISE), rival=np.array([200.0, 110]), alike=0.8)
     assert course.left_apart
-    met = course.followed(home, None, mistaken=False, meets=True)
-    apart = met.followed(home, None, mistaken=False, meets=False)
-    assert apart.met and not apart.left_apart
-    assert apart.surely().left_apart
+    met = course.followed(home, None, mistaken=False, meets=0.7)
+    assert met.mismatch(met.state()) == ''
+    apart = met.followed(home, None, mistaken=False, meets=UNLIKE)
+    assert apart.has_met and not apart.left_apart
+    # The liker of all that met is what has to be outdone.
+    assert apart.followed(home, None, mistaken=False, meets=0.6).met == 0.7
+    assert apart.surely().left_apart and not apart.surely().has_met
 
 
 def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:

@@ -44,7 +44,7 @@ class Course(Stateful):
     `candidate` that of what may be it again. `rival` (2,) is where what is most like the target was
     when that was surely seen last, so far `alike`, or was seen since, maybe `mistaken` for it; it
     is `unseen` for so many seconds. The target has `met` it where the two were so near, and so
-    little told apart, that either may be the other.
+    little told apart, that either may be the other: so like the target was the liker of them.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -72,7 +72,7 @@ class Course(Stateful):
     rival: Floats
     alike: float = UNLIKE
     mistaken: bool = False
-    met: bool = False
+    met: float = UNLIKE
     unseen: float = 0.0
 
     def faults(self, given: Given) -> Iterator[str]:
@@ -86,7 +86,8 @@ class Course(Stateful):
             if (beside | (box[2:] < SMALLEST_BOX) | (box[2:] > 4 * frame)).any():
                 yield f'{name} is {box.tolist()}, which is none in {frame[0]} x {frame[1]} pixels'
         yield from outside(given, 'rival', -2 * LARGEST_FRAME, 2 * LARGEST_FRAME)
-        yield from outside(given, 'alike', UNLIKE, -UNLIKE)
+        for likeness in ('alike', 'met'):
+            yield from outside(given, likeness, UNLIKE, -UNLIKE)
         yield from outside(given, 'unseen', 0, COUNTED)
 
     @classmethod
@@ -164,7 +165,7 @@ class Course(Stateful):
 
     def surely(self) -> Course:
         """The target is surely where it is tracked."""
-        return replace(self, home=self.box, mistaken=False, met=False)
+        return replace(self, home=self.box, mistaken=False, met=UNLIKE)
 
     def beside(self, rival: Rival, window: Window) -> Course:
         """What else is most like the target in a `window` is this.
@@ -179,12 +180,12 @@ class Course(Stateful):
         alike = max(rival.likeness, self.alike) if stays else rival.likeness
         return replace(self, rival=rival.place, alike=alike, unseen=0.0)
 
-    def followed(self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: bool) -> Course:
+    def followed(self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: float) -> Course:
         """What is followed without being surely the target is in `box` (4,): the rival, if so.
 
         If not, that goes where the `rival` is that is seen now, if it is still that.
         """
-        course = replace(self, mistaken=mistaken, met=self.met or meets)
+        course = replace(self, mistaken=mistaken, met=max(self.met, meets))
         if mistaken:
             return replace(course, rival=boxes.centre(box), unseen=0.0)
         if rival and self.knows(rival.place):
@@ -210,10 +211,15 @@ class Course(Stateful):
         return self.knows(centre) and bool(self.mistaken or off < own)
 
     @property
+    def has_met(self) -> bool:
+        """Whether the target may be either of two that met."""
+        return self.met > UNLIKE
+
+    @property
     def left_apart(self) -> bool:
         """Whether the rival, never met, is far from where the target was surely seen last."""
         off = np.linalg.norm(self.rival - boxes.centre(self.home))
-        return bool(off > LEFT_APART * boxes.scale(self.home)) and not self.met
+        return bool(off > LEFT_APART * boxes.scale(self.home)) and not self.has_met
 
     def stopped(self) -> Course:
         """Of the target's motion nothing is known any more."""

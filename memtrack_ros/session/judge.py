@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from memtrack_ros.geometry import boxes
-from memtrack_ros.session.course import LIKELY
+from memtrack_ros.session.course import LIKELY, UNLIKE
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import Observation
@@ -18,6 +18,7 @@ LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 SURE = 0.8  # confidence from which what was not surely seen is told from everything else
 LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
 LIKELIER = 10.0  # times the odds of another answer that the likelier one has at least
+NEITHER = 0.1  # likeness above that of two that met from which an answer is none of them
 NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
 
 
@@ -40,9 +41,13 @@ def judge(track: Track, found: Observation) -> Judgement:
     mistaken = swaps and track.course.mistakes(found.box)
     seen = track.sure or confidence >= SURE
     told_apart = identity.distinguishes(said)
-    distinct = seen and told_apart and not (mistaken or track.course.met)
+    neither = said.likeness > track.course.met + NEITHER and identity.unmistakable(said)
+    either = track.course.has_met and not neither
+    distinct = seen and told_apart and not (mistaken or either)
     convincing = seen and identity.resembles(said)
     equals = convincing and identity.resembles(rival) and not told_apart
+    # What jumps is not the target that was seen a moment ago, whatever it stands beside.
+    meets = track.believed and alike and near and equals and off[0] <= LIKELY
     return Judgement(
         found,
         confidence,
@@ -54,7 +59,7 @@ def judge(track: Track, found: Observation) -> Judgement:
         distinct=distinct,
         mistaken=mistaken,
         convincing=convincing,
-        meets=track.believed and alike and near and equals,
+        meets=max(said.likeness, rival.likeness) if meets else UNLIKE,
         outdone=rival.likeness > said.likeness,
         rival=rival,
     )

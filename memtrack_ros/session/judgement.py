@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memtrack_ros.session.course import UNLIKE
 from memtrack_ros.trackers import Observation
 from memtrack_ros.trackers.identity import Rival
 
@@ -18,8 +19,8 @@ class Judgement:
     the target than all others; and `contested` where something near is as good, it is strange, or a
     target that is not surely seen is not told apart. It is `convincing` where it is like the
     target, whatever else may be, and `meets` the rival where that is, too, so near, and so little
-    told from it, that nobody can say later which of the two it was. It is `outdone` where the rival
-    is more like the target than the answer is.
+    told from it, that nobody can say later which of the two it was: the likeness of the liker, else
+    UNLIKE. It is `outdone` where the rival is more like the target than the answer is.
     """
 
     observation: Observation
@@ -29,6 +30,6 @@ class Judgement:
     distinct: bool = True
     mistaken: bool = False
     convincing: bool = False
-    meets: bool = False
+    meets: float = UNLIKE
     outdone: bool = False
     rival: Rival | None = None

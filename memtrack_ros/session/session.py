@@ -303,7 +303,7 @@ class Session:
             # In a wide window it is small: a closer look sees more.
             closer = self._locate(frame, before, Prior(best.observation.box))
             best = max(best, closer, key=_confidence)
-        if not (best.distinct or before.sure):
+        if best.contested and not best.distinct:
             another = self._locate(frame, before, self._elsewhere(frame, before, best))
             if another.distinct and another.confidence >= self._gate.seen:
                 return another
@@ -315,22 +315,24 @@ class Session:
     def _elsewhere(self, frame: Pixels, before: Track, best: Judgement) -> Prior:
         """Where else the target may be if that is hardly the `best`, as large as it was for sure.
 
-        At the rival; in turn, while something is followed that may not be it, where it
-        was seen last, and where a survey says. Where the best would convince alone, it is seen
-        whether its look-alike still is where that was. At what outdoes the best in any case.
+        At what outdoes the best in any case; else at the rival or, where the best would convince
+        alone, where its look-alike was: is that still there? In turn, while something is followed
+        that may not be it and nothing was found just before, where it was seen last, and where a
+        survey says.
         """
         assert best.rival is not None
         home, turn = before.course.home, before.searched % 3
         at_rival = Prior(boxes.from_centre(best.rival.place, home[2:]))
         if best.outdone:
             return at_rival
+        if before.doubted and not before.belief.seen:
+            if turn == 1:
+                return Prior(home)
+            if turn == 2:
+                window = before.course.survey(before.searched - before.searched % 2, CROP)
+                return self.tracker.survey(frame, window, home)
         if best.convincing and not best.mistaken:
             return Prior(boxes.from_centre(before.course.rival, home[2:]))
-        if before.doubted and turn == 1:
-            return Prior(home)
-        if before.doubted and turn == 2:
-            window = before.course.survey(before.searched - before.searched % 2, CROP)
-            return self.tracker.survey(frame, window, home)
         return at_rival
 
     def _locate(

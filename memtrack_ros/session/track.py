@@ -13,7 +13,7 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import COUNTED, Clock
-from memtrack_ros.session.course import WIDER, Course
+from memtrack_ros.session.course import UNLIKE, WIDER, Course
 from memtrack_ros.session.estimate import State
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.presence import PRESENT, Belief, Presence
@@ -150,7 +150,7 @@ class Track(Stateful):
             if judgement.rival and (sight := judgement.observation.sight):
                 course = course.beside(judgement.rival, sight.window)
         else:
-            meets = judgement.meets and seen
+            meets = judgement.meets if seen else UNLIKE
             course = course.followed(box, judgement.rival, mistaken=mistaken, meets=meets)
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
