@@ -10,10 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from geometry_msgs.msg import Twist, Vector3
 
 from memtrack_ros.tools import follow_demo
-from memtrack_ros.tools.follow_demo import HIDDEN, HIDDEN_AT, NEAREST, Record, World
+from memtrack_ros.tools.follow_demo import (
+    BESIDE,
+    HEIGHT,
+    HIDDEN,
+    HIDDEN_AT,
+    NEAREST,
+    PASSES,
+    SHARE,
+    WIDTH,
+    Record,
+    World,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 180
@@ -67,6 +79,27 @@ def test_the_target_walks_further_than_a_camera_at_rest_sees() -> None:
         world = World(seed, SECONDS)
         aside = [hypot(*np.tan(world.see(float(t)).bearing)) for t in range(0, 60, 2)]
         assert max(aside) > 120 / follow_demo.FOCAL
+
+
+@pytest.mark.parametrize('seed', [9, 13, 302, 303])
+def test_a_look_alike_passes_twice_and_is_out_of_view_before_and_after(seed: int) -> None:
+    world = World(seed, SECONDS)
+    scenes = world._scenes
+    size = float(scenes.target_place(torch.zeros(1, 1))[0, 0, 2])
+
+    def apart(seconds: float) -> tuple[float, float]:
+        times = world._time(seconds)
+        target, alike = (layer.path.at(times) for layer in (scenes.target, scenes.behind.layer))
+        across, down = ((alike - target)[0, 0, :2] / size).tolist()
+        return across, down
+
+    for share in PASSES:
+        across, down = apart(share * SECONDS)
+        assert across == pytest.approx(0, abs=0.05)
+        assert BESIDE[0] <= abs(down) <= BESIDE[1]
+    view = 0.5 * WIDTH / (SHARE * HEIGHT)
+    for seconds in (0.0, 0.5 * SECONDS, SECONDS):
+        assert abs(apart(seconds)[0]) > view
 
 
 def test_the_target_is_hidden_for_a_while() -> None:

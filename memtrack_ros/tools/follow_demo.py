@@ -3,8 +3,9 @@
 A drawn world is seen by a virtual camera on a UAV that moves as the follow node commands: it yaws,
 rises and sinks, and comes nearer. The images go through the live tracker and follow nodes, in a
 ROS domain of their own, and their commands come back. The target walks and turns, hurries for a
-while, is hidden behind a panel for a second, meets look-alikes; in the end the camera fails, and
-nothing comes any more. Writes follow.png and follow.mp4, and prints how well it was followed.
+while, is hidden behind a panel for a second, and a look-alike passes it twice; in the end the
+camera fails, and nothing comes any more. Writes follow.png and follow.mp4, and prints how well it
+was followed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from math import atan, hypot, isfinite, nan
+from math import atan, hypot, isfinite, nan, pi
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,8 @@ from memtrack_ros.nodes.frames import nanoseconds
 from memtrack_ros.scenes import DEMO_SEEDS
 from memtrack_ros.scenes.degrade import Camera
 from memtrack_ros.scenes.layer import Layer
-from memtrack_ros.scenes.scene import Scenes
+from memtrack_ros.scenes.motion import Path as Way
+from memtrack_ros.scenes.scene import MIRRORED, RETEXTURED, TINTED, Distractor, Scenes
 from memtrack_ros.tools import processes
 from memtrack_ros.tools.client import TrackerClient
 from memtrack_ros.tools.processes import NodeProcess
@@ -66,6 +68,12 @@ HURRY = 0.35, 0.55
 """When, as shares of the whole time."""
 HIDDEN_AT, HIDDEN = 0.7, 1.0
 """When, as a share of the whole time, and for how many seconds."""
+PASSES = 0.2, 0.85
+"""When a look-alike passes, as shares of the whole time."""
+REACH = 8.0
+"""World units: from the target to where that turns back."""
+BESIDE = 1.2, 1.8
+"""Sizes of the target above or below it that it passes by."""
 NEAREST, FURTHEST = 0.5, 2.0
 """Of the distance that the camera begins at."""
 FOLLOW: dict[str, str | float] = {
@@ -107,9 +115,10 @@ class World:
         scenes.camera = Camera(torch.Generator().manual_seed(seed), 1, FAULTS)
         scenes.camera.light.fill_(1.0)  # by day
         scenes.target, scenes.shadow = _wider(scenes.target), _wider(scenes.shadow)
-        scenes.behind = replace(scenes.behind, layer=_wider(scenes.behind.layer))
-        scenes.front = replace(scenes.front, layer=_wider(scenes.front.layer))
         x, y, size = scenes.target_place(torch.zeros(1, 1))[0, 0].tolist()
+        first, last = (float(self._time(share * seconds)) for share in PASSES)
+        scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
+        scenes.front = _none(scenes.front)
         self._begin = self.distance = FOCAL * size / (SHARE * HEIGHT)
         self.yaw, self.height = -x / self._begin, -y
         """Rad to the left; world units up."""
@@ -161,6 +170,32 @@ def _wider(layer: Layer) -> Layer:
     amplitude = layer.path.amplitude.clone()
     amplitude[:, :2] *= RANGE
     return replace(layer, path=replace(layer.path, amplitude=amplitude))
+
+
+def _passing(
+    target: Layer, size: float, first: float, last: float, rng: np.random.Generator
+) -> Distractor:
+    """What looks like the target of this `size`, goes as that does and to and fro.
+
+    It passes above or below, and behind it, at these two of the scene's own times.
+    """
+    base = torch.zeros_like(target.path.base)
+    base[:, 1] = rng.choice([-1, 1]) * rng.uniform(*BESIDE) * size
+    amplitude = torch.zeros(*base.shape, 1)
+    amplitude[:, 0] = REACH
+    frequency = torch.full_like(amplitude, 1 / (last - first) / 2)
+    way = Way(base, amplitude, frequency, -2 * pi * frequency * first)
+    look = torch.from_numpy(rng.choice([MIRRORED, TINTED, RETEXTURED], 1))
+    tint = torch.from_numpy(rng.uniform(0.6, 1.0, (1, 3))).float()
+    layer = replace(target, path=target.path + way)
+    return Distractor(layer, look, tint, target.scenes)
+
+
+def _none(other: Distractor) -> Distractor:
+    """No distractor at all."""
+    layer, nowhere = other.layer, other.source[:0]
+    nothing = Layer(nowhere, layer.path.of(nowhere), layer.half[:0], layer.waves[:0])
+    return Distractor(nothing, other.look[:0], other.tint[:0], nowhere)
 
 
 def _pixel(place: list[float], x: float, y: float, scale: float) -> tuple[float, float]:
