@@ -73,7 +73,7 @@ PASSES = 0.2, 0.85
 REACH = 8.0
 """World units: from the target to where that turns back."""
 BESIDE = 1.2, 1.8
-"""Sizes of the target above or below it that it passes by."""
+"""Sizes of the target, or heights of what is higher, above or below it that it passes by."""
 NEAREST, FURTHEST = 0.5, 2.0
 """Of the distance that the camera begins at."""
 FOLLOW: dict[str, str | float] = {
@@ -116,12 +116,13 @@ class World:
         scenes.camera.light.fill_(1.0)  # by day
         scenes.target, scenes.shadow = _wider(scenes.target), _wider(scenes.shadow)
         x, y, size = scenes.target_place(torch.zeros(1, 1))[0, 0].tolist()
-        first, last = (float(self._time(share * seconds)) for share in PASSES)
-        scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
-        scenes.front = _none(scenes.front)
         self._begin = self.distance = FOCAL * size / (SHARE * HEIGHT)
         self.yaw, self.height = -x / self._begin, -y
         """Rad to the left; world units up."""
+        scenes.behind, scenes.front = _none(scenes.behind), _none(scenes.front)
+        size = max(size, self.see(0.0).box[3] * self._begin / FOCAL)
+        first, last = (float(self._time(share * seconds)) for share in PASSES)
+        scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
 
     def move(self, twist: Twist, seconds: float) -> None:
         """Moves the camera for some time."""
