@@ -16,12 +16,10 @@ from geometry_msgs.msg import Twist, Vector3
 from memtrack_ros.tools import follow_demo
 from memtrack_ros.tools.follow_demo import (
     BESIDE,
-    HEIGHT,
     HIDDEN,
     HIDDEN_AT,
     NEAREST,
     PASSES,
-    SHARE,
     WIDTH,
     Record,
     World,
@@ -86,6 +84,7 @@ def test_a_look_alike_passes_twice_and_is_out_of_view_before_and_after(seed: int
     world = World(seed, SECONDS)
     scenes = world._scenes
     size = float(scenes.target_place(torch.zeros(1, 1))[0, 0, 2])
+    size = max(size, world.see(0.0).box[3] * world.distance / follow_demo.FOCAL)
 
     def apart(seconds: float) -> tuple[float, float]:
         times = world._time(seconds)
@@ -96,8 +95,8 @@ def test_a_look_alike_passes_twice_and_is_out_of_view_before_and_after(seed: int
     for share in PASSES:
         across, down = apart(share * SECONDS)
         assert across == pytest.approx(0, abs=0.05)
-        assert BESIDE[0] <= abs(down) <= BESIDE[1]
-    view = 0.5 * WIDTH / (SHARE * HEIGHT)
+        assert BESIDE[0] - 0.05 <= abs(down) <= BESIDE[1] + 0.05  # a pixel
+    view = 0.5 * WIDTH * world.distance / follow_demo.FOCAL / size
     for seconds in (0.0, 0.5 * SECONDS, SECONDS):
         assert abs(apart(seconds)[0]) > view
 
