@@ -119,7 +119,7 @@ class World:
         self._begin = self.distance = FOCAL * size / (SHARE * HEIGHT)
         self.yaw, self.height = -x / self._begin, -y
         """Rad to the left; world units up."""
-        scenes.behind, scenes.front = _none(scenes.behind), _none(scenes.front)
+        scenes.front = _none(scenes.front)  # it would hide what is measured next
         size = max(size, self.see(0.0).box[3] * self._begin / FOCAL)
         first, last = (float(self._time(share * seconds)) for share in PASSES)
         scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
