@@ -461,15 +461,17 @@ def test_jobs_side_by_side_give_the_same_answers(drawn: Path) -> None:
     assert 'DRAWN/torn' in (drawn / 'out2' / 'results.md').read_text()
 
 
-def test_peers_score_as_published(sequences: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('peer', 'auc'), [('kcf', 0.414), pytest.param('csrt', 0.508, marks=pytest.mark.long)]
+)
+def test_a_peer_scores_as_published(peer: str, auc: float, sequences: Path, tmp_path: Path) -> None:
     # The figures that come with these sequences.
-    arguments = ['--sequences', str(sequences), '--peers', 'kcf,csrt', '--jobs', '2']
+    arguments = ['--sequences', str(sequences), '--peers', peer, '--jobs', '1']
     given = ['run', *arguments, '--trackers', '', '--out', str(tmp_path)]
     assert command_line.main(given) == 0
-    trackers = json.loads((tmp_path / 'results.json').read_text())['trackers']
-    aucs = {name: entry['summary']['success_auc'] for name, entry in trackers.items()}
-    assert aucs == {'csrt': pytest.approx(0.508, abs=0.02), 'kcf': pytest.approx(0.414, abs=0.02)}
-    assert len(trackers['kcf']['sequences']) == 16
+    entry = json.loads((tmp_path / 'results.json').read_text())['trackers'][peer]
+    assert entry['summary']['success_auc'] == pytest.approx(auc, abs=0.02)
+    assert len(entry['sequences']) == 16
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_run_gives_the_authors_boxes_of_their_clip(tmp_path: Path) -> None:
 
 @needs_reference
 def test_other_weights_are_told_from_the_authors(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ['--reference', str(REFERENCE), '--salt', '1', '--tracker', 'stmtrack']
+    chosen = ['--reference', str(REFERENCE), '--salt', '1', '--tracker', 'memtrack']
     assert main(['parity', *chosen]) == 1
     assert 'MISSED' in capsys.readouterr().out
 
