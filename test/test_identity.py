@@ -20,7 +20,7 @@ from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Presence, Prompt, Session, State
 from memtrack_ros.session.picture import ALIVE, FROZEN, Stillness
 from memtrack_ros.session.presence import Belief
-from memtrack_ros.trackers.identity import Evidence, Identity
+from memtrack_ros.trackers.identity import Evidence, Identity, Rival
 from memtrack_ros.trackers.observation import Observation, Sight
 from memtrack_ros.weights.files import Calibration, load_weights, recalibrate, save_weights
 
@@ -86,7 +86,7 @@ def test_the_target_is_told_from_ground_and_from_other_things(identity: Identity
     other, rival = identity.judge(found(seen, HERE))
     assert other.ratio < 0.2
     assert other.margin < -0.3
-    assert rival.place == pytest.approx(boxes.centre(THERE), abs=24)
+    assert rival.place == pytest.approx(boxes.centre(THERE), abs=4)
     ground, _ = identity.judge(found(seen, np.array([130.0, 20, 40, 40])))
     assert ground.ratio < -0.2
 
@@ -96,7 +96,7 @@ def test_a_twin_that_was_seen_beside_the_target_speaks_against_it(identity: Iden
     before, rival = identity.judge(found(both, HERE))
     assert before.ratio > 0.5
     assert before.margin == pytest.approx(0, abs=0.1)
-    assert rival.place == pytest.approx(boxes.centre(THERE), abs=24)
+    assert rival.place == pytest.approx(boxes.centre(THERE), abs=4)
     identity.learn(both, HERE, boxes.box_mask(HERE, *FRAME))
     after, _ = identity.judge(found(both, THERE))
     assert after.ratio < 0.05
@@ -112,9 +112,15 @@ def test_a_look_alike_that_is_known_stays_the_rival(identity: Identity) -> None:
     known, unknown = (identity.judge(found(seen, box))[0] for box in (THERE, beyond))
     assert known.likeness > unknown.likeness + 0.1 and known.ratio < unknown.ratio - 0.3
     answer, rival = identity.judge(found(seen, HERE))
-    assert rival.place == pytest.approx(boxes.centre(THERE), abs=24)
+    assert rival.place == pytest.approx(boxes.centre(THERE), abs=4)
     assert identity.resembles(rival)
     assert answer.margin == pytest.approx(answer.ratio - unknown.ratio, abs=0.15)
+
+
+def test_two_touch_where_boxes_around_them_overlap() -> None:
+    wide = np.array([100.0, 100, 40, 20])
+    for offset, touches in (((39, 0), True), ((41, 0), False), ((0, 19), True), ((0, 21), False)):
+        assert Rival(boxes.centre(wide) + offset, 0.9).touches(wide) == touches
 
 
 def test_a_twin_is_not_forgotten_for_what_is_unlike_the_target(identity: Identity) -> None:

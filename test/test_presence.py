@@ -24,9 +24,11 @@ from memtrack_ros.evaluation.presence import (
     presence,
     recorded,
 )
+from memtrack_ros.geometry import boxes
 from memtrack_ros.geometry.boxes import Floats
 from memtrack_ros.scenes.situations import SITUATIONS, Situation
-from memtrack_ros.session import Session, State
+from memtrack_ros.session import Prompt, Session, State
+from memtrack_ros.tools.follow_demo import PASSES, World
 
 HERE, THERE, NOWHERE = [10.0, 10, 20, 20], [60.0, 10, 20, 20], [np.nan] * 4
 OFF = [20.0, 10, 20, 20]  # IoU 1/3 with HERE
@@ -179,3 +181,20 @@ def test_what_cannot_be_followed_is_named_and_skipped(tmp_path: Path) -> None:
     assert (tmp_path / 'presence.json').is_file()
     with pytest.raises(SequenceError, match='in none of the videos'):
         presence(sessions, [beside], tmp_path, Console(file=said))
+
+
+@pytest.mark.parametrize('seed', [9, 302])
+def test_a_look_alike_that_passes_without_touching_the_target_is_told_by_motion(seed: int) -> None:
+    """It looks the same; but neither jumps, and neither hides the other."""
+    world = World(seed, 60.0)
+    session = Session(trackers.create('dmv'))
+    for frame in range(-22, 23):
+        time = PASSES[0] * 60 + frame / 15
+        world.yaw, world.height = world.place(time - 0.15)
+        view = world.see(time)
+        if session.state is State.IDLE:
+            session.prompt(view.picture, Prompt('box', view.box), time)
+        estimate = session.step(view.picture, time)
+        session.remember()
+        assert estimate.state is State.TRACKING, time
+        assert boxes.iou(estimate.roi, view.box) > 0.5, time

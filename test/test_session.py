@@ -683,7 +683,7 @@ def test_what_was_beside_the_target_is_not_taken_for_it() -> None:
     course = course.beside(Rival(boxes.centre(at(130)), 0.6), here)
     assert [x for x in range(90, 160, 5) if course.mistakes(at(x))] == [120, 125, 130, 135, 140]
     # It is followed as what it is, and even where the target was nothing else is seen.
-    course = course.followed(at(108), None, mistaken=True, meets=UNLIKE)
+    course = course.followed(at(108), None, mistaken=True, meets=UNLIKE, jumps=False)
     assert course.mistakes(at(100))
     assert not course.mistakes(at(90))
     assert course.mismatch(course.state()) == ''
@@ -726,7 +726,7 @@ def test_a_look_alike_that_walks_on_leaves_its_place_free_for_the_target() -> No
 
     def seen(course: Course, x: float) -> Course:
         rival = Rival(boxes.centre(at(x)), 0.6)
-        return course.after(0.1).followed(at(100), rival, mistaken=False, meets=UNLIKE)
+        return course.after(0.1).followed(at(100), rival, mistaken=False, meets=UNLIKE, jumps=False)
 
     window = Window.around((110.0, 110.0), 1.0, 192)
     course = Course.of(at(100), NOISE).beside(Rival(boxes.centre(at(130)), 0.6), window)
@@ -747,7 +747,7 @@ def test_of_a_look_alike_that_is_not_seen_nobody_knows_for_long_where_it_is() ->
     assert course.mistakes(there)
     assert not course.after(0.2).mistakes(there)
     # One that is followed as that is seen.
-    followed = course.followed(there, None, mistaken=True, meets=UNLIKE)
+    followed = course.followed(there, None, mistaken=True, meets=UNLIKE, jumps=False)
     assert followed.after(0.2).mistakes(there)
 
 
@@ -770,12 +770,12 @@ def test_where_a_look_alike_was_left_says_nothing_once_the_two_have_met() -> Non
     home = np.array([100.0, 100, 20, 20])
     course = replace(Course.of(home, NOISE), rival=np.array([200.0, 110]), alike=0.8)
     assert course.left_apart
-    met = course.followed(home, None, mistaken=False, meets=0.7)
+    met = course.followed(home, None, mistaken=False, meets=0.7, jumps=False)
     assert met.mismatch(met.state()) == ''
-    apart = met.followed(home, None, mistaken=False, meets=UNLIKE)
+    apart = met.followed(home, None, mistaken=False, meets=UNLIKE, jumps=False)
     assert apart.has_met and not apart.left_apart
     # The liker of all that met is what has to be outdone.
-    assert apart.followed(home, None, mistaken=False, meets=0.6).met == 0.7
+    assert apart.followed(home, None, mistaken=False, meets=0.6, jumps=False).met == 0.7
     assert apart.surely().left_apart and not apart.surely().has_met
 
 
@@ -789,3 +789,48 @@ def test_what_may_have_been_the_target_stays_a_place_for_hours() -> None:
         course = course.after(1.0, seen=False)
     assert course.mismatch(course.state()) == ''
     assert np.isfinite(course.candidate.box).all()
+
+
+def test_a_twin_that_is_not_seen_any_more_beside_the_target_may_be_in_its_box() -> None:
+    home, gone = np.array([100.0, 100, 20, 20]), Rival(np.array([160.0, 160]), 0.1)
+    window = Window.around((110.0, 110.0), 1.0, 192)
+
+    def merges(likeness: float, x: float, seen: Rival, seconds: float = 0.1) -> bool:
+        course = Course.of(home, NOISE)
+        course = replace(course, rival=np.array([x, 110.0]), alike=likeness).after(seconds)
+        return course.merges(home, seen, window)
+
+    assert merges(0.8, 135, gone)
+    assert not merges(0.8, 135, Rival(np.array([130.0, 110]), 0.6))  # there it still is
+    assert merges(0.8, 135, Rival(np.array([130.0, 110]), 0.1))  # nothing much is there
+    assert not merges(0.5, 135, gone)  # hardly to be taken for the target
+    assert not merges(0.8, 145, gone)  # too far off for that
+    assert not merges(0.8, 135, gone, 2.1)  # by now it may be anywhere
+    beside = Window.around((10.0, 110.0), 1.0, 192)
+    course = replace(Course.of(home, NOISE), rival=np.array([135.0, 110]), alike=0.8)
+    assert not course.merges(home, gone, beside)  # nobody looked there
+
+
+def test_what_was_hidden_for_a_moment_is_expected_where_it_would_be() -> None:
+    def at(x: float, y: float = 100.0) -> Floats:
+        return np.array([x, y, 20, 20])
+
+    course = Course.of(at(100), NOISE)
+    moving = replace(course, seen=replace(course.seen, rate=np.array([[100.0, 0], [0, 0]])))
+    hidden = moving.after(0.2, seen=False)  # slows down: 15 of 20 pixels further
+    assert hidden.returns(at(115), 0.2)
+    assert hidden.returns(at(102), 0.2)
+    assert not hidden.returns(at(115, 85.9), 0.2)
+    assert not hidden.returns(at(115), 2.0)
+    # A twin that was beside it may be what comes from there, one that was far off not.
+    twin = replace(hidden, alike=0.8, rival=np.array([130.0, 110]))
+    assert not twin.returns(at(115), 0.2)
+    assert replace(twin, rival=np.array([160.0, 110])).returns(at(115), 0.2)
+
+
+def test_a_jump_is_known_until_the_target_is_surely_seen() -> None:
+    box = np.array([100.0, 100, 20, 20])
+    course = Course.of(box, NOISE).followed(box, None, mistaken=False, meets=UNLIKE, jumps=True)
+    assert course.mismatch(course.state()) == ''
+    assert course.followed(box, None, mistaken=False, meets=UNLIKE, jumps=False).jumped
+    assert not course.surely().jumped

@@ -25,9 +25,11 @@ RESIZED = 4.0  # factor of an image's width or height beyond which it is none of
 LIKELY = 2.0  # standard deviations within which a target is looked for
 WIDER = 1.5  # how much wider than usual an unseen target is searched for, at least
 LEFT_APART = 2.0  # of its size: further off a rival was never taken for the target
-ADJOINING = 1.2  # of its size: what is nearer to its middle may be a part of it
+CLOSE = 1.5  # of its width or height: nearer to its middle a look-alike may touch it next
 BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
 KNOWN = 2.0  # seconds for which a rival is known to be where it was seen
+LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
+TWIN = 0.7  # likeness of one that could be taken for the target
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
 SURVEYED = 6.0  # of a lost target's size: what is seen of the image at once
@@ -44,7 +46,8 @@ class Course(Stateful):
     `candidate` that of what may be it again. `rival` (2,) is where what is most like the target was
     when that was surely seen last, so far `alike`, or was seen since, maybe `mistaken` for it; it
     is `unseen` for so many seconds. The target has `met` it where the two were so near, and so
-    little told apart, that either may be the other: so like the target was the liker of them.
+    little told apart, that either may be the other: so like the target was the liker of them. What
+    is followed has `jumped` where it did so since the target was surely seen.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -60,6 +63,7 @@ class Course(Stateful):
         'mistaken',
         'met',
         'unseen',
+        'jumped',
     )
 
     width: int
@@ -74,6 +78,7 @@ class Course(Stateful):
     mistaken: bool = False
     met: float = UNLIKE
     unseen: float = 0.0
+    jumped: bool = False
 
     def faults(self, given: Given) -> Iterator[str]:
         """Its boxes have an area and lie in its image, or not far beside."""
@@ -165,27 +170,31 @@ class Course(Stateful):
 
     def surely(self) -> Course:
         """The target is surely where it is tracked."""
-        return replace(self, home=self.box, mistaken=False, met=UNLIKE)
+        return replace(self, home=self.box, mistaken=False, met=UNLIKE, jumped=False)
 
     def beside(self, rival: Rival, window: Window) -> Course:
         """What else is most like the target in a `window` is this.
 
         What is more like it and was left behind, out of view, stays where it was. What is where the
-        rival was is that, however little of it is seen now. What adjoins the target is none.
+        rival was is that, however little of it is seen now. What touches the target is a part of it
+        if it did not come there.
         """
-        left = rival.likeness < self.alike and not window.shows(self.rival)
-        if left or rival.apart(self.box) < ADJOINING:
-            return self
         stays = self._stood(rival.place)
+        left = rival.likeness < self.alike and not window.shows(self.rival)
+        if left or (rival.touches(self.box) and not stays):
+            return self
         alike = max(rival.likeness, self.alike) if stays else rival.likeness
         return replace(self, rival=rival.place, alike=alike, unseen=0.0)
 
-    def followed(self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: float) -> Course:
+    def followed(
+        self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: float, jumps: bool
+    ) -> Course:
         """What is followed without being surely the target is in `box` (4,): the rival, if so.
 
         If not, that goes where the `rival` is that is seen now, if it is still that.
         """
-        course = replace(self, mistaken=mistaken, met=max(self.met, meets))
+        met, jumped = max(self.met, meets), self.jumped or jumps
+        course = replace(self, mistaken=mistaken, met=met, jumped=jumped)
         if mistaken:
             return replace(course, rival=boxes.centre(box), unseen=0.0)
         if rival and self.knows(rival.place):
@@ -195,6 +204,26 @@ class Course(Stateful):
     def knows(self, place: Floats) -> bool:
         """Whether what is at `place` (2,) is the rival, which was seen there a moment ago."""
         return self.unseen < KNOWN and self._stood(place)
+
+    def merges(self, box: Floats, rival: Rival, window: Window) -> bool:
+        """Whether the twin that was close to `box` (4,), in the window, is not seen there any more.
+
+        One of the two may hide the other, then: nobody knows which of them is in the box.
+        """
+        if self.alike < TWIN or self.unseen > KNOWN or not window.shows(self.rival):
+            return False
+        close = (np.abs(self.rival - boxes.centre(box)) < CLOSE * box[2:]).all()
+        seen = rival.likeness >= LOOK_ALIKE and self._stood(rival.place)
+        return bool(close) and not seen
+
+    def returns(self, box: Floats, unseen: float) -> bool:
+        """Whether what is in `box` (4,) is where the target is expected, not seen for a moment.
+
+        With a twin beside it when it was surely seen last it may be that.
+        """
+        off = np.linalg.norm(boxes.centre(self.expected) - boxes.centre(box))
+        there = bool(off < BESIDE * boxes.scale(self.box)) and unseen < KNOWN
+        return there and (self.alike < TWIN or self._rival_apart)
 
     def _stood(self, place: Floats) -> bool:
         """Whether what is at `place` (2,) stands where the rival stood, however long ago."""
@@ -218,8 +247,12 @@ class Course(Stateful):
     @property
     def left_apart(self) -> bool:
         """Whether the rival, never met, is far from where the target was surely seen last."""
+        return self._rival_apart and not self.has_met
+
+    @property
+    def _rival_apart(self) -> bool:
         off = np.linalg.norm(self.rival - boxes.centre(self.home))
-        return bool(off > LEFT_APART * boxes.scale(self.home)) and not self.has_met
+        return bool(off > LEFT_APART * boxes.scale(self.home))
 
     def stopped(self) -> Course:
         """Of the target's motion nothing is known any more."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from memtrack_ros.geometry import boxes
-from memtrack_ros.session.course import LIKELY, UNLIKE
+from memtrack_ros.session.course import LOOK_ALIKE, UNLIKE
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.track import Track
 from memtrack_ros.trackers import Observation
@@ -16,10 +16,11 @@ from memtrack_ros.trackers import Observation
 MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two are told apart
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 SURE = 0.8  # confidence from which what was not surely seen is told from everything else
-LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
 LIKELIER = 10.0  # times the odds of another answer that the likelier one has at least
 NEITHER = 0.1  # likeness above that of two that met from which an answer is none of them
-NEAR = 1.4  # of the target's size: nearer to it motion does not tell the two apart
+SAME = 0.8  # likeness from which what goes on as the target went is that
+NEAR = 1.4  # of the target's size: nearer to it a rival may have been met by what is in doubt
+HIDDEN = 0.1  # seconds for which a twin is not seen before it may be what is in the box
 
 
 def judge(track: Track, found: Observation) -> Judgement:
@@ -31,36 +32,46 @@ def judge(track: Track, found: Observation) -> Judgement:
     off = track.strangeness(found.box)
     evidence = (*said, *off.tolist())
     confidence = tracker.calibration.confidence(found.score, evidence)
-    alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
-    near = not track.believed or rival.apart(found.box) < NEAR
-    look_alike = track.course.alike >= LOOK_ALIKE
+    course, jumps = track.course, track.jumps(found.box)
     if track.sure:
-        swaps = look_alike and bool(off[0] > LIKELY)
+        swaps = course.alike >= LOOK_ALIKE and jumps
     else:
-        swaps = look_alike or not identity.unmistakable(said)
-    mistaken = swaps and track.course.mistakes(found.box)
+        swaps = course.alike >= LOOK_ALIKE or not identity.unmistakable(said)
+    mistaken = swaps and course.mistakes(found.box)
+    alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
+    merges = course.merges(found.box, rival, found.sight.window)
+    touches = identity.resembles(rival) and rival.touches(found.box)
+    near = touches or merges or (jumps and not track.believed)
+    neither = said.likeness > course.met + NEITHER and identity.unmistakable(said)
+    either = course.has_met and not neither
+    # What goes on as it went is the target, however like it something else is.
+    goes_on = (track.sure or not (course.jumped or either)) and not (jumps or near)
+    goes_on = goes_on and said.likeness >= SAME and said.ratio > 0
     seen = track.sure or confidence >= SURE
     told_apart = identity.distinguishes(said)
-    neither = said.likeness > track.course.met + NEITHER and identity.unmistakable(said)
-    either = track.course.has_met and not neither
-    distinct = seen and told_apart and not (mistaken or either)
+    distinct = seen and (told_apart or goes_on) and not (mistaken or either)
     convincing = seen and identity.resembles(said)
-    equals = convincing and identity.resembles(rival) and not told_apart
+    close = near or (not track.sure and rival.apart(found.box) < NEAR)
+    equals = close and alike and identity.resembles(rival)
+    hidden = merges and course.unseen > HIDDEN
     # What jumps is not the target that was seen a moment ago, whatever it stands beside.
-    meets = track.believed and alike and near and equals and off[0] <= LIKELY
+    met = track.believed and not jumps and convincing and not told_apart and (equals or hidden)
+    liker = max(said.likeness, rival.likeness, course.alike if hidden else UNLIKE)
     return Judgement(
         found,
         confidence,
         evidence,
         contested=(alike and near)
-        or identity.strange(said)
+        or merges
+        or (identity.strange(said) and not goes_on)
         or mistaken
         or not (distinct or track.sure),
         distinct=distinct,
         mistaken=mistaken,
         convincing=convincing,
-        meets=max(said.likeness, rival.likeness) if meets else UNLIKE,
+        meets=liker if met else UNLIKE,
         outdone=rival.likeness > said.likeness,
+        jumps=jumps,
         rival=rival,
     )
 

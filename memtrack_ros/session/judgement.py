@@ -20,7 +20,8 @@ class Judgement:
     target that is not surely seen is not told apart. It is `convincing` where it is like the
     target, whatever else may be, and `meets` the rival where that is, too, so near, and so little
     told from it, that nobody can say later which of the two it was: the likeness of the liker, else
-    UNLIKE. It is `outdone` where the rival is more like the target than the answer is.
+    UNLIKE. It is `outdone` where the rival is more like the target than the answer is, and `jumps`
+    where it is not where motion has the target.
     """
 
     observation: Observation
@@ -32,4 +33,5 @@ class Judgement:
     convincing: bool = False
     meets: float = UNLIKE
     outdone: bool = False
+    jumps: bool = False
     rival: Rival | None = None

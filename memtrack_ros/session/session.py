@@ -307,6 +307,8 @@ class Session:
             another = self._locate(frame, before, self._elsewhere(frame, before, best))
             if another.distinct and another.confidence >= self._gate.seen:
                 return another
+            if before.believed and best.jumps and another.convincing and not another.jumps:
+                return another
             if before.doubted and likelier(another, best):
                 return another
             return excluded(before, best, another) or best

@@ -13,7 +13,7 @@ from memtrack_ros.geometry.windows import Pixels
 from memtrack_ros.memory import Stateful
 from memtrack_ros.memory.snapshot import MOST, Given, outside
 from memtrack_ros.session.clock import COUNTED, Clock
-from memtrack_ros.session.course import UNLIKE, WIDER, Course
+from memtrack_ros.session.course import LIKELY, UNLIKE, WIDER, Course
 from memtrack_ros.session.estimate import State
 from memtrack_ros.session.judgement import Judgement
 from memtrack_ros.session.presence import PRESENT, Belief, Presence
@@ -106,6 +106,12 @@ class Track(Stateful):
             return np.array(ANYWHERE)
         return self.course.strangeness(box, again=self.belief.candidate)
 
+    def jumps(self, box: Floats) -> bool:
+        """Whether what is in `box` (4,) is not where motion has the target."""
+        if self.believed:
+            return bool(self.strangeness(box)[0] > LIKELY)
+        return not self.course.returns(box, self.belief.unseen)
+
     def priors(self) -> list[Prior]:
         """Where to look for it now: where it was; long after, where it would be by now, too.
 
@@ -150,8 +156,13 @@ class Track(Stateful):
             if judgement.rival and (sight := judgement.observation.sight):
                 course = course.beside(judgement.rival, sight.window)
         else:
-            meets = judgement.meets if seen else UNLIKE
-            course = course.followed(box, judgement.rival, mistaken=mistaken, meets=meets)
+            course = course.followed(
+                box,
+                judgement.rival,
+                mistaken=mistaken,
+                meets=judgement.meets if seen else UNLIKE,
+                jumps=judgement.jumps and (seen or belief.candidate),
+            )
         tracked = self.frames_tracked + (belief.now is State.TRACKING)
         return replace(self, course=course, belief=belief, frames_tracked=tracked)
 

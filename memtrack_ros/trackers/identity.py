@@ -49,10 +49,12 @@ MAX_BYTES = 2**30
 # look-alikes had a ratio of -.3 to .6 of the usual, targets that came back of .4 to .9.
 LIKE = 0.5  # as like it
 DISTINCT, SHARE = 0.2, 0.42  # a ratio of so much, and of this share of what it usually has
-UNMISTAKABLE = 0.8  # the same share of what it is that no look-alike had
+LEAST_RATIO = 0.05  # whatever is usual
+UNMISTAKABLE = 0.8  # the same share of what it is that no look-alike had: enough in any case
 USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
+SHIFTS = 3  # of a rival's place to the middle of what is like it there
 GROWN = 0.5, 3.0  # times as large as it was last may a target be that was lost
 
 
@@ -84,6 +86,10 @@ class Rival(NamedTuple):
     def apart(self, box: Floats) -> float:
         """How far it is from the middle of `box` (4,), in sizes of that."""
         return float(np.linalg.norm(self.place - boxes.centre(box)) / boxes.scale(box))
+
+    def touches(self, box: Floats) -> bool:
+        """Whether a box around it, as large as `box` (4,), overlaps that."""
+        return bool((np.abs(self.place - boxes.centre(box)) < box[2:]).all())
 
 
 class Compared(NamedTuple):
@@ -228,7 +234,9 @@ class Identity(Stateful):
 
     def distinguishes(self, said: Evidence) -> bool:
         """Whether the evidence tells an answer from all that was seen beside the target."""
-        return self.resembles(said) and said.ratio >= max(DISTINCT, SHARE * self._usual)
+        enough = min(DISTINCT, UNMISTAKABLE * self._usual)
+        least = max(enough, SHARE * self._usual, LEAST_RATIO)
+        return self.resembles(said) and said.ratio >= least
 
     def unmistakable(self, said: Evidence) -> bool:
         """Whether it is told from all that as well as the target usually is, wherever it is."""
@@ -370,9 +378,24 @@ def _rival(sight: Sight, box: Floats, compared: Compared) -> tuple[Rival, float]
         return Rival(boxes.centre(box), -1.0), FAR_ABOVE
     margin = float(smooth[here].amax() - smooth[elsewhere].amax())
     best = int(alike.masked_fill(~elsewhere, -2.0).argmax())
-    across, down = _axes(sight)
-    row, column = divmod(best, len(across))
-    return Rival(np.array([across[column], down[row]]), float(alike[best])), margin
+    return Rival(_middle(sight, box, compared, best), float(alike[best])), margin
+
+
+def _middle(sight: Sight, box: Floats, compared: Compared, cell: int) -> Floats:
+    """The middle (2,) of the thing beside `box` (4,), about as large as that, which has a `cell`.
+
+    The cell that is best of all may stand anywhere in it, and rather on the side of the target.
+    """
+    places = _places(sight)
+    place: Floats = places[cell]
+    like = compared.likeness >= KIN * compared.likeness[cell]
+    like &= ~_in_box(sight, box, 1.0, 0.0)
+    for _ in range(SHIFTS):
+        thing = like & _in_box(sight, boxes.from_centre(place, box[2:]), 1.0, 0.0)
+        if not thing.any():
+            break
+        place = places[thing.numpy()].mean(0)
+    return place
 
 
 def _cells(features: Tensor, mean: Tensor) -> Tensor:
