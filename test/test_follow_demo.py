@@ -101,6 +101,18 @@ def test_a_look_alike_passes_twice_and_is_out_of_view_before_and_after(seed: int
         assert abs(apart(seconds)[0]) > view
 
 
+def test_nothing_but_the_panel_hides_the_target() -> None:
+    # Things passed in front of it here, while its look-alike was beside it.
+    world = World(304, SECONDS)
+    scenes = world._scenes
+    for seconds in (9.8, 10.0, 50.8):
+        times = world._time(seconds)
+        x, y, _ = scenes.target_place(times)[0, 0].tolist()
+        window = torch.tensor([[[x, y, world.distance / follow_demo.FOCAL]]])
+        clip = scenes.render(times, window, follow_demo.HEIGHT, WIDTH)
+        assert float(clip.visibility) == pytest.approx(1, abs=0.01)
+
+
 def test_the_target_is_hidden_for_a_while() -> None:
     world = World(9, SECONDS)
     begin = HIDDEN_AT * SECONDS

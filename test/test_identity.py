@@ -117,6 +117,13 @@ def test_a_look_alike_that_is_known_stays_the_rival(identity: Identity) -> None:
     assert answer.margin == pytest.approx(answer.ratio - unknown.ratio, abs=0.15)
 
 
+def test_of_what_the_border_cuts_off_the_rest_is_as_large_as_the_target(identity: Identity) -> None:
+    for beyond in (np.array([160.0, 120, 48, 48]), np.array([120.0, 168, 48, 48])):
+        seen = sight((HERE, TARGET), (beyond, TARGET))
+        _, rival = identity.judge(found(seen, HERE))
+        assert rival.place == pytest.approx(boxes.centre(beyond), abs=6)
+
+
 def test_two_touch_where_boxes_around_them_overlap() -> None:
     wide = np.array([100.0, 100, 40, 20])
     for offset, touches in (((39, 0), True), ((41, 0), False), ((0, 19), True), ((0, 21), False)):

@@ -27,6 +27,7 @@ WIDER = 1.5  # how much wider than usual an unseen target is searched for, at le
 LEFT_APART = 2.0  # of its size: further off a rival was never taken for the target
 CLOSE = 1.5  # of its width or height: nearer to its middle a look-alike may touch it next
 BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
+AGAIN = 1.2  # of its size: nearer to where it is expected a target that was hidden is seen again
 KNOWN = 2.0  # seconds for which a rival is known to be where it was seen
 LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
 TWIN = 0.7  # likeness of one that could be taken for the target
@@ -210,7 +211,10 @@ class Course(Stateful):
 
         One of the two may hide the other, then: nobody knows which of them is in the box.
         """
-        if self.alike < TWIN or self.unseen > KNOWN or not window.shows(self.rival):
+        looked = window.shows(self.rival) and bool(
+            (self.rival >= 0).all() and (self.rival < [self.width, self.height]).all()
+        )
+        if self.alike < TWIN or self.unseen > KNOWN or not looked:
             return False
         close = (np.abs(self.rival - boxes.centre(box)) < CLOSE * box[2:]).all()
         seen = rival.likeness >= LOOK_ALIKE and self._stood(rival.place)
@@ -222,7 +226,7 @@ class Course(Stateful):
         With a twin beside it when it was surely seen last it may be that.
         """
         off = np.linalg.norm(boxes.centre(self.expected) - boxes.centre(box))
-        there = bool(off < BESIDE * boxes.scale(self.box)) and unseen < KNOWN
+        there = bool(off < AGAIN * boxes.scale(self.box)) and unseen < KNOWN
         return there and (self.alike < TWIN or self._rival_apart)
 
     def _stood(self, place: Floats) -> bool:

@@ -33,28 +33,31 @@ def judge(track: Track, found: Observation) -> Judgement:
     evidence = (*said, *off.tolist())
     confidence = tracker.calibration.confidence(found.score, evidence)
     course, jumps = track.course, track.jumps(found.box)
+    # Its looks.
+    seen = track.sure or confidence >= SURE
+    told_apart = identity.distinguishes(said)
+    convincing = seen and identity.resembles(said)
+    neither = said.likeness > course.met + NEITHER and identity.unmistakable(said)
+    either = course.has_met and not neither
+    # What stood where it stands.
     if track.sure:
         swaps = course.alike >= LOOK_ALIKE and jumps
     else:
         swaps = course.alike >= LOOK_ALIKE or not identity.unmistakable(said)
     mistaken = swaps and course.mistakes(found.box)
+    # What stands beside it.
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     merges = course.merges(found.box, rival, found.sight.window)
     touches = identity.resembles(rival) and rival.touches(found.box)
     near = touches or merges or (jumps and not track.believed)
-    neither = said.likeness > course.met + NEITHER and identity.unmistakable(said)
-    either = course.has_met and not neither
-    # What goes on as it went is the target, however like it something else is.
+    # Its motion: what goes on as it went is the target, however like it something else is.
     goes_on = (track.sure or not (course.jumped or either)) and not (jumps or near)
     goes_on = goes_on and said.likeness >= SAME and said.ratio > 0
-    seen = track.sure or confidence >= SURE
-    told_apart = identity.distinguishes(said)
     distinct = seen and (told_apart or goes_on) and not (mistaken or either)
-    convincing = seen and identity.resembles(said)
+    # What jumps meets nothing: it is not the target that was seen a moment ago.
     close = near or (not track.sure and rival.apart(found.box) < NEAR)
     equals = close and alike and identity.resembles(rival)
     hidden = merges and course.unseen > HIDDEN
-    # What jumps is not the target that was seen a moment ago, whatever it stands beside.
     met = track.believed and not jumps and convincing and not told_apart and (equals or hidden)
     liker = max(said.likeness, rival.likeness, course.alike if hidden else UNLIKE)
     return Judgement(

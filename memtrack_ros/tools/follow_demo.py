@@ -119,7 +119,8 @@ class World:
         self._begin = self.distance = FOCAL * size / (SHARE * HEIGHT)
         self.yaw, self.height = -x / self._begin, -y
         """Rad to the left; world units up."""
-        scenes.front = _none(scenes.front)  # it would hide what is measured next
+        # Nothing hides the target but the panel, and what passes it is its look-alike alone.
+        scenes.front, scenes.occluder = _none(scenes.front), _empty(scenes.occluder)
         size = max(size, self.see(0.0).box[3] * self._begin / FOCAL)
         first, last = (float(self._time(share * seconds)) for share in PASSES)
         scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
@@ -194,9 +195,13 @@ def _passing(
 
 def _none(other: Distractor) -> Distractor:
     """No distractor at all."""
-    layer, nowhere = other.layer, other.source[:0]
-    nothing = Layer(nowhere, layer.path.of(nowhere), layer.half[:0], layer.waves[:0])
-    return Distractor(nothing, other.look[:0], other.tint[:0], nowhere)
+    return Distractor(_empty(other.layer), other.look[:0], other.tint[:0], other.source[:0])
+
+
+def _empty(layer: Layer) -> Layer:
+    """The layer without anything in it."""
+    nowhere = layer.scenes[:0]
+    return Layer(nowhere, layer.path.of(nowhere), layer.half[:0], layer.waves[:0])
 
 
 def _pixel(place: list[float], x: float, y: float, scale: float) -> tuple[float, float]:

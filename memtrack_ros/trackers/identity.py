@@ -171,7 +171,7 @@ class Identity(Stateful):
         self.others.begin(torch.cat([near, afar]))
         around = (self.target.of_first() @ near.T).amax(1) if len(near) else torch.zeros(1)
         self._contrast = max(1 - float(around.mean()), LEAST_CONTRAST)
-        rival, _ = _rival(sight, box, self._compared(sight))
+        rival, _ = _rival(sight, box, mask.shape, self._compared(sight))
         self.rivals.begin(_marked(cells, _of_rival(sight, box, outside, rival), CELLS_OF_RIVAL))
 
     def look_alikes(self, whole: Sight, box: Floats) -> Floats:
@@ -294,7 +294,7 @@ class Identity(Stateful):
         compared = newest.compared if newest else self._compared(sight)
         shown = label_map(mask, sight.window)
         inside = _inside(sight, box, shown)
-        rival, margin = _rival(sight, box, compared)
+        rival, margin = _rival(sight, box, mask.shape, compared)
         rival = rival._replace(likeness=self._likeness(rival.likeness))
         view = self._viewed[sight] = Viewed(box, mask, shown, inside, compared, rival, margin)
         return view
@@ -364,8 +364,11 @@ def _of_rival(sight: Sight, box: Floats, outside: Tensor, rival: Rival) -> Tenso
     return outside & _in_box(sight, boxes.from_centre(rival.place, box[2:]), RIVAL_CORE, 0.0)
 
 
-def _rival(sight: Sight, box: Floats, compared: Compared) -> tuple[Rival, float]:
-    """What is most like the target away from `box` (4,), and the margin of what is in the box.
+def _rival(
+    sight: Sight, box: Floats, shape: tuple[int, ...], compared: Compared
+) -> tuple[Rival, float]:
+    """What is most like the target away from `box` (4,) in a frame of this `shape` (h, w), and the
+    margin of what is in the box.
 
     That is how far the ratio is above the best one away from it. All are the best means over places
     half as wide and high as the box. What is known not to be the target has a low ratio, however
@@ -378,15 +381,21 @@ def _rival(sight: Sight, box: Floats, compared: Compared) -> tuple[Rival, float]
         return Rival(boxes.centre(box), -1.0), FAR_ABOVE
     margin = float(smooth[here].amax() - smooth[elsewhere].amax())
     best = int(alike.masked_fill(~elsewhere, -2.0).argmax())
-    return Rival(_middle(sight, box, compared, best), float(alike[best])), margin
+    return Rival(_middle(sight, box, shape, compared, best), float(alike[best])), margin
 
 
-def _middle(sight: Sight, box: Floats, compared: Compared, cell: int) -> Floats:
+def _middle(
+    sight: Sight, box: Floats, shape: tuple[int, ...], compared: Compared, cell: int
+) -> Floats:
     """The middle (2,) of the thing beside `box` (4,), about as large as that, which has a `cell`.
 
-    The cell that is best of all may stand anywhere in it, and rather on the side of the target.
+    The cell that is best of all may stand anywhere in it, and rather on the side of the target. Of
+    a thing that the border of the frame, of this `shape` (h, w), or of the window cuts off, the
+    rest is as large as the target's would be.
     """
-    places = _places(sight)
+    places, reach = _places(sight), STRIDE * sight.window.pitch
+    first = np.maximum(places[0], 0) + reach
+    last = np.minimum(places[-1], [shape[1] - 1, shape[0] - 1]) - reach
     place: Floats = places[cell]
     like = compared.likeness >= KIN * compared.likeness[cell]
     like &= ~_in_box(sight, box, 1.0, 0.0)
@@ -394,7 +403,11 @@ def _middle(sight: Sight, box: Floats, compared: Compared, cell: int) -> Floats:
         thing = like & _in_box(sight, boxes.from_centre(place, box[2:]), 1.0, 0.0)
         if not thing.any():
             break
-        place = places[thing.numpy()].mean(0)
+        cells = places[thing.numpy()]
+        least, most = cells.min(0), cells.max(0)
+        place = cells.mean(0)
+        place = np.where(most > last, least + box[2:] / 2, place)
+        place = np.where(least < first, most - box[2:] / 2, place)
     return place
 
 
