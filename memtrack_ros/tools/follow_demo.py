@@ -121,7 +121,9 @@ class World:
         """Rad to the left; world units up."""
         # Nothing hides the target but the panel, and what passes it is its look-alike alone.
         scenes.front, scenes.occluder = _none(scenes.front), _empty(scenes.occluder)
-        size = max(size, self.see(0.0).box[3] * self._begin / FOCAL)
+        for share in (*PASSES, 0.0):  # as it turns it is higher or lower
+            self.yaw, self.height = self.place(share * seconds)
+            size = max(size, self.see(share * seconds).box[3] * self._begin / FOCAL)
         first, last = (float(self._time(share * seconds)) for share in PASSES)
         scenes.behind = _passing(scenes.target, size, first, last, np.random.default_rng(seed))
 
