@@ -30,6 +30,7 @@ BESIDE = 0.7  # of its size: what is nearer to where a thing was is that thing
 AGAIN = 1.2  # of its size: nearer to where it is expected a target that was hidden is seen again
 KNOWN = 2.0  # seconds for which a rival is known to be where it was seen
 LOOK_ALIKE = 0.35  # likeness of a rival from which whatever stands in its place is that
+HARDLY = 0.6  # of what a rival had: with less likeness only a part of it is seen
 TWIN = 0.7  # likeness of one that could be taken for the target
 STRANGEST = 6.0  # standard deviations: beyond that nothing is told apart
 PLACES = 14  # to look for a lost target at, hardly more: every other image one, all in a second
@@ -185,7 +186,9 @@ class Course(Stateful):
         if left or (rival.touches(self.box) and not stays):
             return self
         alike = max(rival.likeness, self.alike) if stays else rival.likeness
-        return replace(self, rival=rival.place, alike=alike, unseen=0.0)
+        # Of the little that is seen of it now the middle is elsewhere.
+        place = self.rival if rival.likeness < HARDLY * alike else rival.place
+        return replace(self, rival=place, alike=alike, unseen=0.0)
 
     def followed(
         self, box: Floats, rival: Rival | None, *, mistaken: bool, meets: float, jumps: bool
@@ -211,10 +214,11 @@ class Course(Stateful):
 
         One of the two may hide the other, then: nobody knows which of them is in the box.
         """
-        looked = window.shows(self.rival) and bool(
-            (self.rival >= 0).all() and (self.rival < [self.width, self.height]).all()
-        )
-        if self.alike < TWIN or self.unseen > KNOWN or not looked:
+        half = box[2:] / 2
+        first, last = self.rival - half, self.rival + half
+        whole = bool((first >= 0).all() and (last <= [self.width, self.height]).all())
+        whole = whole and window.shows(first) and window.shows(last)
+        if self.alike < TWIN or self.unseen > KNOWN or not whole:
             return False
         close = (np.abs(self.rival - boxes.centre(box)) < CLOSE * box[2:]).all()
         seen = rival.likeness >= LOOK_ALIKE and self._stood(rival.place)

@@ -49,8 +49,8 @@ MAX_BYTES = 2**30
 # look-alikes had a ratio of -.3 to .6 of the usual, targets that came back of .4 to .9.
 LIKE = 0.5  # as like it
 DISTINCT, SHARE = 0.2, 0.42  # a ratio of so much, and of this share of what it usually has
+UNMISTAKABLE = 0.8  # the same share of what it is that no look-alike had
 LEAST_RATIO = 0.05  # whatever is usual
-UNMISTAKABLE = 0.8  # the same share of what it is that no look-alike had: enough in any case
 USUAL = 0.1  # share of the newest frame in what is usual
 LEAST_CONTRAST = 0.1  # of a target that looks like its surroundings
 KIN = 0.7  # of the likeness of the best cell, from which another may belong to the same thing
@@ -234,13 +234,11 @@ class Identity(Stateful):
 
     def distinguishes(self, said: Evidence) -> bool:
         """Whether the evidence tells an answer from all that was seen beside the target."""
-        enough = min(DISTINCT, UNMISTAKABLE * self._usual)
-        least = max(enough, SHARE * self._usual, LEAST_RATIO)
-        return self.resembles(said) and said.ratio >= least
+        return self.resembles(said) and said.ratio >= max(DISTINCT, SHARE * self._usual)
 
     def unmistakable(self, said: Evidence) -> bool:
         """Whether it is told from all that as well as the target usually is, wherever it is."""
-        return self.distinguishes(said) and said.ratio >= UNMISTAKABLE * self._usual
+        return self.resembles(said) and said.ratio >= max(LEAST_RATIO, UNMISTAKABLE * self._usual)
 
     def strange(self, said: Evidence) -> bool:
         """Whether an answer is less like the target than its surroundings are, or more like others
