@@ -16,12 +16,13 @@ class Judgement:
     `evidence` is what the confidence is made of beside the score: the identity's, and how far off
     place and size are. `rival` is what else is most like the target now. It is `mistaken` where it
     is rather the rival that was seen beside the target; `distinct` where it is not, and more like
-    the target than all others; and `contested` where something near is as good, it is strange, or a
-    target that is not surely seen is not told apart. It is `convincing` where it is like the
-    target, whatever else may be, and `meets` the rival where that is, too, so near, and so little
-    told from it, that nobody can say later which of the two it was: the likeness of the liker, else
-    UNLIKE. It is `outdone` where the rival is more like the target than the answer is, and `jumps`
-    where it is not where motion has the target.
+    the target than all others, or goes on as that went; and `contested` where something near is as
+    good or has merged with it, it is strange, or a target that is not surely seen is not told
+    apart. It is `convincing` where it is like the target, whatever else may be, and `meets` the
+    rival where that is, too, so near, and so little told from it, that nobody can say later which
+    of the two it was: the likeness of the liker, else UNLIKE. It is `outdone` where the rival is
+    more like the target than the answer is, and `jumps` where it is not where motion has the
+    target.
     """
 
     observation: Observation
