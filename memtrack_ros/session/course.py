@@ -214,15 +214,15 @@ class Course(Stateful):
 
         One of the two may hide the other, then: nobody knows which of them is in the box.
         """
+        if self.alike < TWIN or self.unseen > KNOWN:
+            return False
         half = box[2:] / 2
         first, last = self.rival - half, self.rival + half
         whole = bool((first >= 0).all() and (last <= [self.width, self.height]).all())
         whole = whole and window.shows(first) and window.shows(last)
-        if self.alike < TWIN or self.unseen > KNOWN or not whole:
-            return False
-        close = (np.abs(self.rival - boxes.centre(box)) < CLOSE * box[2:]).all()
+        close = bool((np.abs(self.rival - boxes.centre(box)) < CLOSE * box[2:]).all())
         seen = rival.likeness >= LOOK_ALIKE and self._stood(rival.place)
-        return bool(close) and not seen
+        return whole and close and not seen
 
     def returns(self, box: Floats, unseen: float) -> bool:
         """Whether what is in `box` (4,) is where the target is expected, not seen for a moment.

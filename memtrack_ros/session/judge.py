@@ -47,8 +47,9 @@ def judge(track: Track, found: Observation) -> Judgement:
     mistaken = swaps and course.mistakes(found.box)
     # What stands beside it.
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
+    rivals = identity.resembles(rival)
     merges = course.merges(found.box, rival, found.sight.window)
-    touches = identity.resembles(rival) and rival.touches(found.box)
+    touches = rivals and rival.touches(found.box)
     near = touches or merges or (jumps and not track.believed)
     # Its motion: what goes on as it went is the target, however like it something else is.
     goes_on = (track.sure or not (course.jumped or either)) and not (jumps or near)
@@ -56,7 +57,7 @@ def judge(track: Track, found: Observation) -> Judgement:
     distinct = seen and (told_apart or goes_on) and not (mistaken or either)
     # What jumps meets nothing: it is not the target that was seen a moment ago.
     close = near or (not track.sure and rival.apart(found.box) < NEAR)
-    equals = close and alike and identity.resembles(rival)
+    equals = close and alike and rivals
     hidden = merges and course.unseen > HIDDEN
     met = track.believed and not jumps and convincing and not told_apart and (equals or hidden)
     liker = max(said.likeness, rival.likeness, course.alike if hidden else UNLIKE)
