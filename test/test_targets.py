@@ -19,7 +19,10 @@ from stage import ACTIVATE, CLEANUP, CONFIGURE, SIZE, Stage, staged
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from memtrack_ros.evaluation.metrics import success_auc
+from memtrack_ros.geometry import boxes
 from memtrack_ros.nodes.frames import nanoseconds
+from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import State
 from memtrack_ros.wire import images
 
@@ -143,6 +146,45 @@ def test_three_targets_have_ids_and_disjoint_labels(empty: Crowd) -> None:
     assert target.target_id == ids[-1]
     again = empty.init_target(box=PLACES[0], add=True).target_id
     assert again > replaced
+
+
+def test_three_targets_are_followed_as_well_as_each_alone(empty: Crowd) -> None:
+    """In four drawn scenes side by side, with a target in each of three."""
+    shown = [
+        [drawn_scene(seed, SIZE[0], SIZE[1]).render(number) for number in range(20)]
+        for seed in (4, 6, 7, 8)
+    ]
+    corners = np.array([(0, 0), (SIZE[0], 0), (0, SIZE[1])])
+    frames = []
+    for a, b, c, d in zip(*shown, strict=True):
+        top, bottom = np.hstack([a.image, b.image]), np.hstack([c.image, d.image])
+        frames.append(np.vstack([top, bottom]))
+    truth = np.array([[frame.box for frame in scene] for scene in shown[:3]])
+    truth[..., :2] += corners[:, None]
+
+    def aucs(*followed: int) -> list[float]:
+        assert empty.reset().success
+        first = empty.publish(frames[0])
+        empty.target(first)
+        ids = [
+            empty.init_target(box=truth[number, 0], stamp=first, add=True).target_id
+            for number in followed
+        ]
+        answers = []
+        for frame in frames[1:]:
+            stamp = nanoseconds(empty.next(frame).header.stamp)
+            empty.until(lambda stamp=stamp: stamp in empty.all, 'all targets')
+            found = {one.target_id: one.roi for one in empty.all[stamp].targets}
+            answers.append([found[target_id] for target_id in ids])
+        return [
+            success_auc(boxes.iou(np.array(answers)[:, at], truth[number, 1:]))
+            for at, number in enumerate(followed)
+        ]
+
+    together = aucs(0, 1, 2)
+    alone = [auc for number in range(3) for auc in aucs(number)]
+    assert min(alone) > 0.3
+    np.testing.assert_allclose(together, alone, atol=0.02)
 
 
 @pytest.mark.parametrize('what', ['select_target', 'remove_target'])
