@@ -2,6 +2,7 @@
 
 import weakref
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,12 @@ from memtrack_ros.geometry.windows import Window
 from memtrack_ros.nets.compact import WIDTHS
 from memtrack_ros.scenes import drawn_scene
 from memtrack_ros.session import Presence, Prompt, Session, State
+from memtrack_ros.session.clock import Clock
+from memtrack_ros.session.course import Course
+from memtrack_ros.session.judge import judge
 from memtrack_ros.session.picture import ALIVE, FROZEN, Stillness
 from memtrack_ros.session.presence import Belief
+from memtrack_ros.session.track import Track
 from memtrack_ros.trackers.identity import Evidence, Identity, Rival
 from memtrack_ros.trackers.observation import Observation, Sight
 from memtrack_ros.weights.files import Calibration, load_weights, recalibrate, save_weights
@@ -55,6 +60,24 @@ def identity() -> Identity:
     seen = sight((HERE, TARGET))
     known.begin(seen, seen, HERE, boxes.box_mask(HERE, *FRAME))
     return known
+
+
+@pytest.mark.parametrize(('alike', 'told'), [(0.75, True), (0.97, False)])
+def test_what_is_more_like_the_target_than_its_rival_ever_was_is_not_that(
+    identity: Identity, alike: float, told: bool
+) -> None:
+    """They met, and it may be either; or the rival, which was beside it, is not seen any more."""
+    tracker = trackers.create('dmv', device='cpu')
+    tracker.identity = identity
+    seen = found(sight((HERE, TARGET)), HERE)
+    assert identity.judge(seen)[0].likeness == pytest.approx(1, abs=0.03)
+    course = replace(Course.of(HERE, np.zeros(FRAME, np.uint8)), alike=alike)
+    met = course.followed(HERE, None, mistaken=False, meets=alike, jumps=False)
+    answer = judge(Track(tracker, met, Clock(), Belief(State.UNSURE)), seen)
+    assert (answer.distinct, answer.contested) == (told, not told)
+    beside = replace(course, rival=boxes.centre(HERE) + np.array([60, 0]))
+    answer = judge(Track(tracker, beside, Clock()), seen)
+    assert answer.contested is not told
 
 
 def test_what_was_judged_is_not_held_beyond_its_frame(identity: Identity) -> None:

@@ -153,7 +153,7 @@ TABLE = (
         'presence.remembered',
         Presence.remembered,
         'From this confidence on what is seen is written into the memory; '
-        "-1: from the tracker's own, .85 for stmtrack and samn and cmedfl, .7 for dmv, .6 for "
+        "-1: from the tracker's own, .85 for stmtrack and samn and cmedfl, .7 for dmv, .75 for "
         'memtrack.',
         range=(-1.0, 1.0),
     ),

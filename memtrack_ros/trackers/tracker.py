@@ -52,7 +52,7 @@ class Tracker(Stateful, ABC, Generic[Found, View]):
     gated: bool
     """Whether only what is surely seen is believed and remembered; else every frame is, as the
     authors do it."""
-    remembered: float = 0.6
+    remembered: float = 0.75
     """Confidence from which it remembers best what it sees, if it is gated."""
     lasting: float = 0.4
     """Share of the first answer's excess over the target, in logarithms of sides, that later ones
