@@ -2,7 +2,6 @@
 
 import weakref
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,22 +61,18 @@ def identity() -> Identity:
     return known
 
 
-@pytest.mark.parametrize(('alike', 'told'), [(0.75, True), (0.97, False)])
-def test_what_is_more_like_the_target_than_its_rival_ever_was_is_not_that(
-    identity: Identity, alike: float, told: bool
+@pytest.mark.parametrize(('met', 'told'), [(0.75, True), (0.97, False)])
+def test_what_is_more_like_the_target_than_both_that_met_is_none_of_them(
+    identity: Identity, met: float, told: bool
 ) -> None:
-    """They met, and it may be either; or the rival, which was beside it, is not seen any more."""
     tracker = trackers.create('dmv', device='cpu')
     tracker.identity = identity
     seen = found(sight((HERE, TARGET)), HERE)
     assert identity.judge(seen)[0].likeness == pytest.approx(1, abs=0.03)
-    course = replace(Course.of(HERE, np.zeros(FRAME, np.uint8)), alike=alike)
-    met = course.followed(HERE, None, mistaken=False, meets=alike, jumps=False)
-    answer = judge(Track(tracker, met, Clock(), Belief(State.UNSURE)), seen)
+    course = Course.of(HERE, np.zeros(FRAME, np.uint8))
+    course = course.followed(HERE, None, mistaken=False, meets=met, jumps=False)
+    answer = judge(Track(tracker, course, Clock(), Belief(State.UNSURE)), seen)
     assert (answer.distinct, answer.contested) == (told, not told)
-    beside = replace(course, rival=boxes.centre(HERE) + np.array([60, 0]))
-    answer = judge(Track(tracker, beside, Clock()), seen)
-    assert answer.contested is not told
 
 
 def test_what_was_judged_is_not_held_beyond_its_frame(identity: Identity) -> None:

@@ -17,7 +17,7 @@ MARGIN = 0.2  # by which an answer's ratio is above another thing's if the two a
 LIKE = 0.3  # by which that is less like the target, at most, if it may be it
 SURE = 0.8  # confidence from which what was not surely seen is told from everything else
 LIKELIER = 10.0  # times the odds of another answer that the likelier one has at least
-BEYOND = 0.1  # likeness above that of a rival from which an answer is not that
+NEITHER = 0.1  # likeness above that of two that met from which an answer is none of them
 SAME = 0.8  # likeness from which what goes on as the target went is that
 NEAR = 1.4  # of the target's size: nearer to it a rival may have been met by what is in doubt
 HIDDEN = 0.1  # seconds for which a twin is not seen before it may be what is in the box
@@ -37,9 +37,8 @@ def judge(track: Track, found: Observation) -> Judgement:
     seen = track.sure or confidence >= SURE
     told_apart = identity.distinguishes(said)
     convincing = seen and identity.resembles(said)
-    # What is more like the target than a rival ever was is not that.
-    beyond = said.likeness - BEYOND if told_apart else UNLIKE
-    either = course.has_met and beyond <= course.met
+    neither = told_apart and said.likeness > course.met + NEITHER
+    either = course.has_met and not neither
     # What stood where it stands.
     if track.sure:
         swaps = course.alike >= LOOK_ALIKE and jumps
@@ -49,7 +48,7 @@ def judge(track: Track, found: Observation) -> Judgement:
     # What stands beside it.
     alike = said.margin < MARGIN and rival.likeness > said.likeness - LIKE
     rivals = identity.resembles(rival)
-    merges = beyond <= course.alike and course.merges(found.box, rival, found.sight.window)
+    merges = course.merges(found.box, rival, found.sight.window)
     touches = rivals and rival.touches(found.box)
     near = touches or merges or (jumps and not track.believed)
     # Its motion: what goes on as it went is the target, however like it something else is.
