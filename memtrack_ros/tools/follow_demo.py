@@ -80,7 +80,7 @@ FOLLOW: dict[str, str | float] = {
     'axes': 'uav',
     'yaw.gain': 2.0,
     'yaw.max_acceleration': 4.0,
-    'vertical.gain': 4.0,  # a world unit is some three times a radian away
+    'vertical.gain': 8.0,  # a world unit is some three times a radian away
     'vertical.max_speed': 2.0,
     'vertical.max_acceleration': 4.0,
 }
