@@ -17,7 +17,6 @@ from memtrack_ros.tools import follow_demo
 from memtrack_ros.tools.follow_demo import (
     BESIDE,
     HIDDEN,
-    HIDDEN_AT,
     NEAREST,
     PASSES,
     WIDTH,
@@ -119,7 +118,7 @@ def test_nothing_but_the_panel_hides_the_target() -> None:
 
 def test_the_target_is_hidden_for_a_while() -> None:
     world = World(9, SECONDS)
-    begin = HIDDEN_AT * SECONDS
+    begin = world.hides
     for seconds, hidden in ((begin - 0.1, False), (begin, True), (begin + HIDDEN, False)):
         world.yaw, world.height = world.place(seconds)
         view = world.see(seconds)

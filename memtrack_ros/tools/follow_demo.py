@@ -66,8 +66,8 @@ PACE = 3.0
 """Units of the scene's time in a second; double while the target hurries."""
 HURRY = 0.35, 0.55
 """When, as shares of the whole time."""
-HIDDEN_AT, HIDDEN = 0.7, 1.0
-"""When, as a share of the whole time, and for how many seconds."""
+HIDDEN_AT, HIDDEN = (0.68, 0.7, 0.72, 0.74, 0.76), 1.0
+"""When, as one of these shares of the whole time, and for how many seconds."""
 PASSES = 0.2, 0.85
 """When a look-alike passes, as shares of the whole time."""
 REACH = 8.0
@@ -119,6 +119,9 @@ class World:
         self._begin = self.distance = FOCAL * size / (SHARE * HEIGHT)
         self.yaw, self.height = -x / self._begin, -y
         """Rad to the left; world units up."""
+        # A camera that stands still meanwhile, as it has to, is to see the target again.
+        self.hides = min((share * seconds for share in HIDDEN_AT), key=self._way_hidden)
+        """The second from which the panel is before the target."""
         # Nothing hides the target but the panel, and what passes it is its look-alike alone.
         scenes.front, scenes.occluder = _none(scenes.front), _empty(scenes.occluder)
         for share in (*PASSES, 0.0):  # as it turns it is higher or lower
@@ -152,8 +155,7 @@ class World:
         mask = (clip.target[0, 0].numpy() > 0.5).astype(np.uint8)
         box = np.array(cv2.boundingRect(mask), float) if mask.any() else np.full(4, nan)
         there = _pixel(self._scenes.target_place(self._time(seconds))[0, 0].tolist(), x, y, scale)
-        begin = HIDDEN_AT * self._seconds
-        hidden = begin <= seconds < begin + HIDDEN
+        hidden = self.hides <= seconds < self.hides + HIDDEN
         if hidden:
             middle, half = np.array(there).round().astype(int), int(SHARE * HEIGHT)
             corners = (middle - half).tolist(), (middle + half).tolist()
@@ -161,6 +163,11 @@ class World:
             box = np.full(4, nan)
         right, below = (there[0] - (WIDTH - 1) / 2) / FOCAL, (there[1] - (HEIGHT - 1) / 2) / FOCAL
         return View(picture, (atan(right), atan(below)), box, hidden)
+
+    def _way_hidden(self, begin: float) -> float:
+        """How far the target goes if it is hidden from then on, in world units."""
+        (left, up), (further, higher) = self.place(begin), self.place(begin + HIDDEN)
+        return hypot((further - left) * self._begin, higher - up)
 
     def _time(self, seconds: float) -> torch.Tensor:
         """The scene's own time (1, 1)."""
@@ -333,7 +340,7 @@ class Flight(TrackerClient):
         return np.asarray(picture, np.uint8)
 
 
-def draw(record: Record, seconds: float, path: Path) -> None:
+def draw(record: Record, seconds: float, hides: float, path: Path) -> None:
     """Draws the path and the errors over time."""
     figure = Figure(figsize=(9, 7), layout='constrained')
     ways, errors, speeds = figure.subplots(3, 1, sharex=True)
@@ -350,7 +357,7 @@ def draw(record: Record, seconds: float, path: Path) -> None:
     speeds.set_ylabel('greatest command')
     speeds.set_xlabel('seconds')
     hurry = HURRY[0] * seconds, HURRY[1] * seconds
-    hidden = HIDDEN_AT * seconds, HIDDEN_AT * seconds + HIDDEN
+    hidden = hides, hides + HIDDEN
     for axes in (ways, errors, speeds):
         axes.axvspan(*hurry, color='C8', alpha=0.15)
         axes.axvspan(*hidden, color='C7', alpha=0.4)
@@ -388,7 +395,7 @@ def run(arguments: argparse.Namespace) -> int:
         flight.begin()
         flight.fly(arguments.seconds)
     record = flight.record
-    draw(record, arguments.seconds, out / 'follow.png')
+    draw(record, arguments.seconds, world.hides, out / 'follow.png')
     tracked = record.states.count(TrackedTarget.TRACKING)
     print(
         f'{len(record.times) / arguments.seconds:.1f} images/s, answered when '
