@@ -150,10 +150,8 @@ def test_three_targets_have_ids_and_disjoint_labels(empty: Crowd) -> None:
 
 def test_three_targets_are_followed_as_well_as_each_alone(empty: Crowd) -> None:
     """In four drawn scenes side by side, with a target in each of three."""
-    shown = [
-        [drawn_scene(seed, SIZE[0], SIZE[1]).render(number) for number in range(20)]
-        for seed in (4, 6, 7, 8)
-    ]
+    scenes = [drawn_scene(seed, *SIZE) for seed in (4, 6, 7, 8)]
+    shown = [[scene.render(number) for number in range(20)] for scene in scenes]
     corners = np.array([(0, 0), (SIZE[0], 0), (0, SIZE[1])])
     frames = []
     for a, b, c, d in zip(*shown, strict=True):
